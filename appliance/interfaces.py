@@ -1,0 +1,80 @@
+"""What the hub asks of a spawner, and the values that go to and fro.
+
+A spawner starts and stops single-user servers and knows which run; it knows no users' rights and no
+pages. Both shipped ones (`systemd_spawner`, `local_spawner`) fulfil this Protocol, and so may a class
+of your own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from appliance.names import ServerId, Username
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What a server must be told and can't find out itself.
+
+    The token is the server's API token and OAuth client secret; spawners keep it out of argv,
+    environments that others can read, and logs.
+    """
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that its spawner has running; `ready` once it said that it listens."""
+
+    server: ServerId
+    ready: bool
+    started: datetime
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    cpu_seconds: float | None = None
+    tasks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A server ended, whoever ended it; `reason` is a sentence for its user, such as systemd's result."""
+
+    server: ServerId
+    reason: str
+    failed: bool
+
+
+class Spawner(Protocol):
+    """Starts, stops and watches single-user servers."""
+
+    async def start(self, server: ServerId, request: StartRequest) -> None:
+        """Return when the server said it is ready; raise SpawnError, with nothing left running."""
+        ...
+
+    async def stop(self, server: ServerId) -> None:
+        """Return when it is gone; stopping what doesn't run is no error."""
+        ...
+
+    async def running(self) -> dict[ServerId, Running]:
+        """Every server that runs now, started by this hub's process or an earlier one."""
+        ...
+
+    def exits(self) -> AsyncIterator[Exited]:
+        """Ends of servers as they happen; survives a restart of whatever tells of them."""
+        ...
+
+    async def log(self, server: ServerId, *, lines: int) -> list[str]:
+        """The last lines that the server wrote, oldest first."""
+        ...
+
+    async def forget_user(self, user: Username) -> None:
+        """Retire the user's account: what it owned stays, and no later user of that name gets it."""
+        ...
+
+    async def apply_limits(self) -> None:
+        """Read the limits anew and put them on the servers that run."""
+        ...

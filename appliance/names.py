@@ -1,0 +1,129 @@
+"""Names of users and servers: the one place that says which are legal and how they are escaped.
+
+A user name is what people type to log in. It is also a path segment of a URL and of a socket, so its
+length is bounded by the 107 bytes of a Unix socket's path (unix(7)):
+`/run/appliance/servers/` (23) + user (48) + `/` + server (30) + `/sock` (5) = 107.
+The Unix account behind a user is *not* derived from it; the spawner daemon allocates one.
+
+Standard library only: the root daemon imports this module too.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, NewType
+
+from appliance.errors import BadRequest
+
+Username = NewType("Username", str)
+ServerName = NewType("ServerName", str)
+
+USERNAME_MAX: Final = 48
+SERVER_NAME_MAX: Final = 30
+
+# Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
+USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
+SERVER_NAME_PATTERN: Final = r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,29}"
+
+# Names that read as the machine's or the appliance's own, so that no student signs up as one.
+RESERVED: Final = frozenset(
+    "root admin administrator hub proxy spawner appliance system systemd nobody daemon "
+    "service services user users group groups api login logout signup static www-data".split()
+)
+
+
+def parse_username(text: str) -> Username:
+    """Return the canonical form (NFKC, lower case) of a user name, or raise BadRequest saying why not.
+
+    Lower-casing follows JupyterHub's default `normalize_username`, so Ada and ada are one user.
+    """
+    name = unicodedata.normalize("NFKC", text).strip().lower()
+    why = _why_no_username(name)
+    if why:
+        shown = text if len(text) <= USERNAME_MAX else text[:USERNAME_MAX] + "…"
+        raise BadRequest(
+            f"cannot use {shown!r} as a user name",
+            why=why,
+            mend="choose 1 to 48 of a-z, 0-9, '.', '_', '-' and '@', beginning with a letter or digit",
+        )
+    return Username(name)
+
+
+def _why_no_username(name: str) -> str:
+    if not name:
+        return "it is empty"
+    if len(name) > USERNAME_MAX:
+        return f"it has {len(name)} characters, and {USERNAME_MAX} is the most"
+    if name in RESERVED:
+        return "the name is reserved"
+    if not re.match(r"[a-z0-9]", name):
+        return f"it begins with {name[0]!r}"
+    for char in name:
+        if not re.fullmatch(r"[a-z0-9._@-]", char):
+            return f"it contains {char!r}"
+    return ""
+
+
+def parse_server_name(text: str) -> ServerName:
+    """Return a server's name ("" is the default server), or raise BadRequest saying why not.
+
+    The rule is JupyterHub 6's: 1 to 30 characters, a letter first, single hyphens inside.
+    """
+    if text and not re.fullmatch(SERVER_NAME_PATTERN, text):
+        raise BadRequest(
+            f"cannot use {text[:40]!r} as a server name",
+            why="it has characters or a length that a server name may not have",
+            mend="choose 1 to 30 of a-z, 0-9 and single '-', beginning with a letter",
+        )
+    return ServerName(text)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServerId:
+    """Whose server, and which one; the name "" means the user's default server."""
+
+    user: Username
+    name: ServerName = ServerName("")
+
+    def __str__(self) -> str:
+        return f"{self.user}/{self.name}" if self.name else self.user
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit, injective because '-' is escaped inside the parts (systemd.unit(5))."""
+        parts = [escape_for_unit(self.user)] + ([escape_for_unit(self.name)] if self.name else [])
+        return f"appliance-user-{'-'.join(parts)}.service"
+
+    @property
+    def socket_path(self) -> str:
+        """Where its socket is, relative to the directory of servers' sockets."""
+        return f"{self.user}/{self.name}/sock" if self.name else f"{self.user}/default.sock"
+
+    def url_path(self, base_url: str) -> str:
+        """Its URL prefix below the appliance's base URL, with both slashes."""
+        return f"{base_url}user/{self.user}/" + (f"{self.name}/" if self.name else "")
+
+
+def escape_for_unit(text: str) -> str:
+    """Escape text for one part of a unit's name: all but [a-zA-Z0-9:_.] becomes \\xNN."""
+    return "".join(
+        char if re.fullmatch(r"[a-zA-Z0-9:_.]", char) else "".join(f"\\x{b:02x}" for b in char.encode())
+        for char in text
+    )
+
+
+def unescape_from_unit(text: str) -> str:
+    """Undo `escape_for_unit`."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), text)
+
+
+def server_of_unit(unit: str) -> ServerId | None:
+    """The server that a unit runs, or None if the unit isn't a single-user server's."""
+    match = re.fullmatch(r"appliance-user-([^-]+)(?:-([^-]+))?\.service", unit)
+    if not match:
+        return None
+    return ServerId(
+        Username(unescape_from_unit(match[1])), ServerName(unescape_from_unit(match[2] or ""))
+    )

@@ -1,0 +1,108 @@
+"""Where everything is on the machine: the fixed places of an installed appliance, or a trial's folder.
+
+Standard library only: the root daemon and the installer import this module too.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+# Set by the wrapper command of a trial folder; an installed appliance never reads it as root.
+TRIAL_VARIABLE: Final = "APPLIANCE_TRIAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Directories and files; what is named here has no other name anywhere else."""
+
+    software: Path
+    """Environments and what was installed: hub/, user/, spawner/, wheels/."""
+    settings: Path
+    """config.yaml and its history/."""
+    state: Path
+    """What must outlive a reboot: hub/, spawner/, rendered/."""
+    run: Path
+    """Sockets."""
+    homes: Path
+    trial: bool = False
+
+    @classmethod
+    def installed(cls) -> Self:
+        """The places that the static unit files in units/ name."""
+        return cls(
+            software=Path("/opt/appliance"),
+            settings=Path("/etc/appliance"),
+            state=Path("/var/lib/appliance"),
+            run=Path("/run/appliance"),
+            homes=Path("/home"),
+        )
+
+    @classmethod
+    def of_trial(cls, folder: Path) -> Self:
+        """Everything below one folder, for `bootstrap.py --trial`."""
+        return cls(
+            software=folder / "software",
+            settings=folder,
+            state=folder / "state",
+            run=folder / "run",
+            homes=folder / "homes",
+            trial=True,
+        )
+
+    @classmethod
+    def current(cls) -> Self:
+        """The trial named by the environment, else the installed appliance."""
+        folder = os.environ.get(TRIAL_VARIABLE, "")
+        return cls.of_trial(Path(folder)) if folder else cls.installed()
+
+    @property
+    def config_file(self) -> Path:
+        return self.settings / "config.yaml"
+
+    @property
+    def config_history(self) -> Path:
+        """Earlier versions of the configuration, newest last by name."""
+        return self.settings / "history"
+
+    @property
+    def rendered(self) -> Path:
+        """hub.json, spawner.json, nginx.conf: made from config.yaml by `appliance config reload`."""
+        return self.state / "rendered"
+
+    @property
+    def hub_state(self) -> Path:
+        return self.state / "hub"
+
+    @property
+    def database(self) -> Path:
+        return self.hub_state / "hub.sqlite"
+
+    @property
+    def spawner_state(self) -> Path:
+        return self.state / "spawner"
+
+    @property
+    def hub_socket(self) -> Path:
+        """The hub, for the proxy."""
+        return self.run / "hub.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        """The hub, for root's command line: who can connect is an admin."""
+        return self.run / "admin.sock"
+
+    @property
+    def spawner_socket(self) -> Path:
+        return self.run / "spawner.sock"
+
+    @property
+    def api_socket(self) -> Path:
+        """The proxy, for single-user servers: /hub/api/ and nothing else."""
+        return self.run / "proxy" / "api.sock"
+
+    @property
+    def server_sockets(self) -> Path:
+        return self.run / "servers"
