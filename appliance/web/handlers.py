@@ -1,0 +1,414 @@
+"""Base handlers: who asks, whether a write really comes from our pages, and how answers look.
+
+`PageHandler` knows people by their log-in cookie, `ApiHandler` by token or cookie; both know root by
+the admin socket. What is raised is translated by `failures.py`, never by a handler.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, ClassVar, Final, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+from tornado.web import HTTPError, RequestHandler
+
+from appliance import __version__
+from appliance.access.principal import Kind, Principal, root
+from appliance.errors import ApplianceError, BadRequest
+from appliance.names import Username
+from appliance.web import xsrf
+from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
+from appliance.web.next_url import safe_next
+from appliance.web.parts import Web
+
+log = logging.getLogger(__name__)
+
+LOGIN_COOKIE: Final = "jupyterhub-hub-login"
+SESSION_COOKIE: Final = "jupyterhub-session-id"
+# Clients read this header and compare; our own version is in the other one.
+JUPYTERHUB_VERSION: Final = "6.1.1"
+FORM_BYTES: Final = 64 * 1024
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Handler(RequestHandler):
+    """What pages and API have in common."""
+
+    web: Web
+    principal: Principal | None = None
+    largest_body: ClassVar[int] = FORM_BYTES
+
+    def initialize(self, **parts: Any) -> None:
+        """Keep the parts that `hub/app.py` gives; subclasses annotate those they need."""
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("X-JupyterHub-Version", JUPYTERHUB_VERSION)
+        self.set_header("X-Appliance-Version", __version__)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "same-origin")
+        self.set_header("Access-Control-Allow-Headers", "accept, content-type, authorization")
+
+    @property
+    def is_read(self) -> bool:
+        return self.request.method in _READS
+
+    @property
+    def own_uri(self) -> str:
+        """Path and query of this request."""
+        return self.request.uri or self.web.hub_url
+
+    @property
+    def address(self) -> str:
+        """The client's address as the proxy tells it; empty on the admin socket."""
+        return self.request.remote_ip or ""
+
+    @property
+    def user_agent(self) -> str:
+        return self.request.headers.get("User-Agent", "")[:200]
+
+    @property
+    def user(self) -> Username:
+        """The name of the user who asks; raises LoginNeeded if it isn't a user."""
+        if self.principal is None or self.principal.kind is not Kind.USER:
+            raise LoginNeeded
+        return self.principal.username
+
+    def check_body_size(self) -> None:
+        if len(self.request.body) > self.largest_body:
+            raise TooLarge(
+                "cannot read the request",
+                why=f"its body is larger than {self.largest_body} bytes",
+            )
+
+    # Who asks
+
+    def identify_root(self) -> Principal | None:
+        return root() if self.web.root_connections.is_root(self.request.connection) else None
+
+    def identify_cookie(self) -> Principal | None:
+        """The first log-in cookie that is valid: pages of other paths may have set more of them."""
+        for value in self._cookie_values(LOGIN_COOKIE):
+            found = self.web.identify.by_cookie(value)
+            if found:
+                return found
+        return None
+
+    def _cookie_values(self, name: str) -> list[str]:
+        pairs = (
+            part.strip().partition("=")
+            for line in self.request.headers.get_list("Cookie")
+            for part in line.split(";")
+        )
+        return [value.strip('"') for key, _, value in pairs if key == name]
+
+    # Whether a write comes from our pages
+
+    def _bound_to(self, principal: Principal | None) -> str:
+        return principal.secret if principal else xsrf.visitor(self.user_agent)
+
+    @property
+    def xsrf_token(self) -> bytes:  # tornado's own name and type for it
+        return self.xsrf_value.encode()
+
+    @property
+    def xsrf_value(self) -> str:
+        """The token for forms and scripts of the page being made; sets its cookie if need be."""
+        known = getattr(self, "_xsrf_made", None)
+        if known is None:
+            bound = self._bound_to(self.principal)
+            sent = [v for v in self._cookie_values(xsrf.COOKIE) if self.web.xsrf.check(v, bound)]
+            known = sent[0] if sent else self._set_xsrf_cookie(bound)
+            self._xsrf_made = known
+        return known
+
+    def _set_xsrf_cookie(self, bound_to: str) -> str:
+        token = self.web.xsrf.make(bound_to)
+        self.set_cookie(
+            xsrf.COOKIE, token, path=self.web.hub_url, secure=self.is_https, samesite="Lax"
+        )
+        self._xsrf_made = token
+        return token
+
+    @property
+    def is_https(self) -> bool:
+        return self.request.protocol == "https"
+
+    def check_xsrf(self, principal: Principal | None) -> None:
+        """Raise XsrfRefused unless a token was sent that belongs to this session or visitor."""
+        verb = self.request.method
+        sent = next((v for h in xsrf.HEADERS if (v := self.request.headers.get(h))), None)
+        sent = sent or self.get_argument(xsrf.FIELD, "")
+        if not sent:
+            raise XsrfRefused(f"'_xsrf' argument missing from {verb}")
+        cookies = self._cookie_values(xsrf.COOKIE)
+        if sent not in cookies or not self.web.xsrf.check(sent, self._bound_to(principal)):
+            raise XsrfRefused(f"XSRF cookie does not match {verb} argument")
+
+    def check_origin_of_write(self) -> None:
+        """Refuse writes that a browser says come from elsewhere.
+
+        Sec-Fetch-Site is only sent to trustworthy origins (https, localhost), so Origin counts
+        where it is absent; what sends neither is no browser.
+        """
+        site = self.request.headers.get("Sec-Fetch-Site")
+        if site is not None:
+            if site != "same-origin" or self._fetch_mode == "no-cors":
+                raise XsrfRefused(
+                    f"the browser says that it comes from another site ({site[:20]!r})"
+                )
+            return
+        origin = self.request.headers.get("Origin") or self.request.headers.get("Referer")
+        if origin is not None and urlsplit(origin).netloc.lower() != self.request.host.lower():
+            raise XsrfRefused("the browser says that it comes from another site")
+
+    @property
+    def _fetch_mode(self) -> str:
+        return self.request.headers.get("Sec-Fetch-Mode", "")
+
+    # Answers
+
+    def reply(self, value: object, *, status: int = 200) -> None:
+        """Finish with JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(value))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """One line for what we foresaw, a traceback for bugs; never the query string."""
+        where = f"{self.request.method} {self.request.path[:200]!r}"
+        if isinstance(value, ApplianceError | HTTPError):
+            failure = failure_of(value)
+            level = logging.ERROR if failure.status >= 500 else logging.DEBUG
+            log.log(level, "%s: %s", where, value)
+        else:
+            self._failure = failure_of(value)
+            log.error("%s: bug %s", where, self._failure.bug, exc_info=(typ, value, tb))
+
+    def failure(self, status: int, info: dict[str, Any]) -> Failure:
+        """What went wrong, with its status and headers set on the answer."""
+        failure: Failure | None = getattr(self, "_failure", None)
+        if failure is None:
+            exc_info = info.get("exc_info")
+            failure = failure_of(exc_info[1] if exc_info else None, status=status)
+        self.set_status(failure.status)
+        for name, value in failure.headers.items():
+            self.set_header(name, value)
+        return failure
+
+    def _request_summary(self) -> str:
+        return f"{self.request.method} {self.request.path[:200]!r}"
+
+
+class PageHandler(Handler):
+    """A page: identified by cookie, writes by form with an `_xsrf` field."""
+
+    may_keep_password: ClassVar[bool] = False
+    """Whether the page is open to people who must change their password first."""
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.set_header(
+            "Content-Security-Policy",
+            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'; "
+            "base-uri 'none'; object-src 'none'",
+        )
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:
+        self.check_body_size()
+        self.principal = self.identify_root() or self.identify_cookie()
+        if self.is_read:
+            # A script of a student's own page may not read ours, and the token in it.
+            if self.principal and self._fetch_mode in {"cors", "no-cors", "same-origin"}:
+                self.check_xsrf(self.principal)
+            return
+        if self.principal and self.principal.kind is Kind.ROOT:
+            return
+        try:
+            self.check_origin_of_write()
+            self.check_xsrf(self.principal)
+        except XsrfRefused as refusal:
+            await self.on_xsrf_refused(refusal)
+            if not self._finished:
+                raise
+
+    async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
+        """Pages may show their form again (and finish); otherwise the error page comes."""
+
+    async def head(self, *args: str, **kwargs: str) -> None:
+        await self.get(*args, **kwargs)
+
+    async def get(self, *args: str, **kwargs: str) -> None:
+        raise HTTPError(405)
+
+    def render_page(self, template: str, *, status: int = 200, **values: Any) -> None:
+        """Finish with a page made from a template."""
+        self.set_status(status)
+        values = {
+            "principal": self.principal,
+            "base_url": self.web.base_url,
+            "hub_url": self.web.hub_url,
+            "xsrf_token": self.xsrf_value,
+            "version": __version__,
+            "path": self.request.path,
+            **values,
+        }
+        self.finish(self.web.render(template, values))
+
+    def hub_path(self, path: str) -> str:
+        """A path of ours, given below /hub/."""
+        return f"{self.web.hub_url}{path.lstrip('/')}"
+
+    def next_path(self) -> str | None:
+        """The argument `next` if it is surely a path of ours."""
+        origin = f"{self.request.protocol}://{self.request.host}"
+        value = self.get_argument("next", "")
+        return safe_next(value, base_url=self.web.base_url, origin=origin) if value else None
+
+    def log_in(self, user: Username) -> None:
+        """Begin a session for a user who has just proved who they are."""
+        new = self.web.sessions.open(user, address=self.address, user_agent=self.user_agent)
+        if self.principal and self.principal.login_id is not None:
+            self.web.sessions.close(self.principal.login_id)
+        self.set_cookie(
+            LOGIN_COOKIE, new.secret, path=self.web.hub_url, expires=new.expires,
+            httponly=True, secure=self.is_https, samesite="Lax",
+        )  # fmt: skip
+        self.set_cookie(
+            SESSION_COOKIE, new.session_id, path=self.web.base_url,
+            httponly=True, secure=self.is_https, samesite="Lax",
+        )  # fmt: skip
+        found = self.web.identify.by_cookie(new.secret)
+        self._set_xsrf_cookie(self._bound_to(found))
+
+    def log_out(self) -> None:
+        """End the session with its tokens, and clear the cookies."""
+        if self.principal and self.principal.login_id is not None:
+            self.web.sessions.close(self.principal.login_id)
+        self.principal = None
+        for name, path in [
+            (LOGIN_COOKIE, self.web.hub_url),
+            (SESSION_COOKIE, self.web.base_url),
+            (xsrf.COOKIE, self.web.hub_url),
+        ]:
+            self.clear_cookie(name, path=path)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        failure = self.failure(status_code, kwargs)
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.render_page("error.html", status=failure.status, failure=failure)
+
+
+class ApiHandler(Handler):
+    """A REST resource: identified by token or cookie, JSON in and out."""
+
+    largest_body: ClassVar[int] = 1024 * 1024
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Security-Policy", "frame-ancestors 'none'; default-src 'none'")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
+    async def prepare(self) -> None:
+        self.check_body_size()
+        self.principal = self.identify_root()
+        if self.principal:
+            return
+        token = self._token()
+        if token is not None:
+            self.principal = self.web.identify.by_token(token)
+            return
+        principal = self.identify_cookie()
+        if principal and self._cookie_counts():
+            self.principal = principal
+            if self._needs_xsrf():
+                self._check_write()
+
+    def _check_write(self) -> None:
+        if not self.is_read:
+            self.check_origin_of_write()
+        self.check_xsrf(self.principal)
+
+    def _token(self) -> str | None:
+        kind, _, value = self.request.headers.get("Authorization", "").strip().partition(" ")
+        return value.strip() if kind.lower() in {"token", "bearer"} else None
+
+    def _cookie_counts(self) -> bool:
+        """A form can be posted from anywhere, JSON can't: cookies count for JSON alone."""
+        content_type = self.request.headers.get("Content-Type", "")
+        kind = content_type.partition(";")[0].strip().lower()
+        return self.is_read or not kind or kind == "application/json"
+
+    def _needs_xsrf(self) -> bool:
+        if not self.is_read:
+            return True
+        mode = self._fetch_mode
+        same_origin = self.request.headers.get("Sec-Fetch-Site") == "same-origin"
+        if mode in {"", "navigate", "websocket"}:
+            return False
+        return not (mode == "no-cors" and same_origin)
+
+    def identified(self) -> Principal:
+        """Who asks; raises LoginNeeded if nobody is identified."""
+        if self.principal is None:
+            raise LoginNeeded
+        return self.principal
+
+    def json_body(self) -> object:
+        """The body as JSON; an empty one is {}."""
+        if not self.request.body:
+            return {}
+        try:
+            value: object = json.loads(self.request.body.decode())
+        except (ValueError, RecursionError) as err:
+            raise BadRequest("Invalid JSON in body of request") from err
+        return value
+
+    def parse_body(self, model: type[M]) -> M:
+        """The body as a model; raises BadRequest that names every wrong field."""
+        try:
+            return model.model_validate(self.json_body())
+        except ValidationError as err:
+            wrong = "; ".join(
+                f"{'.'.join(str(part) for part in one['loc']) or 'body'}: {one['msg']}"
+                for one in err.errors(
+                    include_url=False, include_input=False, include_context=False
+                )[:10]
+            )
+            raise BadRequest("cannot read the request", why=wrong) from err
+
+    def whole_number(self, name: str, default: int) -> int:
+        """A query argument that must be a whole number."""
+        text = self.get_query_argument(name, "")
+        if not text:
+            return default
+        try:
+            return int(text[:20])
+        except ValueError as err:
+            raise BadRequest(
+                f"cannot read the query argument {name!r}", why=f"{text[:20]!r} is no whole number"
+            ) from err
+
+    async def options(self, *args: str, **kwargs: str) -> None:
+        self.set_status(200)
+        self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        failure = self.failure(status_code, kwargs)
+        body = {"status": failure.status, "message": failure.message, "code": failure.code}
+        if failure.mend:
+            body["mend"] = failure.mend
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(body))
