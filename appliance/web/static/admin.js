@@ -1,0 +1,67 @@
+// Comforts of the admin pages: choose all, counts, printing, and rows that follow starts and stops.
+
+function words(place, count) {
+  const pattern = count === 0 ? place.dataset.none : count === 1 ? place.dataset.one : place.dataset.many;
+  place.textContent = pattern.replace("#", String(count));
+}
+
+const form = document.querySelector("[data-rows]");
+if (form) {
+  const chosen = form.querySelector("[data-chosen]");
+  const all = form.querySelector("[data-all]");
+  const boxes = () => [...form.querySelectorAll('input[name="user"]')];
+  const count = () => {
+    const marked = boxes().filter((box) => box.checked).length;
+    words(chosen, marked);
+    all.checked = marked > 0 && marked === boxes().length;
+    all.indeterminate = marked > 0 && !all.checked;
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes()) box.checked = all.checked;
+    count();
+  });
+  form.addEventListener("change", count);
+  count();
+  followMoves(form, boxes, count);
+}
+
+function followMoves(form, boxes, count) {
+  const look = async () => {
+    const rows = form.querySelector("#user-rows");
+    if (!document.hidden && "moving" in rows.dataset) {
+      const answer = await fetch(location.href, { redirect: "error", cache: "no-store" }).catch(() => null);
+      if (answer?.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.getElementById("user-rows");
+        if (fresh) swap(rows, document.adoptNode(fresh));
+      }
+    }
+    setTimeout(look, 2000);
+  };
+  const swap = (rows, fresh) => {
+    const marked = new Set(boxes().filter((box) => box.checked).map((box) => box.value));
+    const focused = rows.contains(document.activeElement) ? document.activeElement : null;
+    const key = focused?.getAttribute("aria-label") ?? focused?.textContent;
+    rows.replaceWith(fresh);
+    for (const box of boxes()) box.checked = marked.has(box.value);
+    count();
+    if (!focused) return;
+    const row = [...fresh.querySelectorAll("a, button, input")];
+    row.find((one) => (one.getAttribute("aria-label") ?? one.textContent) === key)?.focus();
+  };
+  setTimeout(look, 2000);
+}
+
+const names = document.querySelector("[data-names]");
+if (names) {
+  const place = document.getElementById("names-count");
+  const update = () => words(place, names.value.split(/[\s,;]+/).filter(Boolean).length);
+  names.addEventListener("input", update);
+  update();
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}

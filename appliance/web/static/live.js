@@ -1,0 +1,40 @@
+// Keeps the card of the own server up to date: fetches this page again and takes its card.
+
+const failureLimit = 5;
+let failures = 0;
+
+async function refresh() {
+  const card = document.getElementById("server");
+  if (!document.hidden && !card.contains(document.activeElement?.closest("details") ?? null)) {
+    try {
+      const answer = await fetch(location.href, { redirect: "error", cache: "no-store" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.getElementById("server");
+      if (!answer.ok || !fresh) throw new Error(String(answer.status));
+      failures = 0;
+      replace(card, fresh);
+    } catch {
+      failures += 1;
+    }
+  }
+  plan();
+}
+
+function replace(card, fresh) {
+  if (card.outerHTML === fresh.outerHTML) return;
+  const focused = card.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
+  const open = card.querySelector("details")?.open ?? false;
+  card.replaceWith(document.adoptNode(fresh));
+  if (open) fresh.querySelector("details")?.setAttribute("open", "");
+  if (focused === null) return;
+  const same = [...fresh.querySelectorAll("a, button, summary")].find((one) => one.textContent.trim() === focused);
+  (same ?? fresh.querySelector("a, button"))?.focus();
+}
+
+function plan() {
+  if (failures >= failureLimit) return;
+  const seconds = Number(document.getElementById("server").dataset.live);
+  setTimeout(refresh, seconds * 1000 * 2 ** failures);
+}
+
+plan();

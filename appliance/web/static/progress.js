@@ -1,0 +1,58 @@
+// Follows a start live: the hub's event stream moves the bar, names the stages and goes on when ready.
+
+const card = document.querySelector("[data-progress]");
+const bar = card.querySelector("progress");
+const stages = card.querySelector(".stages");
+const lost = card.querySelector("[data-lost]");
+const slow = card.querySelector("[data-slow]");
+const counter = card.querySelector("[data-seconds]");
+const began = performance.now() - Number(card.dataset.started) * 1000;
+const slowAfterSeconds = 30;
+
+function seconds() {
+  return Math.floor((performance.now() - began) / 1000);
+}
+
+const ticking = setInterval(() => {
+  const now = seconds();
+  counter.textContent = now === 1 ? "1 second" : `${now} seconds`;
+  slow.hidden = now < slowAfterSeconds;
+}, 1000);
+
+function tell(message) {
+  const known = [...stages.children].some((stage) => stage.firstElementChild.textContent === message);
+  if (known || !message) return;
+  const stage = document.createElement("li");
+  const words = document.createElement("span");
+  const time = document.createElement("time");
+  words.textContent = message;
+  time.textContent = `${seconds()} s`;
+  stage.append(words, time);
+  stages.append(stage);
+}
+
+function finish(event) {
+  source.close();
+  clearInterval(ticking);
+  if (event.ready) {
+    location.replace(card.dataset.next || event.url);
+  } else {
+    location.reload();
+  }
+}
+
+const source = new EventSource(card.dataset.progress);
+source.addEventListener("open", () => {
+  lost.hidden = true;
+});
+source.addEventListener("message", ({ data }) => {
+  const event = JSON.parse(data);
+  if (typeof event.progress === "number") bar.value = Math.max(bar.value, event.progress);
+  tell(event.message);
+  if (event.ready || event.failed) finish(event);
+});
+source.addEventListener("error", () => {
+  lost.hidden = false;
+  // A stream that the hub refused won't come back by itself; the page says how things stand.
+  if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
+});
