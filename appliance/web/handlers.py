@@ -1,7 +1,7 @@
 """Base handlers: who asks, whether a write really comes from our pages, and how answers look.
 
-`PageHandler` knows people by their log-in cookie, `ApiHandler` by token or cookie; both know root by
-the admin socket. What is raised is translated by `failures.py`, never by a handler.
+`PageHandler` knows people by their log-in cookie, `ApiHandler` by token or cookie; both know root
+by the admin socket. What is raised is translated by `failures.py`, never by a handler.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from appliance import __version__
 from appliance.access.principal import Kind, Principal, root
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
-from appliance.web import xsrf
+from appliance.web import notes, xsrf
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
 from appliance.web.next_url import safe_next
 from appliance.web.parts import Web
@@ -257,14 +257,34 @@ class PageHandler(Handler):
         self.set_status(status)
         values = {
             "principal": self.principal,
+            "user": self.principal,
             "base_url": self.web.base_url,
             "hub_url": self.web.hub_url,
             "xsrf_token": self.xsrf_value,
             "version": __version__,
             "path": self.request.path,
+            "notes": self._take_notes(),
             **values,
         }
         self.finish(self.web.render(template, values))
+
+    def leave_note(self, kind: str, text: str) -> None:
+        """Tell something on the next page, after the redirect; kinds are good, warn and bad."""
+        note = notes.pack(
+            notes.Note(kind, text), xsrf=self.web.xsrf, bound_to=self._bound_to(self.principal)
+        )
+        self.set_cookie(
+            notes.COOKIE, note, path=self.web.hub_url, max_age=notes.SECONDS,
+            httponly=True, secure=self.is_https, samesite="Lax",
+        )  # fmt: skip
+
+    def _take_notes(self) -> list[notes.Note]:
+        sent = self._cookie_values(notes.COOKIE)
+        if sent:
+            self.clear_cookie(notes.COOKIE, path=self.web.hub_url)
+        bound = self._bound_to(self.principal)
+        found = [notes.unpack(one, xsrf=self.web.xsrf, bound_to=bound) for one in sent]
+        return [one for one in found if one]
 
     def hub_path(self, path: str) -> str:
         """A path of ours, given below /hub/."""
@@ -289,8 +309,8 @@ class PageHandler(Handler):
             SESSION_COOKIE, new.session_id, path=self.web.base_url,
             httponly=True, secure=self.is_https, samesite="Lax",
         )  # fmt: skip
-        found = self.web.identify.by_cookie(new.secret)
-        self._set_xsrf_cookie(self._bound_to(found))
+        self.principal = self.web.identify.by_cookie(new.secret)
+        self._set_xsrf_cookie(self._bound_to(self.principal))
 
     def log_out(self) -> None:
         """End the session with its tokens, and clear the cookies."""
@@ -307,7 +327,16 @@ class PageHandler(Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         failure = self.failure(status_code, kwargs)
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.render_page("error.html", status=failure.status, failure=failure)
+        self.render_page(
+            "error.html",
+            status=failure.status,
+            failure=failure,
+            title=failure.title,
+            what=failure.what,
+            why=failure.why,
+            mend=failure.mend or "go back and try again, or tell an admin",
+            error_id=failure.bug,
+        )
 
 
 class ApiHandler(Handler):
