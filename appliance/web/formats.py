@@ -18,6 +18,7 @@ def filters(now: Callable[[], datetime] | None = None) -> dict[str, Callable[...
         "iso": iso,
         "duration": duration,
         "until": until,
+        "sentence": sentence,
     }
 
 
@@ -72,3 +73,12 @@ def iso(moment: datetime) -> str:
 def until(moment: datetime) -> str:
     """A moment in the machine's own time zone, for what people must be done with by then."""
     return f"{moment.astimezone():%-d %B, %H:%M}"
+
+
+def sentence(text: str) -> str:
+    """An error's part, which begins small so that it can be joined, as a sentence of its own."""
+    text = text.strip()
+    if not text:
+        return ""
+    end = "" if text[-1] in ".!?…" else "."
+    return text[0].upper() + text[1:] + end
