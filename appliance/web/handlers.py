@@ -246,11 +246,25 @@ class PageHandler(Handler):
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         """Pages may show their form again (and finish); otherwise the error page comes."""
 
-    async def head(self, *args: str, **kwargs: str) -> None:
+    async def head(self, *args: Any, **kwargs: Any) -> None:
         await self.get(*args, **kwargs)
 
-    async def get(self, *args: str, **kwargs: str) -> None:
+    async def get(self, *args: Any, **kwargs: Any) -> None:
         raise HTTPError(405)
+
+    @property
+    def comes_from_elsewhere(self) -> bool:
+        """Whether another site sent the browser here, or an image or frame that hides the address.
+
+        For the few reads that do something because JupyterHub's clients expect it.
+        """
+        headers = self.request.headers
+        site = headers.get("Sec-Fetch-Site")
+        if site is not None:
+            destination = headers.get("Sec-Fetch-Dest", "document")
+            return site not in {"none", "same-origin"} or destination != "document"
+        referer = headers.get("Referer")
+        return referer is not None and urlsplit(referer).netloc.lower() != self.request.host.lower()
 
     def render_page(self, template: str, *, status: int = 200, **values: Any) -> None:
         """Finish with a page made from a template."""

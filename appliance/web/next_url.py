@@ -1,7 +1,7 @@
 """Where to go after logging in: only ever to a path of our own.
 
 Filtering bad URLs failed in every peer at least once, so this accepts one narrow shape and drops
-all else: a path below the base URL, with one slash in front and none doubled, without backslashes or
+all else: a path below the base URL, with one slash in front and none doubled, no backslashes and no
 control characters. An absolute URL of our own host counts as its path.
 """
 

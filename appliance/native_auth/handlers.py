@@ -1,0 +1,214 @@
+"""The pages of accounts with passwords: log in, log out, sign up, change one's password.
+
+Logging out by GET is allowed, because JupyterLab's menu and JupyterHub's clients do just that, but
+only for a navigation that doesn't come from another site; anything else is asked first.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from appliance.db.models import UserState
+from appliance.errors import ApplianceError, BadRequest, Conflict, NotAllowed, TooMany
+from appliance.names import Username, parse_username
+from appliance.native_auth.authenticator import LoginRefused, NativeAuthenticator, Refusal
+from appliance.web.failures import XsrfRefused
+from appliance.web.forms import FormError
+from appliance.web.guards import login_needed, public
+from appliance.web.handlers import PageHandler
+from appliance.web.parts import Pattern
+
+_ADVICE = {Refusal.WAITING: "you can log in as soon as an administrator has let you in"}
+_CHECK_BOTH = "check both; passwords tell capitals from small letters"
+
+
+class LoginHandler(PageHandler):
+    """The log-in page: the same words for an unknown name and a wrong password."""
+
+    authenticator: NativeAuthenticator
+
+    @public
+    async def get(self) -> None:
+        if self.principal:
+            self.redirect(self.next_path() or self.hub_path(""))
+        else:
+            self._show(self.get_query_argument("username", "")[:200])
+
+    @public
+    async def post(self) -> None:
+        name = self.get_body_argument("username", "")[:200]
+        password = self.get_body_argument("password", "", strip=False)
+        try:
+            user = await self.authenticator.log_in(name, password, address=self.address)
+        except LoginRefused as refused:
+            advice = _ADVICE.get(refused.reason, _CHECK_BOTH)
+            self._show(name, FormError.of(refused, mend=advice))
+        except TooMany as refused:
+            self.set_header("Retry-After", str(refused.retry_after_seconds))
+            self._show(name, FormError.of(refused))
+        else:
+            self.log_in(user)
+            self.redirect(self.next_path() or self.hub_path(""))
+
+    async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
+        error = FormError("", "This page was open for too long.", "Log in again.", 403)
+        self._show(self.get_body_argument("username", "")[:200], error)
+
+    def _show(self, username: str, error: FormError | None = None) -> None:
+        self.render_page(
+            "login.html",
+            status=error.status if error else 200,
+            username=username,
+            error=error,
+            next_url=self.next_path() or "",
+            signup_mode=self.authenticator.mode,
+        )
+
+
+class LogoutHandler(PageHandler):
+    """Ends the session, and with it what was opened by it; servers go on running."""
+
+    may_keep_password = True
+
+    @public
+    async def get(self) -> None:
+        if self.principal and self.comes_from_elsewhere:
+            self.render_page("logout.html")
+        else:
+            self._leave()
+
+    @public
+    async def post(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        was_here = self.principal is not None
+        self.log_out()
+        if was_here:
+            self.leave_note("good", "You are logged out.")
+        self.redirect(self.hub_path("login"))
+
+
+class SignupHandler(PageHandler):
+    """Makes an account, or says why there are none to be had here."""
+
+    authenticator: NativeAuthenticator
+
+    @public
+    async def get(self) -> None:
+        if self.principal:
+            self.redirect(self.hub_path("home"))
+        elif self.authenticator.mode == "closed":
+            self.render_page("signup_closed.html")
+        else:
+            self._show()
+
+    @public
+    async def post(self) -> None:
+        if self.authenticator.mode == "closed":
+            self.render_page("signup_closed.html", status=403)
+            return
+        field = "username"
+        try:
+            user = parse_username(self.get_body_argument("username", ""))
+            field = "password"
+            password = self.get_body_argument("password", "", strip=False)
+            self.authenticator.check_new_password(password, user)
+            field = ""
+            code = self.get_body_argument("code", "")
+            made = await self.authenticator.sign_up(user, password, code=code, address=self.address)
+        except (BadRequest, Conflict, NotAllowed, TooMany) as error:
+            self._show(FormError.of(error, field=_field_of(error) or field))
+            return
+        if made.state == UserState.WAITING:
+            self.redirect(self.hub_path(f"signup/waiting?{urlencode({'username': made.name})}"))
+        else:
+            self.log_in(made.name)
+            self.leave_note("good", f"Welcome, {made.name}. Your account is ready.")
+            self.redirect(self.hub_path("home"))
+
+    async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
+        self._show(FormError("", "This page was open for too long.", "Send the form again.", 403))
+
+    def _show(self, error: FormError | None = None) -> None:
+        self.render_page(
+            "signup.html",
+            status=error.status if error else 200,
+            username=self.get_body_argument("username", "")[:200],
+            code=self.get_body_argument("code", "")[:200],
+            error=error,
+            rules=self.authenticator.rules,
+            signup_mode=self.authenticator.mode,
+        )
+
+
+def _field_of(error: ApplianceError) -> str:
+    if isinstance(error, Conflict):
+        return "username"
+    return "code" if isinstance(error, NotAllowed) else ""
+
+
+class WaitingHandler(PageHandler):
+    """Tells somebody who has just signed up what happens next."""
+
+    @public
+    async def get(self) -> None:
+        try:
+            name = parse_username(self.get_query_argument("username", ""))
+        except BadRequest:
+            self.redirect(self.hub_path("signup"))
+        else:
+            self.render_page("signup_waiting.html", username=name)
+
+
+class PasswordHandler(PageHandler):
+    """Changes one's own password; the other sessions end, this one is renewed."""
+
+    authenticator: NativeAuthenticator
+    may_keep_password = True
+
+    @login_needed
+    async def get(self) -> None:
+        self._show()
+
+    @login_needed
+    async def post(self) -> None:
+        field = "password"
+        new = self.get_body_argument("password", "", strip=False)
+        old = self.get_body_argument("old", "", strip=False)
+        try:
+            await self._change(self.user, old, new)
+        except LoginRefused:
+            error = FormError("old", "This is not the password you have now.", "", 403)
+            self._show(error)
+        except BadRequest as wrong:
+            self._show(FormError.of(wrong, field=field))
+        except TooMany as refused:
+            self.set_header("Retry-After", str(refused.retry_after_seconds))
+            self._show(FormError.of(refused))
+        else:
+            self.redirect(self.next_path() or self.hub_path("home"))
+
+    async def _change(self, user: Username, old: str, new: str) -> None:
+        await self.authenticator.change_password(user, old, new, address=self.address)
+        self.log_in(user)
+        self.leave_note("good", "Your password is changed.")
+
+    def _show(self, error: FormError | None = None) -> None:
+        self.render_page(
+            "password.html",
+            status=error.status if error else 200,
+            error=error,
+            must_change=bool(self.principal and self.principal.must_change_password),
+            next_url=self.next_path() or "",
+            rules=self.authenticator.rules,
+        )
+
+
+handlers = [
+    Pattern(r"/login", LoginHandler),
+    Pattern(r"/logout", LogoutHandler),
+    Pattern(r"/signup", SignupHandler),
+    Pattern(r"/signup/waiting", WaitingHandler),
+    Pattern(r"/password", PasswordHandler),
+]
