@@ -5,6 +5,7 @@ Standard library only: the root daemon and the installer import this module too.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,23 @@ from typing import Final, Self
 
 # Set by the wrapper command of a trial folder; an installed appliance never reads it as root.
 TRIAL_VARIABLE: Final = "APPLIANCE_TRIAL"
+
+
+# names.py counts on it: the longest names of user and server just fit behind it into a socket's path.
+_RUN_BYTES: Final = len("/run/appliance")
+
+
+def _trial_run(folder: Path) -> Path:
+    """Sockets of a trial: in its folder if their paths can't get too long there, else in /tmp.
+
+    The name in /tmp follows from the folder, so that every command finds it; the trial's supervisor
+    makes it for its own user alone, and refuses one that somebody else made.
+    """
+    run = folder / "run"
+    if len(os.fsencode(run)) <= _RUN_BYTES:
+        return run
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
+    return Path("/tmp") / f"ha-{digest[:6]}"  # noqa: S108 - checked by the supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +60,12 @@ class Places:
 
     @classmethod
     def of_trial(cls, folder: Path) -> Self:
-        """Everything below one folder, for `bootstrap.py --trial`."""
+        """Everything below one folder but the sockets, for `bootstrap.py --trial`."""
         return cls(
             software=folder / "software",
             settings=folder,
             state=folder / "state",
-            run=folder / "run",
+            run=_trial_run(folder),
             homes=folder / "homes",
             trial=True,
         )
