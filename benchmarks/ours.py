@@ -1,0 +1,97 @@
+"""The appliance of this checkout, installed by its own bootstrap.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from benchmarks.machine import Machine
+from benchmarks.processes import processes_in
+from benchmarks.side import SignUpForm
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+_PORT: Final = 18080
+_INSTALL_SECONDS: Final = 600
+_SERVICES: Final = (
+    "appliance-hub.service",
+    "appliance-proxy.service",
+    "appliance-spawner.service",
+)
+_SOCKETS: Final = ("appliance-hub.socket", "appliance-hub-admin.socket", "appliance-spawner.socket")
+
+
+class Ours:
+    """See benchmarks.side.Side."""
+
+    name = "ours"
+    address = f"http://127.0.0.1:{_PORT}"
+    sign_up = SignUpForm(path="/hub/signup", password_fields=("password", "password2"), fixed={})
+    static_path = "/hub/static/home.js"
+    units: tuple[str, ...] = _SERVICES
+    database = "/var/lib/appliance/hub/hub.sqlite"
+
+    def install(self, machine: Machine) -> None:
+        """Unpack the checkout's tracked files and run bootstrap.py as the README says."""
+        checkout = machine.inside("/root/checkout")
+        checkout.mkdir(parents=True, exist_ok=True)
+        files = subprocess.run(
+            ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached"],
+            check=True, stdout=subprocess.PIPE, timeout=60,
+        ).stdout  # fmt: skip
+        subprocess.run(
+            ["tar", "-C", str(CHECKOUT), "--null", "-T", "-", "--ignore-failed-read", "-cf",
+             str(checkout / "checkout.tar")],
+            check=True, input=files, timeout=60,
+        )  # fmt: skip
+        machine.run(
+            "cd /root/checkout && tar -xf checkout.tar"
+            f" && python3 bootstrap.py --yes --quiet --port {_PORT} --admin oursadmin",
+            timeout=_INSTALL_SECONDS,
+        )
+
+    def prepare(self, machine: Machine, users: list[str]) -> None:
+        """Open sign-up, and the limits that the peer has; accounts are made by the first start."""
+        del users
+        machine.run("appliance config set signup.mode open; appliance config set limits.cpu 2")
+
+    def start(self, machine: Machine) -> None:
+        machine.run(f"systemctl start {' '.join((*_SOCKETS, *_SERVICES))}")
+
+    def stop(self, machine: Machine, users: list[str]) -> None:
+        servers = " ".join(self.server_unit(user) for user in users)
+        machine.run(
+            f"systemctl stop {' '.join((*_SOCKETS, *_SERVICES))} {servers}",
+            timeout=120,
+            check=False,
+        )
+
+    def server_unit(self, user: str) -> str:
+        return f"appliance-user-{user}.service"
+
+    def hub_pid(self, machine: Machine) -> int:
+        return processes_in(machine.unit_cgroup("appliance-hub.service"))[0]
+
+    def proxy_pids(self, machine: Machine) -> list[int]:
+        return processes_in(machine.unit_cgroup("appliance-proxy.service"))
+
+    def versions(self, machine: Machine) -> dict[str, str]:
+        frozen = dict(line.split("==") for line in self.frozen(machine).splitlines())
+        names = ("jupyter", "notebook", "ipykernel", "tornado")
+        found = {name: version for name, version in frozen.items() if name.startswith(names)}
+        found["nginx"] = machine.run("/usr/sbin/nginx -v").strip().rpartition("/")[2]
+        return found
+
+    def frozen(self, machine: Machine) -> str:
+        """The user environment as lines name==version, for the peer to have the same."""
+        code = (
+            "import importlib.metadata as m, json;"
+            "print(json.dumps([[d.name, d.version] for d in m.distributions()]))"
+        )
+        listed = json.loads(machine.run(f"/opt/appliance/user/bin/python -I -c '{code}'"))
+        return "".join(
+            f"{name.lower()}=={version}\n"
+            for name, version in sorted(listed)
+            if name != "hub-appliance"
+        )
