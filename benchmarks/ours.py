@@ -27,8 +27,8 @@ class Ours:
 
     name = "ours"
     address = f"http://127.0.0.1:{_PORT}"
-    sign_up = SignUpForm(path="/hub/signup", password_fields=("password", "password2"), fixed={})
-    static_path = "/hub/static/home.js"
+    sign_up = SignUpForm(path="/hub/signup", password_fields=("password",), fixed={})
+    static_path = "/hub/static/password.js"
     units: tuple[str, ...] = _SERVICES
     database = "/var/lib/appliance/hub/hub.sqlite"
 

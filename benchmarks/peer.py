@@ -29,7 +29,7 @@ class Peer:
         password_fields=("signup_password", "signup_password_confirmation"),
         fixed={},
     )
-    static_path = "/hub/static/js/home.js"
+    static_path = "/hub/static/js/token.js"
     units: tuple[str, ...] = ("jupyterhub.service",)
     database = "/srv/peer/jupyterhub.sqlite"
 
