@@ -1,13 +1,12 @@
 """The settings as a flat list: what the schema declares, in a form that messages and pages can use.
 
-A setting is one leaf of the schema, by its dotted name. Nothing is declared here; all is read from the
-annotations in schema.py.
+A setting is one leaf of the schema, by its dotted name. Nothing is declared here; all is read from
+the annotations in schema.py.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
@@ -78,12 +77,6 @@ class Setting:
         for part in self.key.split("."):
             value = getattr(value, part)
         return value
-
-    def written(self, value: object) -> str:
-        """A value as a person writes it after the name, in YAML; secrets are masked."""
-        if self.kind is Kind.SECRET and value is not None:
-            return MASK
-        return json.dumps(_plain(self.kind, value), ensure_ascii=False).strip('"') or '""'
 
     def raw(self, value: object) -> object:
         """A value for JSON: bytes and seconds as numbers; secrets are null."""
@@ -208,16 +201,6 @@ def _format_number(value: float | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plain(kind: Kind, value: object) -> object:
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, int) and kind is Kind.SIZE:
-        return format_size(value)
-    if isinstance(value, int) and kind is Kind.DURATION:
-        return format_duration(value)
-    return value
-
-
 def _setting(key: str, info: FieldInfo) -> Setting:
     annotation, markers = _unwrap(info.annotation, list(info.metadata))
     optional = False
@@ -232,7 +215,7 @@ def _setting(key: str, info: FieldInfo) -> Setting:
     return Setting(
         key=key,
         kind=_kind(annotation, markers),
-        sentence=info.description or "",
+        sentence=" ".join((info.description or "").split()),
         default=info.default,
         example=bounds[Example].value,
         reload=next(marker for marker in markers if isinstance(marker, Reload)),

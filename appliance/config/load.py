@@ -1,7 +1,8 @@
-"""YAML → Config, or a ConfigError with every problem: place, dotted name, what was expected, what is there.
+"""YAML → Config, or a ConfigError with every problem: place, dotted name, what was expected, what
+is there.
 
-Only root's command line reads the YAML. The hub, the spawner daemon and nginx read what was rendered
-from it (`read_rendered`), so that a half-edited file harms nothing.
+Only root's command line reads the YAML. The hub, the spawner daemon and nginx read what was
+rendered from it (`read_rendered`), so that a half-edited file harms nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _SWITCH_WORDS: Final = {"yes": "true", "on": "true", "no": "false", "off": "fals
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file; an empty one means that every setting has its default."""
+    """Read and check a configuration file; an empty one means that every setting has its
+    default."""
     return check_text(read_text(path), name=str(path))
 
 
@@ -148,7 +150,8 @@ def _wrong_names(document: YamlText, group: Node | None, prefix: str) -> list[Pr
     return [
         Problem(
             document.place(key),
-            f"{prefix.rstrip('.') or 'settings'}: here must be the name of a setting, found {quoted(plain_value(key))}",
+            f"{prefix.rstrip('.') or 'settings'}: here must be the name of a setting, "
+            f"found {quoted(plain_value(key))}",
         )
         for key, _ in group.value
         if id(key) not in named
@@ -208,7 +211,7 @@ def _hint(setting: Setting, value: object) -> str:
             return f"; write {_SWITCH_WORDS[text.lower()]}"
         case Kind.LIST, str(text):
             return f"; write [{text}]"
-        case (Kind.WHOLE | Kind.NUMBER), str(text) if text.replace(".", "", 1).isdigit():
+        case ((Kind.WHOLE | Kind.NUMBER), str(text)) if text.replace(".", "", 1).isdigit():
             return "; leave the quotes out"
         case Kind.SIZE, int(number) if 0 < number < SIZE_UNITS["M"] and number is not True:
             return f"; write {number}M if megabytes are meant"

@@ -2,7 +2,7 @@
 
 Everything else about settings is derived from these classes: checks (load.py), edits (edit.py),
 the reference page, the JSON Schema and the commented example (reference.py), and what
-`appliance config set` reloads (apply.py).
+`appliance config set` reloads (appliance/rollout/apply.py).
 
 A validator that has its own sentence raises ValueError with it, beginning "must be"; for all other
 refusals load.py makes the sentence from the type, the bounds and the `Means` marker.
@@ -48,7 +48,8 @@ class Example:
 
 
 class Means:
-    """What a text must be, as it follows "must be" in a message, where type and bounds don't say it."""
+    """What a text must be, as it follows "must be" in a message, where type and bounds don't say
+    it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -80,7 +81,8 @@ DAY: Final = DURATION_UNITS["d"]
 
 
 def parse_size(value: Any) -> Any:
-    """Turn "512M" or "1.5G" (systemd's units, 1024 each) into bytes; leave all else to the type check."""
+    """Turn "512M" or "1.5G" (systemd's units, 1024 each) into bytes; leave all else to the type
+    check."""
     match = isinstance(value, str) and re.fullmatch(
         r"([0-9]{1,18}(?:\.[0-9]{1,6})?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE | re.ASCII
     )
@@ -101,7 +103,8 @@ def check_address(value: str) -> str:
 
 
 def check_network(value: str) -> str:
-    """Refuse what isn't an IP address or network; bits beyond the mask get a sentence of their own."""
+    """Refuse what isn't an IP address or network; bits beyond the mask get a sentence of their
+    own."""
     if "%" in value or not _is_network(value):
         raise PydanticCustomError("not_a_network", "not a network")
     network = ipaddress.ip_network(value, strict=False)
@@ -182,13 +185,14 @@ class Http(Section):
     address: Annotated[Address, Reload.PROXY, Example("192.0.2.10")] = ""
     """Address to listen on; empty means every address, IPv4 and IPv6."""
 
-    port: Annotated[
-        int, Field(ge=1, le=65535), Reload.PROXY | Reload.NEXT_START, Example(8080)
-    ] = 80
+    port: Annotated[int, Field(ge=1, le=65535), Reload.PROXY | Reload.NEXT_START, Example(8080)] = (
+        80
+    )
     """Port to listen on."""
 
     trusted_proxies: Annotated[list[Network], Reload.PROXY, Example(["10.0.0.0/8"])] = []
-    """Addresses or networks of web servers in front, whose X-Forwarded-For and -Proto are believed."""
+    """Addresses or networks of web servers in front, whose X-Forwarded-For and -Proto are
+    believed."""
 
 
 class Signup(Section):
@@ -197,7 +201,8 @@ class Signup(Section):
     mode: Annotated[SignupMode, Field(strict=False), Reload.HUB, Example("code")] = (
         SignupMode.APPROVAL
     )
-    """open: anybody; approval: an admin lets each in; code: whoever knows the join code; closed: nobody."""
+    """open: anybody; approval: an admin lets each in; code: whoever knows the join code; closed:
+    nobody."""
 
     code: Annotated[SecretStr | None, Reload.HUB, Example("blue-tree-42")] = None
     """The join code for the mode `code`, at least 6 characters; capitals don't matter."""
@@ -222,15 +227,16 @@ class Passwords(Section):
     """Fewest characters of a password."""
 
     refuse_common: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
-    """Refuse passwords from the list of the most common ones, and those that contain the user's name."""
+    """Refuse passwords from the list of the most common ones, and those that contain the user's
+    name."""
 
 
 class Limits(Section):
     """What one single-user server may use."""
 
-    memory: Annotated[
-        Size | None, Field(ge=MEMORY_MIN, le=2**50), Reload.LIMITS, Example("2G")
-    ] = 2**30
+    memory: Annotated[Size | None, Field(ge=MEMORY_MIN, le=2**50), Reload.LIMITS, Example("2G")] = (
+        2**30
+    )
     """Most memory; what goes past it is killed by the kernel. Null means no limit of its own."""
 
     cpu: Annotated[float | None, Field(gt=0, le=1024), Reload.LIMITS, Example(1.5)] = None
@@ -243,10 +249,11 @@ class Limits(Section):
 class Servers(Section):
     """How single-user servers start."""
 
-    front_end: Annotated[
-        FrontEnd, Field(strict=False), Reload.NEXT_START, Example("notebook")
-    ] = FrontEnd.LAB
-    """Where a server opens: lab (JupyterLab) or notebook (Notebook); the other stays at /lab or /tree."""
+    front_end: Annotated[FrontEnd, Field(strict=False), Reload.NEXT_START, Example("notebook")] = (
+        FrontEnd.LAB
+    )
+    """Where a server opens: lab (JupyterLab) or notebook (Notebook); the other stays at /lab or
+    /tree."""
 
     start_timeout: Annotated[Duration, Field(ge=5, le=3600), Reload.HUB, Example("2m")] = 60
     """Longest time a server may take to start before it is stopped and the user told why."""

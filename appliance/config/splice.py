@@ -1,8 +1,8 @@
 """Edits of YAML text: put in, replace or take out one setting and leave every other byte alone.
 
 Pure functions from text to text. They use the places of the nodes, not a round trip through values,
-which would re-indent and re-wrap what it didn't change. Every result is read again and compared with
-what it should say; a file of a form that these functions can't edit is refused, never damaged.
+which would re-indent and re-wrap what it didn't change. Every result is read again and compared
+with what it should say; a file of a form that these functions can't edit is refused, never damaged.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def add_item(text: str, key: str, item: object, *, name: str) -> str:
     wanted = _with(document.values(), key, [*items, item])
     last = entry.value.value[-1]
     end = _end_of(document.text, last)
-    if entry.value.flow_style:
+    if _is_flow(entry.value):
         changed = document.text[:end] + f", {emit(item)}" + document.text[end:]
     else:
         line_end = _line_end(document.text, end)
@@ -89,7 +89,7 @@ def remove_item(text: str, key: str, item: object, *, name: str) -> str:
             mend=f"appliance config get {key}",
         )
     kept = [one for one in items if one != item]
-    if not kept or entry.value.flow_style or len(kept) < len(items) - 1:
+    if not kept or _is_flow(entry.value) or len(kept) < len(items) - 1:
         return put(text, key, kept, name=name)
     node = entry.value.value[items.index(item)]
     end = _end_of(document.text, node)
@@ -218,7 +218,7 @@ def _insert_line(text: str, after: int, line: str) -> str:
 
 
 def _is_flow(node: Node | None) -> bool:
-    return isinstance(node, MappingNode) and bool(node.flow_style)
+    return isinstance(node, (MappingNode, SequenceNode)) and bool(node.flow_style)
 
 
 def _end_of(text: str, node: Node) -> int:
@@ -231,14 +231,14 @@ def _end_of(text: str, node: Node) -> int:
         return len(text[:end].rstrip())
     if isinstance(node, ScalarNode) and node.style in {"|", ">"}:
         begin = node.start_mark.index
-        return begin + len(text[begin:end].rstrip())
+        end = begin + len(text[begin:end].rstrip())
     return end
 
 
 def _end_of_pair(text: str, key: Node, value: Node) -> int:
     """Where `name: value` ends; a value of nothing has its mark after the comments that follow."""
     if _is_nothing(value):
-        return text.index(":", key.end_mark.index) + 1
+        return text.index(":", int(key.end_mark.index)) + 1
     return _end_of(text, value)
 
 

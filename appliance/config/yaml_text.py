@@ -1,8 +1,8 @@
 """YAML text as a tree that knows where in the text everything is.
 
-ruamel.yaml's node graph is used rather than its round-trip values, because nodes carry the exact start
-and end of keys *and* values: problems get their place, all duplicate keys are found at once, and
-edits replace those characters and leave every other byte as it was.
+ruamel.yaml's node graph is used rather than its round-trip values, because nodes carry the exact
+start and end of keys *and* values: problems get their place, all duplicate keys are found at once,
+and edits replace those characters and leave every other byte as it was.
 
 The file is a person's, and may be anything: it is refused when it is too big, too deep, has aliases
 (which can make a small file unfold to gigabytes) or tags, each with its place.
@@ -32,9 +32,15 @@ _SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9/._~@+-]*")
 # The parser's words → ours; the first whose key occurs in them wins.
 _WORDS: Final = (
     ("'\\t'", "a tab can't indent YAML; use spaces"),
-    ("mapping values are not allowed", "a ':' too many, or a line indented more than the one above"),
+    (
+        "mapping values are not allowed",
+        "a ':' too many, or a line indented more than the one above",
+    ),
     ("could not find expected ':'", "this line has no ':' after its name"),
-    ("found unexpected end of stream", "the text that a quote begins is not ended by another quote"),
+    (
+        "found unexpected end of stream",
+        "the text that a quote begins is not ended by another quote",
+    ),
     ("expected ',' or ']'", "a list begun with '[' is not ended by ']', or an item lacks its ','"),
     ("expected ',' or '}'", "a group begun with '{' is not ended by '}', or an item lacks its ','"),
     ("expected the node content", "a value is missing here"),
@@ -101,7 +107,9 @@ def read_yaml(text: str, *, name: str) -> YamlText:
     Problems that don't stop the reading (names twice) are in `problems`.
     """
     if len(text) > SIZE_MAX:
-        raise refuse(name, f"has more than {SIZE_MAX // 1024} KiB; settings need a hundredth of that")
+        raise refuse(
+            name, f"has more than {SIZE_MAX // 1024} KiB; settings need a hundredth of that"
+        )
     text = text.removeprefix("\ufeff")
     try:
         _check_events(text, name)
@@ -218,7 +226,8 @@ def _translated_character(text: str, name: str) -> ConfigError:
     line, column = before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1
     return refuse(
         f"{name}:{line}:{column}",
-        f"has the control character U+{ord(match[0]):04X}; the file may be half-written or not text",
+        f"has the control character U+{ord(match[0]):04X}; "
+        "the file may be half-written or not text",
     )
 
 

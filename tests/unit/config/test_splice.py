@@ -68,7 +68,9 @@ def test_a_value_comes_after_the_comment_that_shows_it() -> None:
     assert "  # memory: 1G\n  memory: 600M\n" in put(FILE, "limits.memory", "600M", name="f")
 
 
-@pytest.mark.parametrize("text", ["", "# c\n", "# c", "---\n", "{}", "{limits: {}}", "limits:", "a: 1\n...\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# c\n", "# c", "---\n", "{}", "{limits: {}}", "limits:", "a: 1\n...\n"]
+)
 def test_put_works_in_small_files(text: str) -> None:
     assert values(put(text, "limits.memory", "2G", name="f"))["limits"] == {"memory": "2G"}
 
@@ -77,8 +79,16 @@ def test_put_works_in_small_files(text: str) -> None:
     ("key", "gone", "new"),
     [
         ("http.port", ["  port: 8080     # not 80"], []),
-        ("signup.code", ['"signup": {mode: open, code: }   # for now'], ['"signup": {mode: open }   # for now']),
-        ("signup.mode", ['"signup": {mode: open, code: }   # for now'], ['"signup": {code: }   # for now']),
+        (
+            "signup.code",
+            ['"signup": {mode: open, code: }   # for now'],
+            ['"signup": {mode: open }   # for now'],
+        ),
+        (
+            "signup.mode",
+            ['"signup": {mode: open, code: }   # for now'],
+            ['"signup": {code: }   # for now'],
+        ),
         ("limits.cpu", [], []),
     ],
 )
@@ -108,7 +118,9 @@ def test_windows_line_ends_stay() -> None:
     text = "http:\r\n  port: 80\r\n# end\r\n"
     assert put(text, "limits.cpu", 2, name="f") == text + "limits:\r\n  cpu: 2\r\n"
     assert put(text, "http.port", 81, name="f") == text.replace("80", "81")
-    assert put(text, "http.address", "", name="f") == text.replace("80\r\n", '80\r\n  address: ""\r\n')
+    assert put(text, "http.address", "", name="f") == text.replace(
+        "80\r\n", '80\r\n  address: ""\r\n'
+    )
 
 
 SCALARS = st.one_of(
@@ -124,7 +136,8 @@ COMMENTS = st.sampled_from(["", "  # why", "   "])
 
 @st.composite
 def files(draw: st.DrawFn) -> str:
-    """Files as people write them: block and bracket groups, lists both ways, comments, empty lines."""
+    """Files as people write them: block and bracket groups, lists both ways, comments, empty
+    lines."""
     lines: list[str] = []
     for section, group in draw(st.dictionaries(st.sampled_from("abc"), GROUPS, max_size=3)).items():
         if draw(st.booleans()):

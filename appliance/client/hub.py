@@ -1,0 +1,250 @@
+"""A small client of the hub's REST API, for the command line and for tests.
+
+It speaks HTTP over the hub's admin socket, where root is known by the kernel's word and needs no
+token, and it is synchronous: a command does one thing after the other. Refusals come back as the
+same family of errors that the hub raised them from.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from appliance.errors import (
+    ApplianceError,
+    BadRequest,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    TooMany,
+)
+from appliance.names import (
+    ServerId,
+    ServerName,
+    Username,
+    parse_server_name,
+    parse_username,
+)
+from appliance.places import Places
+
+_PAGE: Final = 200
+_PAGED: Final = "application/jupyterhub-pagination+json"
+_TIMEOUT_SECONDS: Final = 30.0
+
+_CLASSES: Final[Mapping[int, type[ApplianceError]]] = {
+    400: BadRequest,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+}
+
+
+class UnreachableError(ApplianceError):
+    """Nobody answers at the hub's socket."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class HubClient:
+    """Asks the hub; every method raises UnreachableError when it doesn't answer."""
+
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        base_url: str = "/",
+        token: str = "",
+        timeout: float = _TIMEOUT_SECONDS,
+    ) -> None:
+        self._path = socket_path
+        self._api = f"{base_url}hub/api"
+        self._headers = {"Authorization": f"token {token}"} if token else {}
+        self._timeout = timeout
+
+    @classmethod
+    def of(cls, places: Places, *, timeout: float = _TIMEOUT_SECONDS) -> HubClient:
+        """A client of the appliance at those places, by its admin socket."""
+        return cls(places.admin_socket, base_url=_base_url(places), timeout=timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request below /hub/api; returns the JSON of the answer, or None if it has none."""
+        connection = _UnixConnection(self._path, self._timeout)
+        url = self._api + path + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        sent = {"Accept": "application/json", "Content-Type": "application/json"}
+        try:
+            connection.request(method, url, data, {**sent, **self._headers, **(headers or {})})
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        if answer.status >= http.client.BAD_REQUEST:
+            raise _refusal(answer, content, f"{method} {url}")
+        return json.loads(content) if content.strip() else None
+
+    # Users.
+
+    def users(self) -> Iterator[dict[str, Any]]:
+        """Every user, page by page."""
+        offset: int | None = 0
+        while offset is not None:
+            page = self.request(
+                "GET",
+                "/users",
+                query={"offset": offset, "limit": _PAGE},
+                headers={"Accept": _PAGED},
+            )
+            yield from page["items"]
+            following = page["_pagination"]["next"]
+            offset = following["offset"] if following else None
+
+    def add_users(
+        self, names: Sequence[str], *, admin: bool, generate: bool
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Make accounts that may log in at once; says which were made and which not, and why."""
+        wanted = {"usernames": list(names), "admin": admin, "generate": generate, "approved": True}
+        return dict(self.request("POST", "/appliance/users", wanted))
+
+    def approve(self, user: Username) -> None:
+        self.request("POST", f"/appliance/users/{quote(user)}/approve", {})
+
+    def set_password(self, user: Username, password: str) -> None:
+        self.request("PUT", f"/appliance/users/{quote(user)}/password", {"password": password})
+
+    def generate_password(self, user: Username) -> str:
+        """Give the user a new password and return it; nobody can read it again."""
+        made = self.request("PUT", f"/appliance/users/{quote(user)}/password", {"generate": True})
+        return str(made["password"])
+
+    def set_admin(self, user: Username, *, admin: bool) -> None:
+        self.request("PATCH", f"/users/{quote(user)}", {"admin": admin})
+
+    def remove_user(self, user: Username) -> None:
+        self.request("DELETE", f"/users/{quote(user)}")
+
+    def make_link(self, user: Username) -> dict[str, Any]:
+        """A link that lets the user choose a password, once: its path and when it ends."""
+        return dict(self.request("POST", f"/appliance/users/{quote(user)}/setup-link", {}))
+
+    # Servers.
+
+    def servers(self) -> list[dict[str, Any]]:
+        """Every server that runs or starts."""
+        return list(self.request("GET", "/appliance/servers"))
+
+    def start_server(self, server: ServerId) -> None:
+        """Ask for a server; returns when it is ready or the hub goes on starting it."""
+        self.request("POST", _server_path(server), {})
+
+    def stop_server(self, server: ServerId) -> None:
+        self.request("DELETE", _server_path(server))
+
+    def server_of(self, server: ServerId) -> dict[str, Any] | None:
+        """The hub's model of a server that is starting, ready or stopping; None otherwise."""
+        user = self.request("GET", f"/users/{quote(server.user)}")
+        model = user.get("servers", {}).get(server.name)
+        return dict(model) if model else None
+
+    def progress(self, server: ServerId) -> dict[str, Any]:
+        """Wait for the end of a start that is under way; the last event says how it went."""
+        connection = _UnixConnection(self._path, self._timeout)
+        last: dict[str, Any] = {}
+        try:
+            connection.request(
+                "GET", f"{self._api}{_server_path(server)}/progress", headers=self._headers
+            )
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                return {}
+            for line in answer:
+                if line.startswith(b"data:"):
+                    last = json.loads(line[5:])
+                if last.get("ready") or last.get("failed"):
+                    break
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        return last
+
+    def log(self, server: ServerId, *, lines: int) -> list[str]:
+        """The last lines that a server wrote."""
+        path = f"/appliance{_server_path(server)}/log"
+        return list(self.request("GET", path, query={"lines": lines})["lines"])
+
+    def status(self) -> dict[str, Any]:
+        return dict(self.request("GET", "/appliance/status"))
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        what = "cannot reach the hub"
+        match error:
+            case FileNotFoundError() | ConnectionRefusedError():
+                why = "it does not run"
+            case PermissionError():
+                return UnreachableError(what, why="only root may", mend="run this with sudo")
+            case TimeoutError():
+                why = f"it did not answer within {self._timeout:g} seconds"
+            case _:
+                why = f"the connection broke ({error})"
+        return UnreachableError(
+            what, why=why, mend="sudo systemctl restart appliance-hub; sudo appliance logs hub"
+        )
+
+
+def parse_server(text: str) -> ServerId:
+    """`ada` is ada's default server, `ada/lab2` a named one."""
+    user, _, name = text.partition("/")
+    return ServerId(parse_username(user), parse_server_name(name) if name else ServerName(""))
+
+
+def _server_path(server: ServerId) -> str:
+    end = f"servers/{quote(server.name)}" if server.name else "server"
+    return f"/users/{quote(server.user)}/{end}"
+
+
+def _base_url(places: Places) -> str:
+    """The base URL in force; spawner.json says it to everybody who may ask."""
+    try:
+        values = json.loads((places.rendered / "spawner.json").read_text("utf-8"))
+        return str(values["base_url"])
+    except (OSError, ValueError, KeyError):
+        return "/"
+
+
+def _refusal(answer: http.client.HTTPResponse, content: bytes, request: str) -> ApplianceError:
+    """The hub's refusal as an error; what isn't the hub's own JSON is shown as it came."""
+    try:
+        said = json.loads(content)
+        what, _, why = str(said.get("message") or answer.reason).partition(": ")
+        mend = str(said.get("mend") or "")
+    except (ValueError, AttributeError):
+        what, why, mend = f"cannot do this: the hub answered {answer.status} to {request}", "", ""
+    if answer.status == http.client.TOO_MANY_REQUESTS:
+        wait = answer.getheader("Retry-After") or "1"
+        seconds = int(wait) if wait.isdigit() else 1
+        return TooMany(what, retry_after_seconds=seconds, why=why, mend=mend)
+    return _CLASSES.get(answer.status, ApplianceError)(what, why=why, mend=mend)

