@@ -1,0 +1,198 @@
+"""jupyter_server's application, set up for life behind the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import functools
+import os
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_server.serverapp import ServerApp
+from traitlets.config import Config
+
+from .activity import ActivityReporter, last_activity
+from .hub import Hub
+from .identity import SESSION_CHECK_SECONDS, HubIdentityProvider
+from .listening import notify
+from .settings import Settings
+
+# A kernel's sockets are DIRECTORY/kernel-<36 characters>-ipc-<number>, of at most 107 bytes.
+RUNTIME_PATH_MAX: Final = 107 - len("/kernel--ipc-00000") - 36
+
+# What is on and off unless a user says otherwise in ~/.jupyter/jupyter_server_config.d.
+EXTENSIONS: Final = {
+    "jupyter_server_terminals": True,
+    "jupyterlab": True,
+    "nbgitpuller": True,
+    "notebook": True,
+    # Language servers: none are installed, and looking for them costs each start.
+    "jupyter_lsp": False,
+    # Extensions of the classic Notebook 6, which isn't here.
+    "notebook_shim": False,
+}
+
+# Settings of users' own configuration files that are dropped: they would break log-in or ipc.
+NOT_FOR_USERS: Final = {
+    "ServerApp": ("token", "password", "login_handler_class", "logout_handler_class"),
+    "KernelManager": ("ip",),
+}
+
+
+def defaults(settings: Settings) -> Config:
+    """What a user's own configuration may change."""
+    config = Config()
+    config.ServerApp.root_dir = os.path.expanduser("~")  # noqa: PTH111
+    config.ServerApp.default_url = "/tree" if settings.front_end == "notebook" else "/lab"
+    config.ServerApp.quit_button = False
+    config.LabApp.extension_manager = "readonly"
+    config.LabApp.news_url = None
+    config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+    config.FileContentsManager.delete_to_trash = False
+    return config
+
+
+def enforced(settings: Settings) -> Config:
+    """What log-in, routing and isolation stand on; wins over every configuration file."""
+    config = Config()
+    app = config.ServerApp
+    app.base_url = settings.prefix
+    app.identity_provider_class = HubIdentityProvider
+    app.cookie_secret = settings.cookie_secret
+    app.allow_unauthenticated_access = False
+    app.disable_check_xsrf = False
+    # Only the proxy reaches a unix socket, and it passes on the host name that was asked for.
+    app.allow_remote_access = True
+    app.trust_xheaders = True
+    app.open_browser = False
+    # Whose account it is, the spawner decides.
+    app.allow_root = True
+    app.certfile = app.keyfile = app.client_ca = app.sock = ""
+    # Over TCP every local user could talk to a kernel.
+    config.KernelManager.transport = "ipc"
+    return config
+
+
+class SingleUserApp(ServerApp):  # type: ignore[misc]
+    """A ServerApp that listens on a given socket and knows its hub."""
+
+    def __init__(self, *, appliance: Settings, listening: socket.socket, **options: Any) -> None:
+        self.appliance = appliance
+        self.listening = listening
+        self.hub = Hub(appliance)
+        # The name under which Lab and Notebook look for it.
+        self.server_name = appliance.server
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._short_runtime: tempfile.TemporaryDirectory[str] | None = None
+        super().__init__(**options)
+        self.no_browser_open_file = True
+        self.update_config(defaults(appliance))
+
+    def load_config_file(self, suppress_errors: bool = True) -> None:  # noqa: FBT001, FBT002
+        super().load_config_file(suppress_errors=suppress_errors)
+        for section, names in NOT_FOR_USERS.items():
+            for name in names:
+                self.config[section].pop(name, None)
+        self.update_config(enforced(self.appliance))
+        self._shorten_runtime_dir()
+
+    def _shorten_runtime_dir(self) -> None:
+        """Keep kernels on ipc where the given directory's path is too long for a socket."""
+        if len(os.fsencode(self.runtime_dir)) <= RUNTIME_PATH_MAX:
+            return
+        self._short_runtime = tempfile.TemporaryDirectory(prefix="jr-", dir="/tmp")
+        self.log.warning("%s is too long for sockets", self.runtime_dir)
+        self.runtime_dir = self._short_runtime.name
+
+    def find_server_extensions(self) -> None:
+        super().find_server_extensions()
+        chosen = {**EXTENSIONS, **_chosen_by_user(Path(self.config_dir))}
+        front_end = "notebook" if self.appliance.front_end == "notebook" else "jupyterlab"
+        chosen[front_end] = True
+        self.jpserver_extensions.update(chosen)
+
+    def init_webapp(self) -> None:
+        settings = self.tornado_settings
+        # No page of another server, and none of the hub, may frame this one.
+        headers = settings.setdefault("headers", {})
+        headers.setdefault("Content-Security-Policy", "frame-ancestors 'none'")
+        headers.setdefault("Referrer-Policy", "same-origin")
+        settings["page_config_hook"] = self._page_config
+        settings["hub_prefix"] = self.appliance.hub_prefix
+        settings["hub_host"] = self.appliance.hub_host
+        settings["user"] = self.appliance.user
+        super().init_webapp()
+
+    def _page_config(self, handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:
+        """Give Lab and Notebook what their hub menu needs, and never a token."""
+        page_config.update(
+            hubUser=handler.current_user.username if handler.current_user else "",
+            hubServerUser=self.appliance.user,
+            hubServerName=self.appliance.server,
+            hubPrefix=self.appliance.hub_prefix,
+            hubHost=self.appliance.hub_host,
+            shareUrl=f"{self.appliance.hub_prefix}user-redirect",
+            token="",
+        )
+        return page_config
+
+    def init_signal(self) -> None:
+        super().init_signal()
+        # jupyter_server asks a question on SIGINT; nobody is there to answer.
+        signal.signal(signal.SIGINT, self._signal_stop)
+
+    def _find_http_port(self) -> None:
+        """There is no port."""
+
+    def _bind_http_server(self) -> None:
+        self.http_server.add_socket(self.listening)
+        notify(f"READY=1\nSTATUS=Serving {self.appliance.prefix}\nMAINPID={os.getpid()}")
+        self._spawn(self._reporter().run())
+        self._spawn(self._watch_sessions())
+
+    def _reporter(self) -> ActivityReporter:
+        def last_used() -> datetime.datetime:
+            now = datetime.datetime.now(datetime.UTC)
+            return last_activity(self.web_app, count_busy=self.appliance.count_busy, now=now)
+
+        return ActivityReporter(self.hub, self.appliance, last_used=last_used)
+
+    async def _watch_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(SESSION_CHECK_SECONDS)
+            await self.identity_provider.close_revoked_websockets()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self.log.error("a background task ended", exc_info=task.exception())
+
+    @property
+    def display_url(self) -> str:
+        return f"{self.appliance.hub_host}{self.appliance.prefix} (behind the hub)"
+
+    async def _cleanup(self) -> None:
+        notify("STOPPING=1")
+        for task in self._tasks:
+            task.cancel()
+        await super()._cleanup()
+        if self._short_runtime:
+            self._short_runtime.cleanup()
+
+
+@functools.cache
+def _chosen_by_user(config_dir: Path) -> dict[str, bool]:
+    """Extensions that the user turned on or off, where `jupyter server extension` writes it."""
+    from jupyter_server.extension.config import ExtensionConfigManager
+
+    manager = ExtensionConfigManager(read_config_path=[str(config_dir)])
+    return {str(name): bool(on) for name, on in manager.get_jpserver_extensions().items()}

@@ -1,0 +1,123 @@
+"""Starts a real single-user server the way a spawner does: a listening socket as standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+TOKEN = "5e" * 32
+
+
+def user_python() -> str:
+    """A Python that has JupyterLab: the one that $APPLIANCE_TEST_USER_PYTHON names, or this one."""
+    named = os.environ.get("APPLIANCE_TEST_USER_PYTHON", "")
+    if not named and importlib.util.find_spec("jupyterlab") is None:
+        pytest.skip("needs JupyterLab; set APPLIANCE_TEST_USER_PYTHON to a Python that has it")
+    return named or sys.executable
+
+
+# What `python -I -m appliance.singleuser` is on an appliance, where our package is installed.
+LAUNCH = "import sys, runpy; sys.path.append({!r}); runpy.run_module('appliance.singleuser', run_name='__main__', alter_sys=True)"
+
+
+@dataclass
+class SingleUser:
+    """A running server."""
+
+    process: subprocess.Popen[bytes]
+    socket: Path
+    log: Path
+    home: Path
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self) -> int:
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(text.split("Pss:")[1].split()[0]) * 1024
+
+
+def environment(
+    folder: Path, api_socket: Path, *, user: str = "ada", **more: str
+) -> dict[str, str]:
+    """What a spawner puts into a server's environment."""
+    credentials = folder / "credentials"
+    credentials.mkdir(exist_ok=True)
+    (credentials / "token").write_text(TOKEN)
+    for name in ("home", "run"):
+        (folder / name).mkdir(exist_ok=True)
+    prefix = f"/user/{user}/"
+    return {
+        "CREDENTIALS_DIRECTORY": str(credentials),
+        "JUPYTERHUB_USER": user,
+        "JUPYTERHUB_SERVER_NAME": "",
+        "JUPYTERHUB_SERVICE_PREFIX": prefix,
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_HOST": "",
+        "JUPYTERHUB_CLIENT_ID": f"jupyterhub-user-{user}",
+        "JUPYTERHUB_API_URL": "http://127.0.0.1:1/hub/api",
+        "APPLIANCE_API_SOCKET": str(api_socket),
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps(
+            [f"access:servers!server={user}/", f"access:servers!user={user}"]
+        ),
+        "JUPYTERHUB_ACTIVITY_INTERVAL": "5",
+        "APPLIANCE_FRONT_END": "lab",
+        "APPLIANCE_COUNT_BUSY": "1",
+        "JUPYTER_RUNTIME_DIR": str(folder / "run"),
+        "HOME": str(folder / "home"),
+        "USER": user,
+        "LANG": "C.UTF-8",
+        "PATH": f"{Path(user_python()).parent}:/usr/bin:/bin",
+    } | more
+
+
+@contextlib.asynccontextmanager
+async def single_user(
+    folder: Path, environ: dict[str, str], *, path: Path
+) -> AsyncIterator[SingleUser]:
+    """Start a server and wait for its READY=1; stop it at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(128)
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.setblocking(False)
+    notify.bind(str(folder / "notify"))
+    with listening, notify, log.open("wb") as output:
+        process = subprocess.Popen(
+            [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))],
+            env=environ | {"NOTIFY_SOCKET": str(folder / "notify")},
+            cwd=environ["HOME"], stdin=listening, stdout=output, stderr=output,
+        )  # fmt: skip
+        try:
+            await asyncio.wait_for(_ready(notify, process, log), START_SECONDS)
+            yield SingleUser(process, path, log, Path(environ["HOME"]))
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 20)
+            path.unlink(missing_ok=True)
+            (folder / "notify").unlink(missing_ok=True)
+
+
+async def _ready(notify: socket.socket, process: subprocess.Popen[bytes], log: Path) -> None:
+    loop = asyncio.get_running_loop()
+    receive = asyncio.ensure_future(loop.sock_recv(notify, 4096))
+    while not receive.done():
+        await asyncio.wait([receive], timeout=0.2)
+        assert process.poll() is None, log.read_text()
+    assert b"READY=1" in receive.result()
