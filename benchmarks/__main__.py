@@ -14,6 +14,7 @@ from typing import Final
 from benchmarks import image, report
 from benchmarks.console import say
 from benchmarks.machine import MachineError
+from benchmarks.peer import Peer
 from benchmarks.run import Run
 from benchmarks.visitor import VisitError
 
@@ -36,7 +37,8 @@ def main() -> int:
     signal.signal(signal.SIGALRM, lambda *_: sys.exit("cannot finish within --time-limit"))
     signal.alarm(60 * options.time_limit)
     base, journal = image.base(options.cache), options.cache / "journal.txt"
-    run = Run(base, options.rounds, journal, options.only)
+    peer = Peer(installer=options.peer_installer)
+    run = Run(base, options.rounds, journal, options.only, peer)
     folder = Path(tempfile.mkdtemp(dir=options.cache, prefix="run-"))
     try:
         run.measure(folder)
@@ -53,6 +55,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each figure")
     parser.add_argument("--only", choices=["peer", "ours"], help="measure one side alone")
+    parser.add_argument(
+        "--peer-installer",
+        choices=["pip", "uv"],
+        default="pip",
+        help="what installs the peer's Python packages: pip, as it documents, or uv",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
         "--cache",

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ _PACKAGES: Final = (
     "systemd,systemd-sysv,dbus,ca-certificates,curl,git,iproute2,procps,sudo,"
     "python3,python3-venv,python3-pystemd,nginx-light,nodejs,npm,wrk"
 )
-_CACHES: Final = ("root/.cache", "root/.npm")
+_CACHES: Final = ("root/.cache", "root/.npm", "opt/appliance/wheels/cache")
 
 
 def base(cache: Path) -> Path:
@@ -65,27 +64,27 @@ def copied(root: Path, target: Path, *, keep: bool = False) -> Iterator[Path]:
             remove(target)
 
 
-def has_warm_caches(root: Path) -> bool:
-    """Whether caches were filled for what both sides ask for now."""
-    return _warm_mark(root).exists()
+def has_warm_caches(root: Path, what: str) -> bool:
+    """Whether caches were filled by installing `what`, with the packages asked for now."""
+    return _mark(root, what).exists()
 
 
-def carry_caches(source: Path, target: Path) -> None:
-    """Put the package caches of one file system into another."""
+def carry_caches(source: Path, target: Path, what: str) -> None:
+    """Put the package caches of one file system into another, which then counts as warm."""
     for name in _CACHES:
         if (source / name).is_dir():
             remove(target / name)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["cp", "-a", str(source / name), str(target / name)], check=True)
-    _warm_mark(target).touch()
+    _mark(target, what).touch()
 
 
-def _warm_mark(root: Path) -> Path:
+def _mark(root: Path, what: str) -> Path:
     folder = Path(__file__).parent
-    project = tomllib.loads((folder.parent / "pyproject.toml").read_text())["project"]
-    ours = [project["dependencies"], project["optional-dependencies"]]
-    peers = (folder / "peer_files/requirements.txt").read_text()
-    key = hashlib.sha256(repr([ours, peers]).encode()).hexdigest()[:12]
-    return root / f"benchmark-warm-{key}"
+    asked = sorted((folder.parent / "installer/requirements").glob("*.txt"))
+    asked.append(folder / "peer_files/requirements.txt")
+    text = b"".join(path.read_bytes() for path in asked)
+    return root / f"benchmark-warm-{what}-{hashlib.sha256(text).hexdigest()[:12]}"
 
 
 def remove(root: Path) -> None:

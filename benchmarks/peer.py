@@ -33,17 +33,21 @@ class Peer:
     units: tuple[str, ...] = ("jupyterhub.service",)
     database = "/srv/peer/jupyterhub.sqlite"
 
-    def __init__(self, constraints: str = "") -> None:
-        self.constraints = constraints
+    def __init__(self, *, installer: str = "pip") -> None:
+        self.installer = installer
+        self.constraints = ""
         """Lines name==version, so that both sides have the same JupyterLab and what it needs."""
 
     def install(self, machine: Machine) -> None:
         for file in _FILES.iterdir():
             machine.write(f"/srv/peer/{file.name}", file.read_text())
         machine.write("/srv/peer/constraints.txt", self.constraints)
+        pip = "/opt/peer/bin/pip install -q --disable-pip-version-check"
+        if self.installer == "uv":
+            uv = "/opt/peer/bin/uv pip install -q --compile-bytecode --python /opt/peer/bin/python"
+            pip = f"{pip} uv; {uv}"
         machine.run(
-            "set -e; python3 -m venv /opt/peer;"
-            " /opt/peer/bin/pip install -q --disable-pip-version-check"
+            f"set -e; python3 -m venv /opt/peer; {pip}"
             " -r /srv/peer/requirements.txt -c /srv/peer/constraints.txt;"
             " export PATH=/opt/node/bin:$PATH;"
             f" npm install -g --no-audit --no-fund --prefix /opt/peer {PROXY_PACKAGE};"

@@ -42,16 +42,24 @@ class Run:
     journal: Path
     """Where the machine's journal of the measurement is kept; it tells why a workload failed."""
     only: str | None = None
+    peer: Peer = field(default_factory=Peer)
     figures: Figures = field(default_factory=Figures)
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def sides(self) -> list[Side]:
+        """Those that are measured, in the order of a round."""
+        both: list[Side] = [self.peer, Ours()]
+        return [side for side in both if self.only in {None, side.name}]
+
     def measure(self, folder: Path) -> None:
         """Do it all in machines below `folder`; figures and facts are filled in."""
-        if not image.has_warm_caches(self.base):
+        what = "-".join([*(side.name for side in self.sides), self.peer.installer])
+        if not image.has_warm_caches(self.base, what):
             say("filling the package caches by installs that aren't measured (once)")
             with image.copied(self.base, folder / "warming") as root, booted(root) as machine:
                 self._install(machine)
-                image.carry_caches(root, self.base)
+                image.carry_caches(root, self.base, what)
         with image.copied(self.base, folder / "machine") as root:
             with booted(root) as machine:
                 for side, measured in self._install(machine).items():
@@ -67,20 +75,16 @@ class Run:
     def _install(self, machine: Machine) -> dict[str, dict[str, float]]:
         """Ours goes first, so that the peer can have the same versions of JupyterLab."""
         measured: dict[str, dict[str, float]] = {}
-        ours, peer = Ours(), Peer()
-        if self.only != "peer":
-            measured["ours"] = _install_side(machine, ours)
-            peer.constraints = ours.frozen(machine)
-        if self.only != "ours":
-            measured["peer"] = _install_side(machine, peer)
+        for side in reversed(self.sides):
+            measured[side.name] = _install_side(machine, side)
+            if isinstance(side, Ours):
+                self.peer.constraints = side.frozen(machine)
         return measured
 
     def _measure_in_turns(self, machine: Machine) -> None:
-        sides: list[Side] = [Peer(), Ours()]
-        sides = [side for side in sides if self.only in {None, side.name}]
-        for side in sides:
+        for side in self.sides:
             side.stop(machine, [])
-        for side in sides:
+        for side in self.sides:
             say(f"{side.name}: signing up {len(_USERS)} users")
             side.start(machine)
             workloads.wait_until_healthy(side)
@@ -91,7 +95,7 @@ class Run:
             self.about[side.name] = report.facts(machine, side)
             side.stop(machine, [])
         for number in range(self.rounds):
-            for side in sides:
+            for side in self.sides:
                 bench = workloads.Bench(machine, side, _USERS)
                 for work in _WORKLOADS:
                     say(f"round {number + 1} of {self.rounds}: {side.name}, {work.__name__}")
