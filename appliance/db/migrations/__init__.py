@@ -1,0 +1,8 @@
+"""Which schemas this program knows, oldest first; a test compares them with versions/."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REVISIONS: Final = ("0001",)
+HEAD: Final = REVISIONS[-1]

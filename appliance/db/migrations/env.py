@@ -1,0 +1,16 @@
+"""Alembic's entry point: migrates the connection that `upgrade.py` passes in."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from appliance.db.models import Table
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Table.metadata,
+    render_as_batch=True,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,140 @@
+"""Opening the database, and sessions that commit or leave no trace.
+
+SQLite with a write-ahead log and synchronous=FULL: what was acknowledged survives a power cut. The
+hub is the only writer and works on the event loop, so sessions are short, without await inside.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from appliance.db import migrations
+from appliance.db.errors import DatabaseError, SchemaTooNewError, StorageError
+
+log = logging.getLogger(__name__)
+
+# sqlite.org/rescode.html: what the disk did to us, not what we did wrong.
+_STORAGE: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_READONLY: "the database can't be written",
+    sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
+    sqlite3.SQLITE_BUSY: "another program keeps the database locked",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is no database",
+}
+
+
+class Database:
+    """One database, given by URL; `open` before use."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self._engine: Engine = create_engine(self.url)
+        if self.is_sqlite:
+            event.listen(self._engine, "connect", _prepare_connection)
+
+    @classmethod
+    def at(cls, path: Path) -> Database:
+        return cls(f"sqlite:///{path}")
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def open(self) -> None:
+        """Bring the schema up to date; raises SchemaTooNewError for a later program's database."""
+        with translated():
+            current = self._current_revision()
+            if current == migrations.HEAD:
+                return
+            if current is not None and current not in migrations.REVISIONS:
+                raise SchemaTooNewError(
+                    "cannot open the database",
+                    why=f"its schema {current!r} is newer than the program's {migrations.HEAD!r}",
+                    mend="install the version of the appliance that made it, or a later one",
+                )
+            self._upgrade(current)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction: committed at the end of the block, undone by any exception."""
+        with (
+            translated(),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def _current_revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not connection.dialect.has_table(connection, "alembic_version"):
+                return None
+            found: str | None = connection.exec_driver_sql(
+                "SELECT version_num FROM alembic_version"
+            ).scalar()
+            return found
+
+    def _upgrade(self, current: str | None) -> None:
+        # Alembic costs a third of the hub's start-up time, and is needed once a release.
+        from appliance.db.migrations.upgrade import upgrade
+
+        if current is not None:
+            self._keep_copy(current)
+        log.info("database: upgrading from %s to %s", current or "nothing", migrations.HEAD)
+        upgrade(self._engine)
+
+    def _keep_copy(self, revision: str) -> None:
+        """A whole copy beside the database, so that a failed upgrade loses nothing."""
+        if self.path is None:
+            return
+        copy = self.path.with_name(f"{self.path.name}.before-upgrade-from-{revision}")
+        copy.unlink(missing_ok=True)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM INTO ?", (str(copy),))
+        copy.chmod(0o600)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the disk did into StorageError, with a sentence for whoever waits for an answer."""
+    try:
+        yield
+    except DBAPIError as err:
+        code = getattr(err.orig, "sqlite_errorcode", None)
+        why = _STORAGE.get(code & 0xFF) if code is not None else None
+        if why is None:
+            raise
+        raise StorageError(
+            "cannot save or read the appliance's data",
+            why=why,
+            mend="an admin must make room on the disk or look at `appliance logs hub`; "
+            "nothing was changed",
+        ) from err
+    except OSError as err:
+        raise DatabaseError("cannot open the database", why=str(err)) from err
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()

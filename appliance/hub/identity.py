@@ -1,0 +1,141 @@
+"""Whose cookie or token it is, with what that person may do at this moment.
+
+Nothing is cached: one query a request, so that ending a session or demoting an admin works at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from appliance.access.principal import Kind, Principal
+from appliance.access.roles import IDENTIFY, scopes_of_user
+from appliance.access.scopes import Bearer, GroupsOf, Scopes, no_groups
+from appliance.access.tokens import MAX_LENGTH, hash_secret
+from appliance.clock import Clock
+from appliance.db.errors import StorageError
+from appliance.db.models import ApiToken, LoginSession, Password, User, UserState
+from appliance.db.session import Database
+from appliance.hub.sessions import IDLE
+
+log = logging.getLogger(__name__)
+
+# How often "last seen" is written; each write waits for the disk.
+_RESOLUTION: Final = timedelta(seconds=60)
+
+
+class Identity:
+    """Looks up cookies and tokens."""
+
+    def __init__(self, *, db: Database, clock: Clock, groups_of: GroupsOf = no_groups) -> None:
+        self._db = db
+        self._clock = clock
+        self._groups_of = groups_of
+
+    def by_cookie(self, secret: str) -> Principal | None:
+        """The user whose log-in session it is, unless it has ended."""
+        if not 0 < len(secret) <= MAX_LENGTH:
+            return None
+        now = self._clock.now()
+        hashed = hash_secret(secret)
+        query = (
+            select(LoginSession, User, Password.must_change)
+            .join(User, User.id == LoginSession.user_id)
+            .outerjoin(Password, Password.user_id == User.id)
+            .where(LoginSession.secret_hash == hashed, User.state == UserState.ACTIVE)
+        )
+        with self._db.session() as session:
+            found = session.execute(query).one_or_none()
+        if found is None:
+            return None
+        row, user, must_change = found.tuple()
+        if row.expires <= now or row.last_seen + IDLE <= now:
+            return None
+        if abs(now - row.last_seen) > _RESOLUTION:
+            self._touch_session(row.id, user.id, now)
+        return Principal(
+            Kind.USER,
+            user.name,
+            scopes_of_user(user.name, admin=user.admin),
+            admin=user.admin,
+            must_change_password=bool(must_change),
+            session_id=row.session_id,
+            login_id=row.id,
+            secret=f"session:{hashed}",
+        )
+
+    def by_token(self, token: str) -> Principal | None:
+        """The user whose API token it is, with the token's scopes as far as the user holds them."""
+        if not 0 < len(token) <= MAX_LENGTH:
+            return None
+        now = self._clock.now()
+        query = (
+            select(ApiToken, User)
+            .join(User, User.id == ApiToken.user_id)
+            .where(ApiToken.hash == hash_secret(token), User.state == UserState.ACTIVE)
+        )
+        with self._db.session() as session:
+            found = session.execute(query).one_or_none()
+        if found is None:
+            return None
+        row, user = found.tuple()
+        if row.expires is not None and row.expires <= now:
+            return None
+        if row.last_activity is None or abs(now - row.last_activity) > _RESOLUTION:
+            self._touch_token(row, now)
+        return Principal(
+            Kind.USER,
+            user.name,
+            self._effective(row, user),
+            admin=user.admin,
+            session_id=row.session_id,
+            token_id=row.id,
+        )
+
+    def _effective(self, token: ApiToken, user: User) -> Scopes:
+        """The token's scopes, never beyond what its owner may do now."""
+        owner = scopes_of_user(user.name, admin=user.admin)
+        if "inherit" in token.scopes:
+            return owner
+        own = Scopes.expand((*token.scopes, *IDENTIFY), Bearer(user=user.name))
+        return own.intersect(owner, self._groups_of)
+
+    def _touch_session(self, login_id: int, user_id: int, now: datetime) -> None:
+        try:
+            with self._db.session() as session:
+                session.execute(
+                    update(LoginSession).where(LoginSession.id == login_id).values(last_seen=now)
+                )
+                _touch_user(session, user_id, now)
+        except StorageError as err:
+            # A full disk must not keep people from pages that only read.
+            log.warning("cannot note the use of a session: %s", err.why)
+
+    def _touch_token(self, token: ApiToken, now: datetime) -> None:
+        """Note the use of a token, and of the log-in session it came from."""
+        try:
+            with self._db.session() as session:
+                session.execute(
+                    update(ApiToken).where(ApiToken.id == token.id).values(last_activity=now)
+                )
+                if token.session_id:
+                    session.execute(
+                        update(LoginSession)
+                        .where(
+                            LoginSession.session_id == token.session_id,
+                            LoginSession.user_id == token.user_id,
+                        )
+                        .values(last_seen=now)
+                    )
+                if token.user_id is not None and token.server_id is None:
+                    _touch_user(session, token.user_id, now)
+        except StorageError as err:
+            log.warning("cannot note the use of a token: %s", err.why)
+
+
+def _touch_user(session: Session, user_id: int, now: datetime) -> None:
+    session.execute(update(User).where(User.id == user_id).values(last_activity=now))

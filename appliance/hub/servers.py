@@ -1,0 +1,351 @@
+"""The life of single-user servers: starting, stopping, and what the spawner tells of them.
+
+The state is in the database (`server_rows.py`); here are the operations under way. An operation
+holds its server's lock from beginning to end, and what comes meanwhile joins it or is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from html import escape
+from typing import Any, Final
+
+from appliance.access.tokens import new_secret
+from appliance.clock import Clock
+from appliance.errors import ApplianceError, BadRequest, NotFound, SpawnError, SpawnTimeout
+from appliance.hub.activity import Activity
+from appliance.hub.progress import Event, Progress
+from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
+from appliance.hub.start_queue import StartQueue
+from appliance.hub.states import ServerState
+from appliance.hub.supervisor import Supervisor
+from appliance.interfaces import Exited, Running, Spawner, StartRequest
+from appliance.names import ServerId, ServerName, Username
+
+log = logging.getLogger(__name__)
+
+# The spawner keeps the time of a start itself; this is for a spawner that doesn't answer.
+_GRACE_SECONDS: Final = 30
+_LOG_LINES: Final = 40
+
+
+@dataclass(slots=True)
+class _Live:
+    """What is under way for a server in this process."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    launch: asyncio.Task[None] | None = None
+    halt: asyncio.Task[None] | None = None
+    progress: Progress | None = None
+    settled: float = 0.0
+    """When the last operation ended, in monotonic seconds."""
+
+    @property
+    def busy(self) -> bool:
+        tasks = (self.launch, self.halt)
+        return self.lock.locked() or any(task and not task.done() for task in tasks)
+
+
+class Servers:
+    """All single-user servers."""
+
+    def __init__(
+        self,
+        *,
+        rows: ServerRows,
+        spawner: Spawner,
+        clock: Clock,
+        activity: Activity,
+        queue: StartQueue,
+        supervisor: Supervisor,
+        start_timeout_seconds: int,
+    ) -> None:
+        self._rows = rows
+        self._spawner = spawner
+        self._clock = clock
+        self._activity = activity
+        self._queue = queue
+        self._supervisor = supervisor
+        self._start_timeout = start_timeout_seconds
+        self._lives: dict[ServerId, _Live] = {}
+
+    # What is
+
+    def view(self, server: ServerId) -> ServerView:
+        return self._with_place(self._rows.view(server))
+
+    def known(self, server: ServerId) -> bool:
+        """Whether it was started at least once; the default server always counts as known."""
+        return not server.name or self._rows.known(server)
+
+    def of_user(self, user: Username) -> list[ServerView]:
+        """A user's servers, the default one first."""
+        return self.of_users([user])[user]
+
+    def of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
+        """The servers of some users, in one query."""
+        found = self._rows.of_users(names)
+        return {name: [self._with_place(view) for view in views] for name, views in found.items()}
+
+    def active(self) -> list[ServerView]:
+        """Every server that runs or is on its way."""
+        return [self._with_place(view) for view in self._rows.active()]
+
+    async def usage(self) -> dict[ServerId, Running]:
+        """What the servers that run use."""
+        return await self._spawner.running()
+
+    async def log(self, server: ServerId, *, lines: int = 100) -> list[str]:
+        """The last lines that a server wrote."""
+        return await self._spawner.log(server, lines=lines)
+
+    # Starting
+
+    async def start(
+        self, server: ServerId, *, options: dict[str, Any] | None = None, wait: float = 0.0
+    ) -> ServerView:
+        """Begin to start a server and return after at most `wait` seconds; join a start under way.
+
+        Raises BadRequest if it runs or is stopping, SpawnError if it failed within that time.
+        """
+        view, live = self._rows.view(server), self._live(server)
+        if view.state is ServerState.READY:
+            raise BadRequest(f"cannot start the server {server}", why="it is already running")
+        if view.state is ServerState.STOPPING:
+            raise BadRequest(
+                f"cannot start the server {server}",
+                why="it is stopping at this moment",
+                mend="try again in a few seconds",
+            )
+        if view.state is not ServerState.STARTING:
+            token = new_secret()
+            self._rows.begin_start(server, token, options=options)
+            live.progress = Progress()
+            live.progress.tell(0, "Server requested")
+            live.launch = self._supervisor.run(
+                f"start of {server}", self._launch(server, live, live.progress, token)
+            )
+        if wait and live.launch:
+            await asyncio.wait({live.launch}, timeout=wait)
+        return self._started_view(server)
+
+    def _started_view(self, server: ServerId) -> ServerView:
+        view = self.view(server)
+        if view.state is ServerState.FAILED and view.failure:
+            note = view.failure
+            raise SpawnError(note.what, why=note.why, mend=note.mend, log=note.log)
+        return view
+
+    async def _launch(self, server: ServerId, live: _Live, progress: Progress, token: str) -> None:
+        async with live.lock:
+            try:
+                async with self._queue.turn(server, lambda place: _tell_place(progress, place)):
+                    progress.tell(10, "Starting the server")
+                    await self._ask_to_start(server, token)
+            except ApplianceError as err:
+                await self._fail(server, progress, err)
+            else:
+                await self._become_ready(server, progress)
+            live.settled = self._clock.monotonic()
+
+    async def _ask_to_start(self, server: ServerId, token: str) -> None:
+        try:
+            async with asyncio.timeout(self._start_timeout + _GRACE_SECONDS):
+                await self._spawner.start(server, StartRequest(token))
+        except TimeoutError as err:
+            await self._spawner.stop(server)
+            raise SpawnTimeout(
+                f"cannot start the server {server}",
+                why=f"the spawner gave no answer in {self._start_timeout + _GRACE_SECONDS} s",
+                mend="try again; if it stays, an admin should look at `appliance logs spawner`",
+            ) from err
+
+    async def _become_ready(self, server: ServerId, progress: Progress) -> None:
+        if self._rows.change(server, ServerState.READY):
+            self._activity.began(server)
+            progress.close(**_ready_event(self._rows.view(server)))
+        else:  # its user was removed meanwhile
+            await self._spawner.stop(server)
+            progress.close("The user of this server was removed", failed=True)
+
+    async def _fail(self, server: ServerId, progress: Progress, err: ApplianceError) -> None:
+        lines = err.log if isinstance(err, SpawnError) else ()
+        note = FailureNote(err.what, err.why, err.mend, tuple(lines[-_LOG_LINES:]))
+        log.warning("server %s: %s", server, err)
+        self._rows.change(server, ServerState.FAILED, failure=note)
+        progress.close(**_failed_event(note))
+
+    # Stopping
+
+    async def stop(self, server: ServerId, *, wait: float = 60.0) -> ServerView:
+        """Stop a server, or cancel its start; returns after at most `wait` seconds."""
+        view, live = self._rows.view(server), self._live(server)
+        if view.active:
+            if live.halt is None or live.halt.done():
+                self._rows.change(server, ServerState.STOPPING)
+                live.halt = self._supervisor.run(f"stop of {server}", self._halt(server, live))
+            await asyncio.wait({live.halt}, timeout=wait)
+        return self.view(server)
+
+    async def _halt(self, server: ServerId, live: _Live) -> None:
+        if live.launch and not live.launch.done():
+            live.launch.cancel()
+        async with live.lock:
+            await self._spawner.stop(server)
+            self._activity.ended(server)
+            self._rows.change(server, ServerState.STOPPED)
+            if live.progress:
+                live.progress.close("The server was stopped", failed=True)
+                live.progress = None
+            live.settled = self._clock.monotonic()
+
+    async def forget_user(self, user: Username) -> None:
+        """Stop all that a removed user left running; there are no rows any more."""
+        for server, live in list(self._lives.items()):
+            if server.user == user:
+                if live.launch and not live.launch.done():
+                    live.launch.cancel()
+                    await asyncio.wait({live.launch})
+                del self._lives[server]
+                self._activity.ended(server)
+        for server in await self._spawner.running():
+            if server.user == user:
+                await self._spawner.stop(server)
+
+    def forget(self, server: ServerId) -> None:
+        """Forget a named server that doesn't run."""
+        self._rows.forget(server)
+        self._lives.pop(server, None)
+
+    # What the spawner tells
+
+    async def watch_exits(self) -> None:
+        """Follow the ends of servers for as long as the spawner tells of them."""
+        async for exited in self._spawner.exits():
+            await self.ended(exited)
+
+    async def ended(self, exited: Exited) -> None:
+        """A server is said to have ended: believe it only if it doesn't run now.
+
+        News may come late, when the server is long started again.
+        """
+        server = exited.server
+        async with self._live(server).lock:
+            if not self._rows.view(server).active or server in await self._spawner.running():
+                return
+            note = None
+            if exited.failed:
+                lines = await self._last_lines(server)
+                note = FailureNote(
+                    "your server ended by itself", exited.reason, "start it again", lines
+                )
+            log.info("server %s ended: %s", server, exited.reason)
+            self.gone(server, note)
+
+    async def _last_lines(self, server: ServerId) -> tuple[str, ...]:
+        try:
+            return tuple(await self._spawner.log(server, lines=_LOG_LINES))
+        except ApplianceError as err:
+            return (f"(the log can't be read: {err})",)
+
+    # For reconciling (`reconcile.py`)
+
+    def is_settled(self, server: ServerId, *, since: float) -> bool:
+        """Whether no operation is under way, and none has ended since."""
+        live = self._lives.get(server)
+        return live is None or (not live.busy and live.settled <= since)
+
+    def adopt(self, server: ServerId, *, idle_seconds: float) -> None:
+        """A server runs that this process did not start: it is ready."""
+        self._rows.change(server, ServerState.READY)
+        if self._activity.idle_seconds(server) is None:
+            self._activity.began(server, idle_seconds=idle_seconds)
+        progress = self._live(server).progress
+        if progress and not progress.is_closed:
+            progress.close(**_ready_event(self._rows.view(server)))
+
+    def gone(self, server: ServerId, note: FailureNote | None = None) -> None:
+        """A server doesn't run any more, whatever it was."""
+        self._activity.ended(server)
+        state = self._rows.view(server).state
+        if state is ServerState.STARTING:
+            note = note or FailureNote(
+                "your server did not start", "it was interrupted on its way", "start it again"
+            )
+        failed = note is not None and state is not ServerState.STOPPING
+        self._rows.change(
+            server, ServerState.FAILED if failed else ServerState.STOPPED, failure=note
+        )
+        progress = self._live(server).progress
+        if progress and not progress.is_closed:
+            progress.close(**_failed_event(note or FailureNote("your server was stopped")))
+
+    # Progress and activity
+
+    def progress(self, server: ServerId) -> AsyncIterator[Event]:
+        """The events of the start under way, or the one event that says how it ended.
+
+        Raises NotFound or BadRequest at once if there is nothing to tell.
+        """
+        view, live = self._rows.view(server), self._live(server)
+        if view.state is ServerState.STARTING:
+            if live.progress is None or live.progress.is_closed:
+                live.progress = Progress()
+                live.progress.tell(10, "The server is starting")
+            return live.progress.events()
+        if view.state is ServerState.READY:
+            return _once(_ready_event(view))
+        if view.state is ServerState.FAILED and view.failure:
+            return _once(_failed_event(view.failure))
+        if view.state is ServerState.STOPPED and not self._rows.known(server):
+            raise NotFound(f"cannot follow the server {server}", why="it was never started")
+        raise BadRequest(f"cannot follow the server {server}", why=f"it is {view.state}")
+
+    def note_activity(
+        self, user: Username, last: datetime | None, servers: dict[ServerName, datetime]
+    ) -> None:
+        """Take a report of activity; raises NotFound or BadRequest for what isn't known."""
+        unknown = [name for name in servers if not self._rows.known(ServerId(user, name))]
+        if unknown:
+            raise BadRequest(
+                f"cannot note the activity of {user!r}", why=f"no such server: {unknown[0]!r}"
+            )
+        self._rows.note_activity(user, last, servers)
+        for name, moment in servers.items():
+            self._activity.reported(ServerId(user, name), moment)
+
+    def _live(self, server: ServerId) -> _Live:
+        return self._lives.setdefault(server, _Live())
+
+    def _with_place(self, view: ServerView) -> ServerView:
+        if view.state is not ServerState.STARTING:
+            return view
+        return replace(view, queue_position=self._queue.position(view.server))
+
+
+async def _once(event: Event) -> AsyncIterator[Event]:
+    yield {"progress": 100, **event}
+
+
+def _tell_place(progress: Progress, place: int) -> None:
+    people = "1 server is" if place == 1 else f"{place} servers are"
+    progress.tell(5, f"Waiting in line: {people} before yours or starting", queue_position=place)
+
+
+def _ready_event(view: ServerView) -> dict[str, Any]:
+    link = f'<a href="{escape(view.url)}">{escape(view.url)}</a>'
+    return {
+        "message": f"Server ready at {view.url}",
+        "html_message": f"Server ready at {link}",
+        "ready": True,
+        "url": view.url,
+    }
+
+
+def _failed_event(note: FailureNote) -> dict[str, Any]:
+    message = f"{note.what}: {note.why}" if note.why else note.what
+    return {"message": message, "failed": True, "mend": note.mend}

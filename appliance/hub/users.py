@@ -1,0 +1,327 @@
+"""The people the hub knows: making, approving, listing and removing accounts.
+
+Removing is one commit that ends every right at once; what remains to be done elsewhere (servers,
+the Unix account) is written down in the same commit and done until it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Row, Select, delete, func, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from appliance.clock import Clock
+from appliance.db.models import Departure, Password, User, UserState
+from appliance.db.models import Server as ServerRow
+from appliance.db.session import Database
+from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound
+from appliance.hub.servers import Servers
+from appliance.hub.states import ServerState
+from appliance.interfaces import Spawner
+from appliance.names import Username, parse_username
+from appliance.native_auth.authenticator import NativeAuthenticator
+
+log = logging.getLogger(__name__)
+
+Sort = Literal["id", "-id", "name", "-name", "last_activity", "-last_activity"]
+ActiveFilter = Literal["active", "ready", "inactive"]
+
+_ACTIVE: Final = (ServerState.STARTING, ServerState.READY, ServerState.STOPPING)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user, as pages and API show it."""
+
+    id: int
+    name: Username
+    admin: bool
+    state: UserState
+    created: datetime
+    last_activity: datetime | None
+    has_password: bool
+    must_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `total` counts all of it."""
+
+    items: list[Person]
+    total: int
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many users there are."""
+
+    total: int
+    waiting: int
+    admins: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account just made; its generated password is never shown again."""
+
+    name: Username
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A name that became no account, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What became of a list of names."""
+
+    created: list[NewUser]
+    skipped: list[Skipped]
+
+
+class Users:
+    """All accounts."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        authenticator: NativeAuthenticator,
+        servers: Servers,
+        spawner: Spawner,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._authenticator = authenticator
+        self._servers = servers
+        self._spawner = spawner
+
+    def find(self, name: str) -> Person | None:
+        with self._db.session() as session:
+            row = session.execute(_people().where(User.name == name)).one_or_none()
+        return _person(row) if row else None
+
+    def get(self, name: str) -> Person:
+        found = self.find(name)
+        if found is None:
+            raise NotFound(f"cannot find the user {name[:60]!r}", why="no such user")
+        return found
+
+    def list_page(
+        self,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+        search: str = "",
+        state: UserState | None = None,
+        sort: Sort = "name",
+        servers: ActiveFilter | None = None,
+        only: Iterable[str] | None = None,
+    ) -> Page:
+        """A page of users, kept to those with or without active servers, or to some names."""
+        where: list[ColumnElement[bool]] = []
+        if search:
+            where.append(func.instr(func.lower(User.name), search.lower()) > 0)
+        if state:
+            where.append(User.state == state)
+        if only is not None:
+            where.append(User.name.in_(list(only)))
+        counted = select(func.count()).select_from(User).where(*where)
+        if servers:
+            where.append(_by_servers(servers))
+        query = _people().where(*where).order_by(*_order(sort)).offset(offset).limit(limit)
+        with self._db.session() as session:
+            total = session.scalar(counted) or 0
+            items = [_person(row) for row in session.execute(query)]
+        return Page(items, total, offset, limit)
+
+    def waiting(self, limit: int = 100) -> list[Person]:
+        """Who waits for approval, the longest first."""
+        query = _people().where(User.state == UserState.WAITING).order_by(User.id).limit(limit)
+        with self._db.session() as session:
+            return [_person(row) for row in session.execute(query)]
+
+    def counts(self) -> Counts:
+        query = select(
+            func.count(),
+            func.count().filter(User.state == UserState.WAITING),
+            func.count().filter(User.admin.is_(True)),
+        )
+        with self._db.session() as session:
+            total, waiting, admins = session.execute(query).one().tuple()
+        return Counts(total, waiting, admins)
+
+    async def create_many(
+        self,
+        names: Sequence[str],
+        *,
+        admin: bool = False,
+        generate: bool = False,
+        approved: bool = True,
+    ) -> Created:
+        """Make an account for each name that is legal and free; one commit for all of them."""
+        wanted, skipped = self._sift(names)
+        hashes = {
+            name: await self._authenticator.hash_generated() if generate else None
+            for name in wanted
+        }
+        now = self._clock.now()
+        created = []
+        state = UserState.ACTIVE if approved else UserState.WAITING
+        with self._db.session() as session:
+            # Again, because hashing took its time.
+            taken = set(session.scalars(select(User.name).where(User.name.in_(wanted))))
+            for name in wanted:
+                if name in taken:
+                    skipped.append(Skipped(name, "there is such a user already"))
+                    continue
+                made = hashes[name]
+                row = User(name=name, state=state, admin=admin, created=now)
+                if made:
+                    row.password = Password(hash=made[1], changed=now, must_change=True)
+                session.add(row)
+                created.append(NewUser(name, made[0] if made else None))
+        log.info("%d users created, %d skipped", len(created), len(skipped))
+        return Created(created, skipped)
+
+    def _sift(self, names: Sequence[str]) -> tuple[list[Username], list[Skipped]]:
+        wanted: dict[Username, None] = {}
+        skipped: list[Skipped] = []
+        for text in names:
+            try:
+                name = parse_username(text)
+            except BadRequest as err:
+                skipped.append(Skipped(text[:60], err.why))
+                continue
+            if name in wanted:
+                skipped.append(Skipped(text[:60], f"the list has {name!r} twice"))
+            wanted[name] = None
+        with self._db.session() as session:
+            taken = set(session.scalars(select(User.name).where(User.name.in_(wanted))))
+            leaving = set(session.scalars(select(Departure.name).where(Departure.name.in_(wanted))))
+        skipped += [
+            Skipped(name, "there is such a user already") for name in wanted if name in taken
+        ]
+        skipped += [
+            Skipped(name, "the user is still being removed") for name in wanted if name in leaving
+        ]
+        return [name for name in wanted if name not in taken | leaving], skipped
+
+    def approve(self, name: str) -> Person:
+        """Let a waiting user in; approving an active one changes nothing."""
+        with self._db.session() as session:
+            row = session.scalar(select(User).where(User.name == name))
+            if row is not None and row.state != UserState.ACTIVE:
+                row.state = UserState.ACTIVE
+                log.info("user %s approved", row.name)
+        return self.get(name)
+
+    def set_admin(self, name: str, *, admin: bool) -> Person:
+        """Make a user an admin, or no admin; the last one stays."""
+        with self._db.session() as session:
+            row = session.scalar(select(User).where(User.name == name))
+            if row is not None and row.admin != admin:
+                if not admin:
+                    self._check_not_last_admin(name)
+                row.admin = admin
+                log.info("user %s is %s admin", row.name, "an" if admin else "no longer an")
+        return self.get(name)
+
+    async def remove(self, name: str) -> None:
+        """Remove a user with all rights and sessions; files stay with the retired account."""
+        person = self.get(name)
+        if person.admin:
+            self._check_not_last_admin(name)
+        with self._db.session() as session:
+            session.merge(Departure(name=person.name, since=self._clock.now()))
+            session.execute(delete(User).where(User.id == person.id))
+        log.info("user %s removed", person.name)
+        await self.finish_departures([person.name])
+
+    async def finish_departures(self, names: Iterable[Username] | None = None) -> None:
+        """Stop what removed users left running and retire their accounts; try failures again."""
+        if names is None:
+            with self._db.session() as session:
+                names = [Username(name) for name in session.scalars(select(Departure.name))]
+        for name in names:
+            try:
+                await self._servers.forget_user(name)
+                await self._spawner.forget_user(name)
+            except ApplianceError as err:
+                log.warning("cannot finish the removal of %s yet: %s", name, err)
+                continue
+            with self._db.session() as session:
+                session.execute(delete(Departure).where(Departure.name == name))
+
+    def _check_not_last_admin(self, name: str) -> None:
+        query = select(func.count()).where(
+            User.admin.is_(True), User.state == UserState.ACTIVE, User.name != name
+        )
+        with self._db.session() as session:
+            others = session.scalar(query) or 0
+        if not others:
+            raise Conflict(
+                f"cannot take the admin {name!r} away",
+                why="nobody else is an admin",
+                mend="make somebody else an admin first",
+            )
+
+
+def _people() -> Select[*tuple[Any, ...]]:
+    return select(
+        User.id,
+        User.name,
+        User.admin,
+        User.state,
+        User.created,
+        User.last_activity,
+        Password.must_change,
+    ).outerjoin(Password, Password.user_id == User.id)
+
+
+def _person(row: Row[*tuple[Any, ...]]) -> Person:
+    return Person(
+        id=row.id,
+        name=Username(row.name),
+        admin=row.admin,
+        state=UserState(row.state),
+        created=row.created,
+        last_activity=row.last_activity,
+        has_password=row.must_change is not None,
+        must_change=bool(row.must_change),
+    )
+
+
+def _by_servers(wanted: ActiveFilter) -> ColumnElement[bool]:
+    states = (ServerState.READY,) if wanted == "ready" else _ACTIVE
+    exists = (
+        select(ServerRow.id)
+        .where(ServerRow.user_id == User.id, ServerRow.state.in_(states))
+        .exists()
+    )
+    return ~exists if wanted == "inactive" else exists
+
+
+def _order(sort: Sort) -> list[ColumnElement[Any]]:
+    columns: dict[str, InstrumentedAttribute[Any]] = {
+        "id": User.id,
+        "name": User.name,
+        "last_activity": User.last_activity,
+    }
+    column = columns[sort.removeprefix("-")]
+    if sort.startswith("-"):
+        return [column.desc().nulls_last(), User.id.desc()]
+    return [column.asc().nulls_first(), User.id.asc()]

@@ -1,0 +1,272 @@
+"""Accounts with passwords: signing up, logging in, changing passwords.
+
+For names that don't exist, accounts without a password or still waiting, and wrong passwords, a
+log-in does the same work and says the same; the reason goes to the log alone. Signing up under a
+taken name says so, whether its account is active or waiting, because a student who picks a taken
+name must learn it; the throttle makes that a slow way to list names.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+
+from appliance.clock import Clock
+from appliance.config.schema import Passwords, Signup, SignupMode
+from appliance.db.models import (
+    ApiToken,
+    Departure,
+    Fact,
+    LoginSession,
+    OneTimeLink,
+    Password,
+    User,
+    UserState,
+)
+from appliance.db.session import Database
+from appliance.errors import BadRequest, Conflict, NotAllowed, NotFound
+from appliance.names import Username, parse_username
+from appliance.native_auth import passwords
+from appliance.native_auth.hashing import MIN_COST, Hasher, calibrate
+from appliance.native_auth.throttle import Throttle, keys_for_login, network_of
+
+log = logging.getLogger(__name__)
+
+_COST_FACT: Final = "password-hash-cost"
+
+
+class Refusal(StrEnum):
+    """Why a log-in was refused; for the log, and for pages only WAITING."""
+
+    UNKNOWN = "unknown user"
+    NO_PASSWORD = "no password set"  # noqa: S105 - a reason, not a password
+    WRONG = "wrong password"
+    WAITING = "waiting for approval"
+
+
+class LoginRefused(NotAllowed):
+    """A log-in failed. WAITING is only told to who gave the right password."""
+
+    def __init__(self, reason: Refusal) -> None:
+        if reason is Refusal.WAITING:
+            super().__init__("cannot log in yet", why="your account waits for an admin's approval")
+        else:
+            super().__init__("cannot log in", why="the name or the password is wrong")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """A new account, and whether it may log in already."""
+
+    name: Username
+    state: UserState
+
+
+class NativeAuthenticator:
+    """Knows accounts by name and password."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        hasher: Hasher,
+        throttle: Throttle,
+        signup: Signup,
+        rules: Passwords,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._hasher = hasher
+        self._throttle = throttle
+        self._signup = signup
+        self.rules = rules
+
+    @property
+    def mode(self) -> SignupMode:
+        return self._signup.mode
+
+    async def sign_up(
+        self, name: str, password: str, *, code: str = "", address: str = ""
+    ) -> SignUp:
+        """Make an account; raises BadRequest, NotAllowed, Conflict for a taken name, or TooMany."""
+        if self.mode is SignupMode.CLOSED:
+            raise NotAllowed(
+                "cannot sign up here", why="sign-up is closed", mend="ask an admin for an account"
+            )
+        user = parse_username(name)
+        data = passwords.check_new(password, user, self.rules)
+        self._throttle.attempt([f"signup:{network_of(address)}"])
+        self._check_code(code, address)
+        hashed = await self._hasher.hash(data)
+        state = UserState.WAITING if self.mode is SignupMode.APPROVAL else UserState.ACTIVE
+        self._insert(user, state, hashed)
+        log.info("user %s signed up from %s: %s", user, network_of(address), state)
+        return SignUp(user, state)
+
+    async def log_in(self, name: str, password: str, *, address: str = "") -> Username:
+        """The user whose password it is; raises LoginRefused or TooMany."""
+        try:
+            user, data = parse_username(name), passwords.normalise(password)
+        except BadRequest:
+            # What no account can have still costs an attempt and a hash.
+            user, data = Username(""), b"\1"
+        keys = keys_for_login(user, address)
+        self._throttle.attempt(keys, unless_known=f"known:{user} {network_of(address)}")
+        found = self._account(user)
+        right = await self._hasher.check(data, found.hash)
+        refusal = found.refusal if found.refusal and (right or not found.hash) else None
+        if refusal or not right:
+            reason = refusal or Refusal.WRONG
+            log.info("log-in of %r from %s refused: %s", user, network_of(address), reason)
+            raise LoginRefused(reason)
+        self._throttle.succeeded(keys, remember=f"known:{user} {network_of(address)}")
+        if found.hash and self._hasher.is_outdated(found.hash):
+            await self._rehash(user, data, found.hash)
+        log.info("user %s logged in from %s", user, network_of(address))
+        return user
+
+    async def change_password(
+        self, user: Username, old: str, new: str, *, address: str = ""
+    ) -> None:
+        """Change one's own password, which ends all sessions; raises LoginRefused or BadRequest."""
+        data = passwords.check_new(new, user, self.rules)
+        if hmac.compare_digest(passwords.normalise(old), data):
+            raise BadRequest("cannot use this password", why="it is the one you have now")
+        await self.log_in(user, old, address=address)
+        await self._store(user, data, must_change=False)
+
+    async def set_password(self, user: Username, new: str, *, must_change: bool = False) -> None:
+        """Set a user's password without asking for the old one; ends the user's sessions."""
+        await self._store(user, passwords.check_new(new, user, self.rules), must_change=must_change)
+
+    async def generate_for(self, user: Username) -> str:
+        """Give a user a generated password, to be changed at the first log-in."""
+        password = passwords.generate()
+        await self._store(user, password.encode(), must_change=True)
+        return password
+
+    async def hash_generated(self) -> tuple[str, str]:
+        """A generated password and its hash."""
+        password = passwords.generate()
+        return password, await self._hasher.hash(password.encode())
+
+    def check_new_password(self, password: str, user: Username) -> None:
+        """Raise BadRequest if the password is not good enough."""
+        passwords.check_new(password, user, self.rules)
+
+    def close(self) -> None:
+        self._hasher.close()
+
+    def _check_code(self, code: str, address: str) -> None:
+        if self.mode is not SignupMode.CODE:
+            return
+        key = f"code:{network_of(address)}"
+        self._throttle.attempt([key])
+        wanted = self._signup.code.get_secret_value() if self._signup.code else ""
+        given = code.strip().lower().encode(errors="replace")
+        if not wanted or not hmac.compare_digest(given, wanted.strip().lower().encode()):
+            log.info("sign-up from %s refused: wrong join code", network_of(address))
+            raise NotAllowed(
+                "cannot sign up", why="the join code is wrong", mend="ask your teacher for the code"
+            )
+        self._throttle.succeeded([key])
+
+    def _insert(self, user: Username, state: UserState, hashed: str) -> None:
+        now = self._clock.now()
+        taken = Conflict(
+            f"cannot make the account {user!r}",
+            why="the name is taken",
+            mend="choose another name; if it is yours, log in or ask an admin",
+        )
+        try:
+            with self._db.session() as session:
+                if session.get(Departure, user):
+                    raise taken
+                row = User(name=user, state=state, created=now)
+                row.password = Password(hash=hashed, changed=now)
+                session.add(row)
+        except IntegrityError as err:
+            raise taken from err
+
+    def _account(self, user: Username) -> _Account:
+        with self._db.session() as session:
+            row = _find(session, user)
+            if row is None:
+                return _Account(None, Refusal.UNKNOWN)
+            if row.password is None:
+                return _Account(None, Refusal.NO_PASSWORD)
+            waits = row.state != UserState.ACTIVE
+            return _Account(row.password.hash, Refusal.WAITING if waits else None)
+
+    async def _store(self, user: Username, data: bytes, *, must_change: bool) -> None:
+        hashed = await self._hasher.hash(data)
+        with self._db.session() as session:
+            row = _find(session, user)
+            if row is None:
+                raise NotFound(f"cannot set the password of {user!r}", why="no such user")
+            put_password(session, row, hashed, now=self._clock.now(), must_change=must_change)
+        log.info("password of %s set", user)
+
+    async def hash_for(self, password: str, user: Username) -> str:
+        """The hash of a new password; raises BadRequest if it isn't good enough."""
+        return await self._hasher.hash(passwords.check_new(password, user, self.rules))
+
+    async def _rehash(self, user: Username, data: bytes, old: str) -> None:
+        hashed = await self._hasher.hash(data)
+        with self._db.session() as session:
+            row = _find(session, user)
+            if row and row.password and row.password.hash == old:
+                row.password.hash = hashed
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    hash: str | None
+    refusal: Refusal | None
+
+
+def _find(session: Session, user: str) -> User | None:
+    return session.scalar(select(User).where(User.name == user).options(joinedload(User.password)))
+
+
+def put_password(
+    session: Session, user: User, hashed: str, *, now: datetime, must_change: bool
+) -> None:
+    """Store a password hash and end what the old password had opened.
+
+    Sessions, tokens and one-time links end; single-user servers and their own tokens go on.
+    """
+    if user.password is None:
+        user.password = Password(hash=hashed, changed=now, must_change=must_change)
+    else:
+        user.password.hash = hashed
+        user.password.changed = now
+        user.password.must_change = must_change
+    session.execute(
+        delete(ApiToken).where(ApiToken.user_id == user.id, ApiToken.server_id.is_(None))
+    )
+    session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+    session.execute(delete(OneTimeLink).where(OneTimeLink.user_id == user.id))
+
+
+def known_cost(db: Database) -> int:
+    """The cost of password hashes: measured once on this machine, then kept."""
+    with db.session() as session:
+        fact = session.get(Fact, _COST_FACT)
+    if fact and fact.value.isdecimal():
+        return max(MIN_COST, int(fact.value))
+    cost = calibrate()
+    with db.session() as session:
+        session.merge(Fact(key=_COST_FACT, value=str(cost)))
+    log.info("password hashes: cost %d", cost)
+    return cost

@@ -1,0 +1,98 @@
+"""bcrypt in a few threads of low priority, behind a bounded queue.
+
+One hash takes about 100 ms of CPU. On the event loop it would stop every page; without a bound, a
+flood of log-ins would keep everybody waiting for minutes. bcrypt releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import bcrypt
+
+from appliance.errors import TooMany
+
+MIN_COST: Final = 10
+MAX_COST: Final = 14
+TARGET_SECONDS: Final = 0.1
+QUEUE_LENGTH: Final = 100
+
+T = TypeVar("T")
+
+
+def calibrate() -> int:
+    """The cost at which a hash takes this machine's CPU about 100 ms; never under 10."""
+    seconds = min(_time_of_one(MIN_COST) for _ in range(2))
+    cost = MIN_COST
+    while cost < MAX_COST and seconds * 1.5 <= TARGET_SECONDS:
+        cost, seconds = cost + 1, seconds * 2
+    return cost
+
+
+def _time_of_one(cost: int) -> float:
+    # The thread's own CPU time, so that a busy machine doesn't make hashes cheap.
+    before = time.thread_time()
+    bcrypt.hashpw(b"calibration", bcrypt.gensalt(cost))
+    return time.thread_time() - before
+
+
+class Hasher:
+    """Hashes and checks passwords; raises TooMany when too many wait already."""
+
+    def __init__(
+        self, *, cost: int, workers: int | None = None, queue_length: int = QUEUE_LENGTH
+    ) -> None:
+        self.cost = cost
+        self._workers = workers or max(1, (os.cpu_count() or 1) - 1)
+        self._queue_length = queue_length
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(
+            self._workers, thread_name_prefix="bcrypt", initializer=_lower_priority
+        )
+
+    async def hash(self, password: bytes) -> str:
+        return await self._run(lambda: bcrypt.hashpw(password, bcrypt.gensalt(self.cost)).decode())
+
+    async def check(self, password: bytes, hashed: str | None) -> bool:
+        """Whether it is the password; without a hash the same work is done for nothing."""
+        known = hashed is not None
+        target = (hashed or self._nobody()).encode()
+        return await self._run(lambda: bcrypt.checkpw(password, target)) and known
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether the hash was made at a lower cost than today's."""
+        cost = hashed.split("$")[2] if hashed.count("$") >= 3 else "0"
+        return not cost.isdecimal() or int(cost) < self.cost
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _nobody(self) -> str:
+        """A well-formed hash that no password has."""
+        return f"$2b${self.cost:02}$" + "." * 22 + "/" * 31
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._queue_length:
+            seconds = round(self._waiting * TARGET_SECONDS / self._workers) + 1
+            raise TooMany(
+                "cannot check a password now",
+                why="too many people are logging in at this moment",
+                mend=f"try again in {seconds} seconds",
+                retry_after_seconds=seconds,
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+
+def _lower_priority() -> None:
+    # On Linux a thread has its own nice value (nice(2), NOTES): pages go before hashes.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
