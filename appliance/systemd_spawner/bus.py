@@ -1,0 +1,348 @@
+"""Asking systemd over D-Bus, with the distribution's pystemd.
+
+A connection of sd-bus belongs to one thread, so one thread owns it: the others hand it functions and
+wait. It sleeps on the connection's descriptor and never in sd_bus_wait(), which pystemd calls with
+the interpreter locked. Only pystemd's lowest layer is used: its Manager and Unit ask for the whole
+introspection XML and know the signatures of some properties only.
+
+When the connection breaks (dbus restarted), jobs in flight fail with BusLost, a new connection is
+made, and `on_connected` is told, so that whoever watches can look again at everything.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from pystemd.dbusexc import DBusBaseError
+from pystemd.dbuslib import DBus, apply_signature, path_decode, path_encode
+
+from appliance.systemd_spawner.properties import INFINITY, Property
+from appliance.systemd_spawner.units import (
+    PATTERN,
+    BusLost,
+    SystemdError,
+    UnitExists,
+    UnitState,
+    UnitUsage,
+)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_SYSTEMD: Final = b"org.freedesktop.systemd1"
+_OBJECT: Final = b"/org/freedesktop/systemd1"
+_MANAGER: Final = b"org.freedesktop.systemd1.Manager"
+_UNITS: Final = b"/org/freedesktop/systemd1/unit"
+_UNIT_PREFIX: Final = b"appliance-user-"
+_LOST: Final = frozenset(
+    {
+        errno.ENOTCONN,
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ESHUTDOWN,
+        errno.ECONNREFUSED,
+        errno.EBADF,
+    }
+)
+# sd-bus keeps what it read during a call in a queue of its own and says nothing about it that pystemd
+# passes on, so it is asked this often in a row before it counts as empty.
+_IDLE_ROUNDS: Final = 16
+_ANSWER_TIMEOUT: Final = 60.0
+
+
+class Bus:
+    """The systemd of this machine; fulfils `units.Units`."""
+
+    def __init__(
+        self, *, on_changed: Callable[[str], None], on_connected: Callable[[], None]
+    ) -> None:
+        self._on_changed = on_changed
+        self._on_connected = on_connected
+        self._calls: queue.SimpleQueue[tuple[Callable[[DBus], Any], Future[Any]]] = (
+            queue.SimpleQueue()
+        )
+        self._jobs: dict[str, Future[str]] = {}
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._heard = False
+        self.last_alive = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
+
+    def open(self) -> None:
+        """Start the thread; calls wait until it has a connection."""
+        self._thread.start()
+
+    # What units.Units promises.
+
+    def start(self, unit: str, properties: Sequence[Property], *, timeout: float) -> str:
+        arguments = [
+            *apply_signature(b"ss", [unit.encode(), b"fail"]),
+            *_property_array(properties),
+            (ord("a"), b"(sa(sv))"),
+            (-1, None),
+        ]
+        return self._run_job(b"StartTransientUnit", arguments, timeout=timeout)
+
+    def stop(self, unit: str, *, timeout: float) -> None:
+        arguments = apply_signature(b"ss", [unit.encode(), b"replace"])
+        try:
+            self._run_job(b"StopUnit", arguments, timeout=timeout)
+        except NoSuchUnit:
+            return
+
+    def state(self, unit: str) -> UnitState | None:
+        def read(bus: DBus) -> UnitState:
+            return UnitState(
+                active=_get(bus, unit, "Unit", "ActiveState", "s").decode(),
+                result=_get(bus, unit, "Service", "Result", "s").decode(),
+                exit_code=_get(bus, unit, "Service", "ExecMainCode", "i"),
+                exit_status=_get(bus, unit, "Service", "ExecMainStatus", "i"),
+                invocation=bytes(_get(bus, unit, "Unit", "InvocationID", "ay") or ()).hex(),
+            )
+
+        return self._call(read) if self._is_loaded(unit) else None
+
+    def usage(self, unit: str) -> UnitUsage | None:
+        def read(bus: DBus) -> UnitUsage:
+            cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))
+            started = _get(bus, unit, "Unit", "InactiveExitTimestamp", "t")
+            return UnitUsage(
+                started=started / 1e6,
+                memory=_counter(_get(bus, unit, "Service", "MemoryCurrent", "t")),
+                memory_max=_counter(_get(bus, unit, "Service", "MemoryMax", "t")),
+                cpu_seconds=None if cpu is None else cpu / 1e9,
+                tasks=_counter(_get(bus, unit, "Service", "TasksCurrent", "t")),
+            )
+
+        return self._call(read) if self._is_loaded(unit) else None
+
+    def listing(self) -> dict[str, str]:
+        arguments = apply_signature(b"asas", [[], [PATTERN.encode()]])
+        rows = self._call(lambda bus: _manager(bus, b"ListUnitsByPatterns", arguments))
+        return {row[0].decode(): row[3].decode() for row in rows or ()}
+
+    def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
+        arguments = [
+            *apply_signature(b"sb", [unit.encode(), True]),
+            *_property_array(properties),
+        ]
+        self._call(lambda bus: _manager(bus, b"SetUnitProperties", arguments))
+
+    def hold(self, unit: str) -> None:
+        arguments = apply_signature(b"s", [unit.encode()])
+        self._call(lambda bus: _manager(bus, b"RefUnit", arguments))
+
+    def release(self, unit: str) -> None:
+        arguments = apply_signature(b"s", [unit.encode()])
+        for method in (b"ResetFailedUnit", b"UnrefUnit"):
+            try:
+                self._call(lambda bus, method=method: _manager(bus, method, arguments))
+            except BusLost:
+                raise
+            except SystemdError as err:
+                # It is gone already, or was never held by this connection.
+                log.debug("%s %s: %s", method.decode(), unit, err)
+
+    def _is_loaded(self, unit: str) -> bool:
+        # Reading a property of a unit's object path would load the unit; GetUnit doesn't.
+        arguments = apply_signature(b"s", [unit.encode()])
+        try:
+            self._call(lambda bus: _manager(bus, b"GetUnit", arguments))
+        except NoSuchUnit:
+            return False
+        return True
+
+    # Between the caller's thread and the connection's.
+
+    def _call(self, action: Callable[[DBus], T]) -> T:
+        answer: Future[T] = Future()
+        self._calls.put((action, answer))
+        os.eventfd_write(self._wake, 1)
+        try:
+            return answer.result(timeout=_ANSWER_TIMEOUT)
+        except TimeoutError as err:
+            answer.cancel()
+            raise BusLost("systemd did not answer") from err
+
+    def _run_job(self, method: bytes, arguments: list[Any], *, timeout: float) -> str:
+        done: Future[str] = Future()
+
+        def enqueue(bus: DBus) -> str:
+            # Registered before any signal is read, so the job's end can't be missed.
+            job: str = _manager(bus, method, arguments).decode()
+            self._jobs[job] = done
+            return job
+
+        job = self._call(enqueue)
+        try:
+            return done.result(timeout=timeout)
+        finally:
+            self._jobs.pop(job, None)
+
+    # The connection's thread.
+
+    def _run(self) -> None:
+        pause = 0.1
+        while True:
+            self.last_alive = time.monotonic()
+            try:
+                bus = self._connect()
+            except DBusBaseError as err:
+                log.warning("cannot reach systemd over D-Bus: %s", _text(err))
+                time.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            pause = 0.1
+            self._on_connected()
+            try:
+                self._serve(bus)
+            except DBusBaseError as err:
+                log.warning("lost the connection to systemd: %s", _text(err))
+            except SystemError:
+                # What pystemd raises when a signal's callback failed.
+                log.exception("a signal of systemd's could not be read")
+            bus.close()
+            self._fail_jobs()
+
+    def _connect(self) -> DBus:
+        bus = DBus()
+        bus.open()
+
+        def on_job_removed(message: Any, error: Any = None, userdata: Any = None) -> None:
+            self._heard = True
+            message.process_reply(False)
+            _, job, _, result = message.body
+            waiting = self._jobs.get(job.decode())
+            if waiting is not None:
+                waiting.set_result(result.decode())
+
+        def on_properties_changed(message: Any, error: Any = None, userdata: Any = None) -> None:
+            self._heard = True
+            unit = path_decode(message.get_path(), _UNITS)
+            if unit and unit.startswith(_UNIT_PREFIX):
+                self._on_changed(unit.decode())
+
+        # pystemd keeps no reference of its own to a callback.
+        self._callbacks = (on_job_removed, on_properties_changed)
+        bus.match_signal(_SYSTEMD, _OBJECT, _MANAGER, b"JobRemoved", on_job_removed)
+        bus.match_signal(
+            _SYSTEMD,
+            None,
+            b"org.freedesktop.DBus.Properties",
+            b"PropertiesChanged",
+            on_properties_changed,
+        )
+        _manager(bus, b"Subscribe", [])
+        return bus
+
+    def _serve(self, bus: DBus) -> None:
+        poll = select.poll()
+        poll.register(bus.get_fd(), select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            self.last_alive = time.monotonic()
+            self._read_signals(bus)
+            try:
+                action, answer = self._calls.get_nowait()
+            except queue.Empty:
+                poll.poll(1000)
+                self._clear_wake()
+                continue
+            if answer.set_running_or_notify_cancel():
+                self._answer(bus, action, answer)
+
+    def _read_signals(self, bus: DBus) -> None:
+        idle = 0
+        while idle < _IDLE_ROUNDS:
+            self._heard = False
+            message = bus.process()
+            idle = 0 if self._heard or not message.is_empty() else idle + 1
+
+    def _clear_wake(self) -> None:
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            return
+
+    def _answer(self, bus: DBus, action: Callable[[DBus], Any], answer: Future[Any]) -> None:
+        try:
+            result = action(bus)
+        except DBusBaseError as err:
+            answer.set_exception(_translate(err))
+            if -err.errno in _LOST:
+                raise
+        except Exception as err:  # noqa: BLE001 - the caller's bug is raised in the caller's thread
+            answer.set_exception(err)
+        else:
+            answer.set_result(result)
+
+    def _fail_jobs(self) -> None:
+        for waiting in list(self._jobs.values()):
+            if not waiting.done():
+                waiting.set_exception(BusLost("the connection to systemd broke"))
+
+
+class NoSuchUnit(SystemdError):
+    """systemd has no unit of that name loaded."""
+
+
+def _manager(bus: DBus, method: bytes, arguments: list[Any]) -> Any:
+    return bus.call_method(_SYSTEMD, _OBJECT, _MANAGER, method, arguments).body
+
+
+def _get(bus: DBus, unit: str, interface: str, name: str, signature: str) -> Any:
+    path = path_encode(_UNITS, unit.encode())
+    full = _SYSTEMD + b"." + interface.encode()
+    return bus.get_property(_SYSTEMD, path, full, name.encode(), signature.encode())
+
+
+def _counter(value: int) -> int | None:
+    return None if value == INFINITY else value
+
+
+def _property_array(properties: Sequence[Property]) -> list[tuple[int, Any]]:
+    """a(sv), flat, as pystemd's call_method wants it: containers open by type and close by -1."""
+    arguments: list[tuple[int, Any]] = [(ord("a"), b"(sv)")]
+    for name, signature, value in properties:
+        arguments += [(ord("r"), b"sv"), (ord("s"), name.encode()), (ord("v"), signature.encode())]
+        arguments += apply_signature(signature.encode(), [_encoded(value)])
+        arguments += [(-1, None), (-1, None)]
+    return [*arguments, (-1, None)]
+
+
+def _encoded(value: object) -> object:
+    """The same value with its texts as bytes."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_encoded(item) for item in value)
+    return value
+
+
+def _translate(err: DBusBaseError) -> SystemdError:
+    code = -err.errno
+    text = _text(err)
+    if code in _LOST:
+        return BusLost(text)
+    if code == errno.EEXIST:
+        return UnitExists(text)
+    if type(err).__name__ == "DBusNoSuchUnitError":
+        return NoSuchUnit(text)
+    if type(err).__name__ == "DBusNoReplyError" or code == errno.ETIMEDOUT:
+        return BusLost(text)
+    return SystemdError(text)
+
+
+def _text(err: DBusBaseError) -> str:
+    message = err.err_message
+    return message.decode(errors="replace") if isinstance(message, bytes) else str(message or err)

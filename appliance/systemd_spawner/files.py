@@ -1,0 +1,42 @@
+"""What the root daemon is made of, so that the installer copies it and nothing else.
+
+The daemon has its own copy because root must not run code from an environment that it doesn't need:
+no dependency of the hub, and no file of the hub's environment, is ever imported by root.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_PACKAGE: Final = (
+    "__init__.py",
+    "errors.py",
+    "names.py",
+    "notify.py",
+    "places.py",
+)
+_DAEMON: Final = (
+    "__init__.py",
+    "accounts.py",
+    "bus.py",
+    "daemon.py",
+    "ends.py",
+    "environment.py",
+    "host.py",
+    "journal.py",
+    "listener.py",
+    "properties.py",
+    "protocol.py",
+    "results.py",
+    "servers.py",
+    "settings.py",
+    "sockets.py",
+    "units.py",
+)
+
+DAEMON_FILES: Final[dict[str, str]] = {
+    "systemd_spawner/__main__.py": "__main__.py",
+    **{name: f"appliance/{name}" for name in _PACKAGE},
+    **{f"systemd_spawner/{name}": f"appliance/systemd_spawner/{name}" for name in _DAEMON},
+}
+"""From the directory of the package `appliance` to the daemon's directory (/opt/appliance/spawner)."""

@@ -1,0 +1,207 @@
+"""The properties of a single-user server's transient unit: limits and sandbox, by pure functions.
+
+D-Bus wants each value's signature, and Debian 12's pystemd knows not all of them, so they are stated
+here; they stand in org.freedesktop.systemd1(5).
+
+What is left open, and why: no MemoryDenyWriteExecute (numba and other JITs), no PrivateNetwork (pip,
+data on the web), no filter of @debug and @resources (gdb, taskset and thread pools are class work).
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from appliance.names import ServerId
+from appliance.places import Places
+from appliance.systemd_spawner.settings import ServerSettings
+
+USERS_GROUP: Final = "appliance-users"
+SLICE: Final = "appliance-users.slice"
+
+# systemd's "infinity" on D-Bus.
+INFINITY: Final = 2**64 - 1
+STOP_TIMEOUT_SECONDS: Final = 10
+
+# Cloud providers hand the machine's own credentials to whoever asks here.
+METADATA_ADDRESSES: Final = ("169.254.169.254", "fd00:ec2::254")
+
+# Calls that no class work needs and that kernel exploits like. @mount and all namespaces go together:
+# with them a user could build mounts in a user namespace of her own.
+_REFUSED_CALLS: Final = (
+    "@clock",
+    "@cpu-emulation",
+    "@module",
+    "@mount",
+    "@obsolete",
+    "@raw-io",
+    "@reboot",
+    "@swap",
+)
+_MS_REC: Final = 0x4000
+
+
+class Property(NamedTuple):
+    """One property as D-Bus has it; `value` fits `signature`."""
+
+    name: str
+    signature: str
+    value: object
+
+
+def limit_properties(settings: ServerSettings) -> list[Property]:
+    """What may change while the server runs."""
+    memory = INFINITY if settings.limits_memory is None else settings.limits_memory
+    cpu = (
+        INFINITY if settings.limits_cpu is None else max(1, round(settings.limits_cpu * 1_000_000))
+    )
+    tasks = INFINITY if settings.limits_tasks is None else settings.limits_tasks
+    return [
+        Property("MemoryHigh", "t", memory_high(memory)),
+        Property("MemoryMax", "t", memory),
+        # Swapping would slow everybody down for the one who went too far.
+        Property("MemorySwapMax", "t", 0),
+        Property("CPUQuotaPerSecUSec", "t", cpu),
+        Property("TasksMax", "t", tasks),
+    ]
+
+
+def memory_high(limit: int) -> int:
+    """Where Linux begins to slow allocations down: close below the limit.
+
+    The penalty grows with the square of the overshoot. At 90 % of 1 GiB a runaway allocation crawled
+    for minutes before it was killed; at 98 % it is over within seconds, and files in the page cache
+    are still given back first.
+    """
+    return INFINITY if limit == INFINITY else limit - limit // 50
+
+
+def service_properties(
+    server: ServerId,
+    *,
+    account: str,
+    home: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    credential: str,
+    socket_descriptor: int,
+    runtime_directory: str,
+    denied_addresses: Sequence[str],
+    settings: ServerSettings,
+    places: Places,
+) -> list[Property]:
+    """The whole unit; `runtime_directory` is relative to /run, `credential` the path of the token."""
+    return [
+        Property("Description", "s", f"Jupyter server of {server}"),
+        Property("Slice", "s", SLICE),
+        # Keeps the unit's result readable after its end, until the daemon has read it.
+        Property("AddRef", "b", True),
+        Property("CollectMode", "s", "inactive-or-failed"),
+        *_process(account=account, home=home, command=command, environment=environment),
+        Property("LoadCredential", "a(ss)", [("token", credential)]),
+        Property("StandardInputFileDescriptor", "h", socket_descriptor),
+        Property("RuntimeDirectory", "as", [runtime_directory]),
+        Property("RuntimeDirectoryMode", "u", 0o700),
+        Property("TimeoutStartUSec", "t", settings.servers_start_timeout * 1_000_000),
+        *limit_properties(settings),
+        *_file_systems(home, places),
+        *_SANDBOX,
+        Property("IPAddressDeny", "a(iayu)", [_address(text) for text in denied_addresses]),
+    ]
+
+
+def _process(
+    *, account: str, home: str, command: Sequence[str], environment: Mapping[str, str]
+) -> list[Property]:
+    return [
+        Property("Type", "s", "notify"),
+        Property("NotifyAccess", "s", "main"),
+        Property("ExecStart", "a(sasb)", [(command[0], list(command), False)]),
+        Property("User", "s", account),
+        Property("Group", "s", account),
+        Property("SupplementaryGroups", "as", [USERS_GROUP]),
+        Property("WorkingDirectory", "s", home),
+        Property("UMask", "u", 0o077),
+        Property("Environment", "as", [f"{name}={value}" for name, value in environment.items()]),
+        Property("StandardOutput", "s", "journal"),
+        Property("StandardError", "s", "journal"),
+        Property("SyslogIdentifier", "s", account),
+        # A cell that prints without end must not push everybody else's lines out of the journal.
+        Property("LogRateLimitIntervalUSec", "t", 30_000_000),
+        Property("LogRateLimitBurst", "u", 2000),
+        # The main process ends its kernels; what is left after it is killed at once.
+        Property("KillMode", "s", "mixed"),
+        Property("TimeoutStopUSec", "t", STOP_TIMEOUT_SECONDS * 1_000_000),
+        # One kernel out of memory must not end the server and the other kernels.
+        Property("OOMPolicy", "s", "continue"),
+        # When the whole machine runs out, a server goes before hub, proxy and sshd.
+        Property("OOMScoreAdjust", "i", 500),
+    ]
+
+
+def _file_systems(home: str, places: Places) -> list[Property]:
+    proxy = str(places.api_socket.parent)
+    return [
+        Property("ProtectSystem", "s", "strict"),
+        # Other homes aren't there at all, which is stronger than their mode.
+        Property("ProtectHome", "s", "tmpfs"),
+        Property("BindPaths", "a(ssbt)", [(home, home, False, _MS_REC)]),
+        Property("ReadWritePaths", "as", [home]),
+        Property("PrivateTmp", "b", True),
+        # Of the appliance's sockets only the one to the hub's API is the user's business.
+        Property("TemporaryFileSystem", "a(ss)", [(str(places.run), "ro")]),
+        Property("BindReadOnlyPaths", "a(ssbt)", [(proxy, proxy, True, _MS_REC)]),
+        Property("InaccessiblePaths", "as", [f"-{places.settings}", f"-{places.state}"]),
+    ]
+
+
+_SANDBOX: Final = (
+    Property("NoNewPrivileges", "b", True),
+    Property("CapabilityBoundingSet", "t", 0),
+    Property("PrivateDevices", "b", True),
+    Property("ProtectProc", "s", "invisible"),
+    Property("ProtectKernelTunables", "b", True),
+    Property("ProtectKernelModules", "b", True),
+    Property("ProtectKernelLogs", "b", True),
+    Property("ProtectControlGroups", "b", True),
+    Property("ProtectClock", "b", True),
+    Property("ProtectHostname", "b", True),
+    Property("RestrictSUIDSGID", "b", True),
+    Property("RestrictRealtime", "b", True),
+    Property("LockPersonality", "b", True),
+    # None may be entered: the flags are those that are allowed.
+    Property("RestrictNamespaces", "t", 0),
+    # Netlink is how programs list the machine's addresses.
+    Property(
+        "RestrictAddressFamilies",
+        "(bas)",
+        (True, ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX"]),
+    ),
+    Property("SystemCallArchitectures", "as", ["native"]),
+    Property("SystemCallFilter", "(bas)", (False, list(_REFUSED_CALLS))),
+    # An error that a program can report, instead of its sudden death.
+    Property("SystemCallErrorNumber", "i", errno.EPERM),
+)
+
+
+def denied_addresses(resolv_conf: str) -> list[str]:
+    """The metadata addresses that are no name server of this machine.
+
+    Some clouds serve names and credentials from one address; there, denying it would take the
+    network from everybody.
+    """
+    servers = {
+        words[1]
+        for words in (line.split() for line in resolv_conf.splitlines())
+        if len(words) > 1 and words[0] == "nameserver"
+    }
+    return [address for address in METADATA_ADDRESSES if address not in servers]
+
+
+def _address(text: str) -> tuple[int, bytes, int]:
+    address = ipaddress.ip_address(text)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return int(family), address.packed, address.max_prefixlen

@@ -1,0 +1,136 @@
+"""The daemon's requests and replies: one JSON object a line, every field checked, none unknown.
+
+Whoever speaks here decides about users and servers *by name* and about nothing else: no command, path,
+number or unit property is ever taken from a request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.errors import (
+    ApplianceError,
+    BadRequest,
+    NotFound,
+    SpawnError,
+    SpawnRefused,
+    SpawnTimeout,
+)
+from appliance.names import ServerId, ServerName, Username, parse_server_name, parse_username
+
+LINE_MAX: Final = 64 * 1024
+LOG_LINES_MAX: Final = 1000
+
+_TOKEN: Final = re.compile(r"[0-9a-f]{64}")
+_FIELDS: Final[dict[str, frozenset[str]]] = {
+    "start": frozenset({"user", "server", "token"}),
+    "stop": frozenset({"user", "server"}),
+    "log": frozenset({"user", "server", "lines"}),
+    "forget_user": frozenset({"user"}),
+    "list": frozenset(),
+    "watch": frozenset(),
+    "apply_limits": frozenset(),
+    "ping": frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked request; fields that its verb doesn't have are empty."""
+
+    verb: str
+    user: Username = Username("")
+    server: ServerName = ServerName("")
+    token: str = ""
+    lines: int = 0
+
+    @property
+    def server_id(self) -> ServerId:
+        return ServerId(self.user, self.server)
+
+
+def parse_request(line: bytes) -> Request:
+    """Read a line; raise BadRequest saying what is wrong, without repeating what may be a token."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as err:
+        raise _bad("it is not JSON") from err
+    if not isinstance(content, dict):
+        raise _bad("it is not an object")
+    verb = content.pop("verb", None)
+    if not isinstance(verb, str) or verb not in _FIELDS:
+        raise _bad(f"its verb is none of {', '.join(_FIELDS)}")
+    if content.keys() != _FIELDS[verb]:
+        wanted = ", ".join(sorted(_FIELDS[verb])) or "none"
+        raise _bad(f"{verb} has exactly these fields: {wanted}")
+    return Request(
+        verb,
+        user=_user(content["user"]) if "user" in content else Username(""),
+        server=_server(content["server"]) if "server" in content else ServerName(""),
+        token=_token(content["token"]) if "token" in content else "",
+        lines=_lines(content["lines"]) if "lines" in content else 0,
+    )
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def failure_reply(error: ApplianceError) -> dict[str, Any]:
+    """What went wrong, for the hub to raise again on its side."""
+    reply: dict[str, Any] = {
+        "ok": False,
+        "code": _code(error),
+        "what": error.what,
+        "why": error.why,
+        "mend": error.mend,
+    }
+    if isinstance(error, SpawnError) and error.log:
+        reply["log"] = list(error.log)
+    return reply
+
+
+def _code(error: ApplianceError) -> str:
+    match error:
+        case BadRequest():
+            return "bad_request"
+        case NotFound():
+            return "not_found"
+        case SpawnRefused():
+            return "refused"
+        case SpawnTimeout():
+            return "timeout"
+    return "failed"
+
+
+def _user(value: object) -> Username:
+    # Only the canonical form: two spellings of a user would be two accounts.
+    if not isinstance(value, str) or parse_username(value) != value:
+        raise _bad("its user is no canonical user name")
+    return Username(value)
+
+
+def _server(value: object) -> ServerName:
+    if not isinstance(value, str):
+        raise _bad("its server is no text")
+    return parse_server_name(value)
+
+
+def _token(value: object) -> str:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise _bad("its token is not 64 hexadecimal digits")
+    return value
+
+
+def _lines(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LOG_LINES_MAX:
+        raise _bad(f"its lines is not a whole number from 1 to {LOG_LINES_MAX}")
+    return value
+
+
+def _bad(why: str) -> BadRequest:
+    return BadRequest("cannot understand the request", why=why)

@@ -1,0 +1,67 @@
+"""The part of the configuration that starting a server needs, read from the rendered spawner.json.
+
+The file was checked against the schema before it was written, so a problem here means that it was
+damaged or written by another version; then nothing is started rather than something without limits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from appliance.errors import SpawnRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Names as in `config/schema.py`, sections joined by an underscore."""
+
+    base_url: str
+    http_address: str
+    http_port: int
+    limits_memory: int | None
+    limits_cpu: float | None
+    limits_tasks: int | None
+    servers_front_end: str
+    servers_start_timeout: int
+    culling_timeout: int
+    culling_busy_kernels: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Pick from the whole configuration as JSON has it; KeyError or TypeError if it isn't one."""
+        limits, servers, culling = config["limits"], config["servers"], config["culling"]
+        return cls(
+            base_url=_text(config["base_url"]),
+            http_address=_text(config["http"]["address"]),
+            http_port=int(config["http"]["port"]),
+            limits_memory=None if limits["memory"] is None else int(limits["memory"]),
+            limits_cpu=None if limits["cpu"] is None else float(limits["cpu"]),
+            limits_tasks=None if limits["tasks"] is None else int(limits["tasks"]),
+            servers_front_end=_text(servers["front_end"]),
+            servers_start_timeout=int(servers["start_timeout"]),
+            culling_timeout=int(culling["timeout"]),
+            culling_busy_kernels=bool(culling["busy_kernels"]),
+        )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def read_settings(path: Path) -> ServerSettings:
+    """Read spawner.json; raise SpawnRefused saying what is wrong with it."""
+    try:
+        return ServerSettings.from_config(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        reason = f"{type(err).__name__}: {err}" if isinstance(err, KeyError) else str(err)
+        raise SpawnRefused(
+            "cannot read the limits of servers",
+            why=f"{path}: {reason}",
+            mend="appliance config reload",
+        ) from err

@@ -1,0 +1,98 @@
+"""What the daemon asks of systemd, in systemd's words, and the values that come back.
+
+`bus.py` fulfils it over D-Bus; tests fulfil it without. Every method may be called from any thread
+and blocks until systemd has answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from appliance.systemd_spawner.properties import Property
+
+PATTERN: Final = "appliance-user-*.service"
+
+
+class SystemdError(Exception):
+    """systemd said no; the text is its own."""
+
+
+class UnitExists(SystemdError):
+    """A unit of that name is loaded already."""
+
+
+class BusLost(SystemdError):
+    """The connection to systemd broke, so it is unknown whether the call was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """Where a unit is in its life, and how its last process ended."""
+
+    active: str
+    """ActiveState: activating, active, deactivating, inactive, failed."""
+    result: str
+    """Result: success, exit-code, signal, core-dump, timeout, oom-kill, resources, …"""
+    exit_code: int
+    """ExecMainCode: how the main process ended, as CLD_EXITED and its like of waitid(2)."""
+    exit_status: int
+    """ExecMainStatus: exit status or signal."""
+    invocation: str
+    """InvocationID in hexadecimal: which of the unit's lives this is."""
+
+    @property
+    def ended(self) -> bool:
+        return self.active in ("inactive", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitUsage:
+    """What a running unit uses; None where systemd doesn't account for it."""
+
+    started: float
+    """When it began, in seconds since 1970."""
+    memory: int | None
+    memory_max: int | None
+    cpu_seconds: float | None
+    tasks: int | None
+
+
+class Units(Protocol):
+    """The few things asked of systemd; all raise SystemdError."""
+
+    def start(self, unit: str, properties: Sequence[Property], *, timeout: float) -> str:
+        """Start a transient unit, wait for its job, and return the job's result (done, failed, …).
+
+        Raises UnitExists, and TimeoutError when the job didn't end in time.
+        """
+        ...
+
+    def stop(self, unit: str, *, timeout: float) -> None:
+        """Return when it is gone; a unit that isn't loaded is gone."""
+        ...
+
+    def state(self, unit: str) -> UnitState | None:
+        """None when systemd doesn't know the unit."""
+        ...
+
+    def usage(self, unit: str) -> UnitUsage | None:
+        """None when systemd doesn't know the unit."""
+        ...
+
+    def listing(self) -> dict[str, str]:
+        """ActiveState of every loaded unit of a single-user server."""
+        ...
+
+    def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
+        """Change a running unit until its end."""
+        ...
+
+    def hold(self, unit: str) -> None:
+        """Keep the unit's result readable after its end, as AddRef does for a unit that we start."""
+        ...
+
+    def release(self, unit: str) -> None:
+        """Let systemd forget an ended unit."""
+        ...
