@@ -100,6 +100,10 @@ class Handler(RequestHandler):
                 return found
         return None
 
+    def _token(self) -> str | None:
+        kind, _, value = self.request.headers.get("Authorization", "").strip().partition(" ")
+        return value.strip() if kind.lower() in {"token", "bearer"} else None
+
     def _cookie_values(self, name: str) -> list[str]:
         pairs = (
             part.strip().partition("=")
@@ -383,10 +387,6 @@ class ApiHandler(Handler):
         if not self.is_read:
             self.check_origin_of_write()
         self.check_xsrf(self.principal)
-
-    def _token(self) -> str | None:
-        kind, _, value = self.request.headers.get("Authorization", "").strip().partition(" ")
-        return value.strip() if kind.lower() in {"token", "bearer"} else None
 
     def _cookie_counts(self) -> bool:
         """A form can be posted from anywhere, JSON can't: cookies count for JSON alone."""

@@ -1,5 +1,11 @@
 // Comforts of the admin pages: choose all, counts, printing, and rows that follow starts and stops.
 
+// The hub answers scripts only if they know the page's token: other pages of this host don't.
+function fetchAgain() {
+  const token = document.querySelector('[name="_xsrf"]').value;
+  return fetch(location.href, { redirect: "error", cache: "no-store", headers: { "X-XSRFToken": token } });
+}
+
 function words(place, count) {
   const pattern = count === 0 ? place.dataset.none : count === 1 ? place.dataset.one : place.dataset.many;
   place.textContent = pattern.replace("#", String(count));
@@ -30,7 +36,7 @@ function followMoves(form, boxes, count) {
   const look = async () => {
     const rows = form.querySelector("#user-rows");
     if (!document.hidden && "moving" in rows.dataset) {
-      const answer = await fetch(location.href, { redirect: "error", cache: "no-store" }).catch(() => null);
+      const answer = await fetchAgain().catch(() => null);
       if (answer?.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.getElementById("user-rows");

@@ -1,5 +1,11 @@
 // Keeps the card of the own server up to date: fetches this page again and takes its card.
 
+// The hub answers scripts only if they know the page's token: other pages of this host don't.
+function fetchAgain() {
+  const token = document.querySelector('[name="_xsrf"]').value;
+  return fetch(location.href, { redirect: "error", cache: "no-store", headers: { "X-XSRFToken": token } });
+}
+
 const failureLimit = 5;
 let failures = 0;
 
@@ -7,7 +13,7 @@ async function refresh() {
   const card = document.getElementById("server");
   if (!document.hidden && !card.contains(document.activeElement?.closest("details") ?? null)) {
     try {
-      const answer = await fetch(location.href, { redirect: "error", cache: "no-store" });
+      const answer = await fetchAgain();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("server");
       if (!answer.ok || !fresh) throw new Error(String(answer.status));

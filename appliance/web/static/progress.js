@@ -6,8 +6,10 @@ const stages = card.querySelector(".stages");
 const lost = card.querySelector("[data-lost]");
 const slow = card.querySelector("[data-slow]");
 const counter = card.querySelector("[data-seconds]");
-const began = performance.now() - Number(card.dataset.started) * 1000;
+const started = Date.parse(card.dataset.started);
 const slowAfterSeconds = 30;
+// The start by this machine's clock, but never later than now: the two clocks may differ.
+const began = performance.now() - Math.max(0, Number.isNaN(started) ? 0 : Date.now() - started);
 
 function seconds() {
   return Math.floor((performance.now() - began) / 1000);
@@ -15,16 +17,22 @@ function seconds() {
 
 const ticking = setInterval(() => {
   const now = seconds();
-  counter.textContent = now === 1 ? "1 second" : `${now} seconds`;
+  if (counter) counter.textContent = (now === 1 ? counter.dataset.one : counter.dataset.many).replace("#", String(now));
   slow.hidden = now < slowAfterSeconds;
 }, 1000);
 
-function tell(message) {
-  const known = [...stages.children].some((stage) => stage.firstElementChild.textContent === message);
-  if (known || !message) return;
+function tell(message, inQueue) {
+  const last = stages.lastElementChild;
+  if (!message || last?.firstElementChild.textContent === message) return;
+  // Places in line replace one another; a start that has its turn is past the line.
+  if (inQueue && last && "queue" in last.dataset) {
+    last.firstElementChild.textContent = message;
+    return;
+  }
   const stage = document.createElement("li");
   const words = document.createElement("span");
   const time = document.createElement("time");
+  if (inQueue) stage.dataset.queue = "";
   words.textContent = message;
   time.textContent = `${seconds()} s`;
   stage.append(words, time);
@@ -48,7 +56,7 @@ source.addEventListener("open", () => {
 source.addEventListener("message", ({ data }) => {
   const event = JSON.parse(data);
   if (typeof event.progress === "number") bar.value = Math.max(bar.value, event.progress);
-  tell(event.message);
+  tell(event.message, "queue_position" in event);
   if (event.ready || event.failed) finish(event);
 });
 source.addEventListener("error", () => {

@@ -1,0 +1,324 @@
+"""The admin pages: users and their servers in one list, and what admins do with them.
+
+Every change is a POST that ends in a redirect. What only shows once (passwords, links) waits in
+`ShownOnce` in between. Actions on many users go on when one of them fails, and say which.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from appliance.access.scopes import Target
+from appliance.db.models import UserState
+from appliance.errors import BadRequest, NotFound
+from appliance.hub.pages.admin_actions import Actions, Outcome
+from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
+from appliance.hub.pages.shown_once import Skipped as LeftOut
+from appliance.hub.pages.usage import Usage, UsageMeter
+from appliance.hub.server_rows import ServerView
+from appliance.hub.servers import Servers
+from appliance.hub.states import ServerState
+from appliance.hub.users import Page, Person, Users
+from appliance.names import ServerId, Username, parse_username
+from appliance.web.guards import check_access, login_needed
+from appliance.web.handlers import PageHandler
+from appliance.web.parts import Pattern
+
+PAGE_SIZE: Final = 50
+# Enough for a whole school's names; the form's other fields are small.
+_NAMES_AT_ONCE: Final = 1000
+_MOVING: Final = (ServerState.STARTING, ServerState.STOPPING)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A user with the default server, as the list shows it."""
+
+    person: Person
+    server: ServerView
+    usage: Usage | None
+    you: bool
+
+    @property
+    def name(self) -> Username:
+        return self.person.name
+
+    @property
+    def waiting(self) -> bool:
+        return self.person.state is UserState.WAITING
+
+
+class AdminPage(PageHandler):
+    """What the admin pages share."""
+
+    users: Users
+    servers: Servers
+    usage: UsageMeter
+    shown_once: ShownOnce
+    actions: Actions
+
+    def check_admin(self) -> None:
+        """Raise NotAllowed unless the admin pages are open to who asks."""
+        if self.principal:
+            check_access(self.principal, ("admin-ui",), Target())
+
+    @property
+    def site(self) -> str:
+        """The address of the appliance, as the admin's browser knows it."""
+        return f"{self.request.protocol}://{self.request.host}{self.web.base_url}"
+
+    async def rows(self, people: list[Person]) -> list[Row]:
+        servers = self.servers.of_users([person.name for person in people])
+        usage = await self.usage.all()
+        return [
+            Row(
+                person,
+                servers[person.name][0],
+                usage.get(ServerId(person.name)),
+                person.name == self.user,
+            )
+            for person in people
+        ]
+
+    def show_sheet(self, sheet: Sheet) -> None:
+        """Go to the page with new passwords."""
+        self.redirect(self.hub_path(f"admin/sheets/{self.shown_once.put(self.user, sheet)}"))
+
+    def tell(self, outcome: Outcome) -> None:
+        """Leave a note of what was done and what was not."""
+        if outcome.failed:
+            self.leave_note("bad", outcome.text)
+        else:
+            self.leave_note("good", outcome.text)
+
+    def user_page(self, name: str) -> str:
+        return self.hub_path(f"admin/users/{quote(name, safe='@')}")
+
+
+class ListHandler(AdminPage):
+    """Users and servers: search, filter, pages."""
+
+    @login_needed
+    async def get(self) -> None:
+        self.check_admin()
+        show = self.get_query_argument("show", "all")
+        show = show if show in {"waiting", "running"} else "all"
+        search = self.get_query_argument("search", "")[:48].lower()
+        page = self._find(show, search, self._number())
+        rows = await self.rows(page.items)
+        counts = self.users.counts()
+        self.render_page(
+            "admin.html",
+            rows=rows,
+            show=show,
+            search=search,
+            counts={
+                "all": counts.total,
+                "waiting": counts.waiting,
+                "running": len(self._running()),
+            },
+            moving=any(row.server.state in _MOVING for row in rows),
+            query=f"?{self.request.query}" if self.request.query else "",
+            first=page.offset + 1,
+            last=page.offset + len(page.items),
+            total=page.total,
+            previous_url=self._page_url(show, search, page, -1),
+            next_page_url=self._page_url(show, search, page, +1),
+            site=self.site,
+        )
+
+    def _find(self, show: str, search: str, number: int) -> Page:
+        """The page asked for, or the last one if there are fewer by now."""
+        page = self._page(show, search, number)
+        if page.items or number == 1:
+            return page
+        return self._page(show, search, max(1, -(-page.total // PAGE_SIZE)))
+
+    def _page(self, show: str, search: str, number: int) -> Page:
+        return self.users.list_page(
+            offset=(number - 1) * PAGE_SIZE,
+            limit=PAGE_SIZE,
+            search=search,
+            state=UserState.WAITING if show == "waiting" else None,
+            only=self._running() if show == "running" else None,
+        )
+
+    def _number(self) -> int:
+        text = self.get_query_argument("page", "1")
+        return min(100_000, max(1, int(text))) if re.fullmatch(r"[0-9]{1,6}", text) else 1
+
+    def _running(self) -> set[str]:
+        return {view.server.user for view in self.servers.active() if not view.server.name}
+
+    def _page_url(self, show: str, search: str, page: Page, step: int) -> str:
+        number = page.offset // PAGE_SIZE + 1 + step
+        if number < 1 or (number - 1) * PAGE_SIZE >= page.total:
+            return ""
+        values = {"show": show if show != "all" else "", "search": search, "page": str(number)}
+        query = urlencode({name: value for name, value in values.items() if value})
+        return f"{self.hub_path('admin')}?{query}"
+
+
+class ActionsHandler(AdminPage):
+    """What the list's buttons do: for one user ("approve ada"), or for all that are chosen."""
+
+    @login_needed
+    async def post(self) -> None:
+        self.check_admin()
+        verb, _, one = self.get_body_argument("do", "").partition(" ")
+        names = [one] if one else self.get_body_arguments("user")[:PAGE_SIZE]
+        back = self.hub_path(f"admin?{self.request.query}" if self.request.query else "admin")
+        if not names:
+            self.leave_note("warn", "Choose users in the list first.")
+            self.redirect(back)
+        elif verb == "remove":
+            self.redirect(self.hub_path(f"admin/remove?{urlencode([('user', n) for n in names])}"))
+        elif verb == "passwords":
+            self.show_sheet(await self.actions.new_passwords(names, by=self.user))
+        else:
+            self.tell(await self.actions.do(verb, names, by=self.user))
+            self.redirect(back)
+
+
+class AddHandler(AdminPage):
+    """Many users at once, from pasted names."""
+
+    @login_needed
+    async def get(self) -> None:
+        self.check_admin()
+        self._show()
+
+    @login_needed
+    async def post(self) -> None:
+        self.check_admin()
+        text = self.get_body_argument("names", "")
+        admin = self.get_body_argument("admin", "") == "1"
+        names = [name for name in re.split(r"[\s,;]+", text) if name]
+        problems = _problems(names)
+        if problems:
+            self._show(names=text, admin=admin, problems=problems)
+            return
+        made = await self.users.create_many(names, admin=admin, generate=True)
+        slips = tuple(Slip(new.name, new.password) for new in made.created if new.password)
+        skipped = tuple(LeftOut(one.name, one.why) for one in made.skipped)
+        if slips:
+            self.show_sheet(Sheet(slips, skipped))
+        else:
+            self._show(names=text, problems=[f"{one.name}: {one.why}" for one in skipped])
+
+    def _show(
+        self, *, names: str = "", admin: bool = False, problems: list[str] | None = None
+    ) -> None:
+        self.render_page(
+            "admin_add.html",
+            status=400 if problems else 200,
+            names=names,
+            admin=admin,
+            problems=problems or [],
+        )
+
+
+def _problems(names: list[str]) -> list[str]:
+    """What keeps the list from being used: better to mend a slip than to make half a class."""
+    if not names:
+        return ["The list is empty."]
+    if len(names) > _NAMES_AT_ONCE:
+        return [f"The list has {len(names)} names, and {_NAMES_AT_ONCE} at once is the most."]
+    problems = []
+    for name in names:
+        try:
+            parse_username(name)
+        except BadRequest as error:
+            problems.append(f"{name[:60]}: {error.why}")
+    return problems
+
+
+class SheetHandler(AdminPage):
+    """New passwords to print and hand out, for a while and only for who made them."""
+
+    @login_needed
+    async def get(self, key: str) -> None:
+        self.check_admin()
+        sheet = self.shown_once.find_sheet(key, self.user)
+        if sheet is None:
+            self.render_page("admin_sheet_gone.html", status=404)
+        else:
+            self.render_page(
+                "admin_sheet.html", slips=sheet.slips, skipped=sheet.skipped, site=self.site
+            )
+
+
+class UserHandler(AdminPage):
+    """One user: server, account, rights."""
+
+    @login_needed
+    async def get(self, name: str) -> None:
+        self.check_admin()
+        [row] = await self.rows([self.users.get(name)])
+        key = self.get_query_argument("link", "")
+        link = self.shown_once.find_link(key, self.user) if key else None
+        self.render_page(
+            "admin_user.html", row=row, link=link if link and link.user == name else None,
+            site=self.site,
+        )  # fmt: skip
+
+    @login_needed
+    async def post(self, name: str) -> None:
+        self.check_admin()
+        person = self.users.get(name)
+        verb = self.get_body_argument("do", "")
+        if verb == "password":
+            self.show_sheet(await self.actions.new_passwords([person.name], by=self.user))
+        elif verb == "link":
+            key = self.shown_once.put(self.user, self.actions.new_link(person.name, by=self.user))
+            self.redirect(f"{self.user_page(name)}?link={key}")
+        else:
+            self.tell(await self.actions.do(verb, [person.name], by=self.user))
+            self.redirect(self.user_page(name))
+
+
+class LogHandler(AdminPage):
+    """The last lines that a user's server wrote."""
+
+    @login_needed
+    async def get(self, name: str) -> None:
+        self.check_admin()
+        person = self.users.get(name)
+        lines = await self.servers.log(ServerId(person.name), lines=300)
+        self.render_page("admin_log.html", target=person.name, lines=lines)
+
+
+class RemoveHandler(AdminPage):
+    """Asks once more, then removes."""
+
+    @login_needed
+    async def get(self) -> None:
+        self.check_admin()
+        names = [name for name in self.get_query_arguments("user")[:PAGE_SIZE] if self._known(name)]
+        if not names:
+            raise NotFound("cannot find whom to remove", mend="choose users in the list first")
+        self.render_page("admin_remove.html", names=names)
+
+    @login_needed
+    async def post(self) -> None:
+        self.check_admin()
+        names = self.get_body_arguments("user")[:PAGE_SIZE]
+        self.tell(await self.actions.do("remove", names, by=self.user))
+        self.redirect(self.hub_path("admin"))
+
+    def _known(self, name: str) -> bool:
+        return self.users.find(name) is not None
+
+
+handlers = [
+    Pattern(r"/admin", ListHandler),
+    Pattern(r"/admin/actions", ActionsHandler),
+    Pattern(r"/admin/add", AddHandler),
+    Pattern(r"/admin/sheets/(?P<key>[A-Za-z0-9_-]+)", SheetHandler),
+    Pattern(r"/admin/remove", RemoveHandler),
+    Pattern(r"/admin/users/(?P<name>[^/]+)", UserHandler),
+    Pattern(r"/admin/users/(?P<name>[^/]+)/log", LogHandler),
+]

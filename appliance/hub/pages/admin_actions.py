@@ -1,0 +1,145 @@
+"""What admins do with users and servers, for one or many, and the sentence that says how it went.
+
+One that fails doesn't keep the others from being done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.errors import ApplianceError, BadRequest, Conflict
+from appliance.hub.links import Links
+from appliance.hub.pages.shown_once import Link, Sheet, Skipped, Slip
+from appliance.hub.servers import Servers
+from appliance.hub.users import Person, Users
+from appliance.names import ServerId, Username
+from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.web.formats import sentence
+
+log = logging.getLogger(__name__)
+
+# What a note says of one user and of many.
+_DONE: Final = {
+    "approve": ("{} is approved and can log in now.", "{} users are approved and can log in now."),
+    "start": ("The server of {} is starting.", "{} servers are starting."),
+    "stop": ("The server of {} is stopping.", "{} servers are stopping."),
+    "make-admin": ("{} is an admin now.", "{} users are admins now."),
+    "unmake-admin": ("{} is no longer an admin.", "{} users are no longer admins."),
+    "remove": ("{} is removed.", "{} users are removed."),
+}
+_NOT_ON_ONESELF: Final = {"unmake-admin", "remove"}
+_FAILURES_TOLD: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an action went, in words."""
+
+    text: str
+    failed: bool
+
+
+class Actions:
+    """Does what the buttons of the admin pages say."""
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        servers: Servers,
+        authenticator: NativeAuthenticator,
+        links: Links,
+    ) -> None:
+        self._users = users
+        self._servers = servers
+        self._authenticator = authenticator
+        self._links = links
+        self._verbs: dict[str, Callable[[Person], Awaitable[None]]] = {
+            "approve": self._approve,
+            "start": self._start,
+            "stop": self._stop,
+            "make-admin": self._make_admin,
+            "unmake-admin": self._unmake_admin,
+            "remove": self._remove,
+        }
+
+    async def do(self, verb: str, names: Sequence[str], *, by: Username) -> Outcome:
+        """Do it for each user; raises BadRequest for an unknown verb."""
+        act = self._verbs.get(verb)
+        if act is None:
+            raise BadRequest("cannot do this", why=f"there is no action {verb[:20]!r}")
+        done: list[str] = []
+        failures: list[ApplianceError] = []
+        for name in names:
+            try:
+                if verb in _NOT_ON_ONESELF and name == by:
+                    raise Conflict(
+                        f"cannot do this to {name!r}", why="that is you", mend="ask another admin"
+                    )
+                await act(self._users.get(name))
+            except ApplianceError as error:
+                failures.append(error)
+            else:
+                done.append(name)
+        log.info("%s: %s %s", by, verb, ", ".join(done) or "nobody")
+        return Outcome(_words(verb, done, failures), bool(failures))
+
+    async def new_passwords(self, names: Sequence[str], *, by: Username) -> Sheet:
+        """Give users generated passwords, to be changed at the first log-in."""
+        slips: list[Slip] = []
+        skipped: list[Skipped] = []
+        for name in names:
+            try:
+                if name == by:
+                    raise Conflict(
+                        "cannot make a password for yourself",
+                        why="change yours on your own page",
+                    )
+                user = self._users.get(name).name
+                slips.append(Slip(user, await self._authenticator.generate_for(user)))
+            except ApplianceError as error:
+                skipped.append(Skipped(name, error.why or error.what))
+        log.info("%s: new passwords for %s", by, ", ".join(slip.name for slip in slips) or "nobody")
+        return Sheet(tuple(slips), tuple(skipped))
+
+    def new_link(self, user: Username, *, by: Username) -> Link:
+        """A one-time link with which a user chooses a password."""
+        log.info("%s: a link to choose a password for %s", by, user)
+        made = self._links.make(user)
+        return Link(user, made.path, made.expires)
+
+    async def _approve(self, person: Person) -> None:
+        self._users.approve(person.name)
+
+    async def _start(self, person: Person) -> None:
+        await self._servers.start(ServerId(person.name))
+
+    async def _stop(self, person: Person) -> None:
+        await self._servers.stop(ServerId(person.name))
+
+    async def _make_admin(self, person: Person) -> None:
+        self._users.set_admin(person.name, admin=True)
+
+    async def _unmake_admin(self, person: Person) -> None:
+        self._users.set_admin(person.name, admin=False)
+
+    async def _remove(self, person: Person) -> None:
+        await self._users.remove(person.name)
+
+
+def _words(verb: str, done: Sequence[str], failures: Sequence[ApplianceError]) -> str:
+    one, many = _DONE[verb]
+    parts = []
+    if done:
+        parts.append(one.format(done[0]) if len(done) == 1 else many.format(len(done)))
+    for error in failures[:_FAILURES_TOLD]:
+        parts.append(sentence(f"{error.what}: {error.why}" if error.why else error.what))
+        if len(failures) == 1 and error.mend:
+            parts.append(sentence(error.mend))
+    more = len(failures) - _FAILURES_TOLD
+    if more > 0:
+        parts.append(f"And {more} more failed.")
+    return " ".join(parts)

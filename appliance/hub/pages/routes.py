@@ -1,0 +1,20 @@
+"""All pages below /hub/, in the order in which their patterns are tried."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from appliance.hub.pages import admin, errors, home, not_running, root, setup, spawn
+from appliance.native_auth import handlers as native_auth
+from appliance.web.parts import Pattern
+
+handlers: Final[list[Pattern]] = [
+    *root.handlers,
+    *native_auth.handlers,
+    *setup.handlers,
+    *home.handlers,
+    *spawn.handlers,
+    *not_running.handlers,
+    *admin.handlers,
+    *errors.handlers,
+]

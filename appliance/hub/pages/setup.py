@@ -1,0 +1,63 @@
+"""The page behind a one-time link: its holder chooses a password and is logged in.
+
+Opening the page uses nothing up, because mail programs and messengers open links by themselves;
+only sending the form does.
+"""
+
+from __future__ import annotations
+
+from appliance.errors import BadRequest, NotFound
+from appliance.hub.links import Links
+from appliance.hub.users import Users
+from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.web.forms import FormError
+from appliance.web.guards import public
+from appliance.web.handlers import PageHandler
+from appliance.web.parts import Pattern
+
+
+class SetupHandler(PageHandler):
+    """Chooses a password by a one-time link."""
+
+    authenticator: NativeAuthenticator
+    links: Links
+    users: Users
+    may_keep_password = True
+
+    @public
+    async def get(self) -> None:
+        self._show(self.get_query_argument("token", ""))
+
+    @public
+    async def post(self) -> None:
+        token = self.get_body_argument("token", "")
+        password = self.get_body_argument("password", "", strip=False)
+        try:
+            user = await self.links.use(token, password)
+        except NotFound:
+            self.render_page("setup_expired.html", status=404)
+        except BadRequest as wrong:
+            self._show(token, FormError.of(wrong, field="password"))
+        else:
+            self.log_in(user)
+            self.leave_note("good", f"Welcome, {user}. Your password is set.")
+            self.redirect(self.hub_path("home"))
+
+    def _show(self, token: str, error: FormError | None = None) -> None:
+        user = self.links.find_user(token) if token else None
+        person = self.users.find(user) if user else None
+        if person is None:
+            self.render_page("setup_expired.html", status=404)
+            return
+        self.render_page(
+            "setup.html",
+            status=error.status if error else 200,
+            username=person.name,
+            admin=person.admin,
+            token=token,
+            error=error,
+            rules=self.authenticator.rules,
+        )
+
+
+handlers = [Pattern(r"/setup", SetupHandler)]

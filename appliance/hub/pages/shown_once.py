@@ -1,0 +1,92 @@
+"""What an admin is shown once: new passwords and links, on their way from the form to the page.
+
+They can't be in a redirect's address or in a cookie, and they may not be stored: so they wait here,
+in memory, for the admin who made them, and are forgotten after half an hour or at a restart.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from appliance.clock import Clock
+from appliance.names import Username
+
+KEPT_FOR: Final = timedelta(minutes=30)
+_MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A user and the password to hand out."""
+
+    name: Username
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A name for which nothing was done, and why not."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """New passwords, and the names that were left out."""
+
+    slips: tuple[Slip, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link with which a user chooses a password."""
+
+    user: Username
+    path: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    owner: Username
+    until: datetime
+    thing: Sheet | Link
+
+
+class ShownOnce:
+    """Keeps sheets and links for their makers, for a while."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    def put(self, owner: Username, thing: Sheet | Link) -> str:
+        """Keep it for the owner; returns the key to ask for it."""
+        self._forget_old()
+        while len(self._kept) >= _MOST:
+            self._kept.pop(next(iter(self._kept)))
+        key = secrets.token_urlsafe(16)
+        self._kept[key] = _Kept(owner, self._clock.now() + KEPT_FOR, thing)
+        return key
+
+    def find_sheet(self, key: str, owner: Username) -> Sheet | None:
+        thing = self._find(key, owner)
+        return thing if isinstance(thing, Sheet) else None
+
+    def find_link(self, key: str, owner: Username) -> Link | None:
+        thing = self._find(key, owner)
+        return thing if isinstance(thing, Link) else None
+
+    def _find(self, key: str, owner: Username) -> Sheet | Link | None:
+        self._forget_old()
+        kept = self._kept.get(key)
+        return kept.thing if kept and kept.owner == owner else None
+
+    def _forget_old(self) -> None:
+        now = self._clock.now()
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
