@@ -1,0 +1,99 @@
+"""`python -m installer`: what bootstrap.py hands over to, in the hub's environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from appliance.client.first_admins import FirstAdmins
+from appliance.errors import ApplianceError, ConfigError
+from appliance.proxy.nginx import StaticRoots, render
+from appliance.rollout.render import NginxText
+from installer import environments, trial
+from installer.environment_steps import UserEnvironment, own_requirements
+from installer.events import Reporter
+from installer.machine_steps import Accounts, CommandLink, Folders, SpawnerFiles, Units
+from installer.options import Options
+from installer.plan import Step, carry_out
+from installer.result import addresses, link_entries, make_admins
+from installer.service_steps import Configuration, Health, Services
+
+_NO_ADMIN = "Nobody is an admin yet: sudo appliance user add NAME --admin"
+_EDITED = "config.yaml was edited and is not in force: sudo appliance config reload"
+
+
+def nginx_text(options: Options) -> NginxText:
+    del options
+    return lambda config, places: render(config, places, static=StaticRoots.of(places))
+
+
+def install(options: Options, reporter: Reporter) -> None:
+    """Go through the steps of an installed appliance."""
+    places = options.places
+    changes = {"http.port": str(options.port)} if options.port else {}
+    configuration = Configuration(places, nginx_text(options), changes)
+    wanted = own_requirements(places, options.user_requirements)
+    users = UserEnvironment(places, options.tools, reporter, wanted)
+    users.start()
+    steps: list[Step] = [
+        Accounts(reporter),
+        Folders(reporter),
+        SpawnerFiles(places),
+        Units(reporter),
+        CommandLink(places),
+        users,
+        configuration,
+        Services(places, reporter),
+        Health(configuration),
+    ]
+    carry_out(steps, reporter)
+    reporter.output(f"removed: {environments.prune(places.software)}")
+    finish(options, configuration, reporter)
+
+
+def finish(options: Options, configuration: Configuration, reporter: Reporter) -> None:
+    """First admins, and what the person at the terminal has to know."""
+    places, config = options.places, configuration.in_force()
+    reporter.stage("Making the first admins")
+    admins = FirstAdmins(places.admin_socket, base_url=config.base_url)
+    links = make_admins(admins, options.admins)
+    notes = [] if admins.count() else [_NO_ADMIN]
+    if configuration.has_unapplied_edits():
+        notes.append(_EDITED)
+    if options.port and options.port != config.http.port:
+        notes.append(
+            f"the port stays {config.http.port}; to change it: "
+            f"sudo appliance config set http.port {options.port}"
+        )
+    found = addresses(config)
+    root = found[0].removesuffix(config.base_url)
+    reporter.result(addresses=found, links=link_entries(links, root), notes=notes)
+
+
+def main() -> int:
+    os.umask(0o022)
+    reporter = Reporter(as_json="--events" in sys.argv)
+    try:
+        options = Options.parse(sys.argv[1:])
+        if options.places.trial:
+            trial.prepare(options, reporter, nginx_text(options))
+        else:
+            install(options, reporter)
+    except ConfigError as error:
+        problems = "\n".join(str(problem) for problem in error.problems)
+        reporter.failed(ApplianceError(error.what, why=problems, mend=error.mend))
+        return 1
+    except ApplianceError as error:
+        reporter.failed(error)
+        return 1
+    except Exception as error:  # noqa: BLE001 - an edge: what gets here is a bug
+        reporter.output(traceback.format_exc())
+        what = f"the installer has a fault: {type(error).__name__}: {error}"
+        reporter.failed(ApplianceError(what, mend="report it with the log"))
+        return 70
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

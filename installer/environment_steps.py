@@ -1,0 +1,79 @@
+"""The environment of everybody's notebooks, built while the other steps go on, and its static
+files.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.proxy.static_files import precompress
+
+from appliance.errors import ApplianceError, InstallError
+from appliance.places import Places
+from installer.environments import Environment, Tools
+from installer.events import Reporter
+from installer.files import write_file
+
+
+def own_requirements(places: Places, given: Path | None) -> str:
+    """What the machine's owner wants besides: given now, or kept from an earlier run."""
+    kept = places.settings / "user-requirements.txt"
+    if given:
+        try:
+            text = given.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as err:
+            raise InstallError(f"cannot read {given}", why=str(err)) from err
+        write_file(kept, text.encode())
+        return text
+    return kept.read_text("utf-8") if kept.exists() else ""
+
+
+@dataclass
+class UserEnvironment:
+    """JupyterLab, Notebook and the rest; `start` builds in the background, `apply` waits for it."""
+
+    places: Places
+    tools: Tools
+    reporter: Reporter
+    wanted: str = ""
+    title: str = "Building the environment for notebooks"
+    _thread: threading.Thread | None = None
+    _failure: list[BaseException] = field(default_factory=list)
+
+    @property
+    def environment(self) -> Environment:
+        return Environment.named("user", wanted=self.wanted)
+
+    def is_done(self) -> bool:
+        return self._thread is None and self.environment.is_current(
+            self.places.software, self.tools
+        )
+
+    def start(self) -> None:
+        """Downloads wait for the network and other steps for systemd: do both at once."""
+        if not self.is_done():
+            self._thread = threading.Thread(target=self._build, daemon=True)
+            self._thread.start()
+
+    def apply(self) -> None:
+        if self._thread is None:
+            self.start()
+        if self._thread:
+            self._thread.join()
+        for failure in self._failure:
+            raise failure
+
+    def _build(self) -> None:
+        try:
+            self.environment.ensure(
+                self.places.software, self.tools, self.reporter, finish=_compress_static_files
+            )
+        except (ApplianceError, OSError) as err:
+            self._failure.append(err)
+
+
+def _compress_static_files(directory: Path) -> None:
+    """nginx sends the compressed copies as they are, so that nobody compresses on every request."""
+    precompress(directory)

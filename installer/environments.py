@@ -1,0 +1,220 @@
+"""The Python environments: built beside the ones in use, and switched by one rename.
+
+`SOFTWARE/hub` and `SOFTWARE/user` are links into `SOFTWARE/environments/`. A directory there is
+named after everything that it is made from, so "is it up to date" is "does the link point there",
+and a
+server that runs keeps its files when the link moves on. A directory without the file `.complete` is
+what
+an interrupted build left.
+
+Standard library only: bootstrap.py runs this straight from the wheel, with the system's Python,
+before
+any environment exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import InstallError
+from installer.commands import run
+from installer.events import Reporter
+from installer.files import digest_of, point_link, remove_tree, sync_directory, write_file
+from installer.uv import uv_environment
+
+COMPLETE: Final = ".complete"
+# Part of every digest: a new number rebuilds all environments although nothing else changed.
+_RECIPE: Final = "1"
+
+_IMPORT_SERVER: Final = "import appliance.singleuser.app, ipykernel"
+
+Finish = Callable[[Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What environments are made with."""
+
+    uv: Path
+    wheel: Path
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment: its name, its pinned requirements, and what the machine's owner wants
+    besides.
+    """
+
+    name: str
+    pinned: str
+    wanted: str = ""
+
+    @classmethod
+    def named(cls, name: str, *, wanted: str = "") -> Environment:
+        """The environment whose pins are in the package's file of requirements."""
+        file = resources.files("installer") / "requirements" / f"{name}.txt"
+        return cls(name, file.read_text("utf-8"), wanted)
+
+    def directory(self, software: Path, tools: Tools) -> Path:
+        digest = digest_of(
+            _RECIPE, self.pinned, self.wanted, tools.wheel.read_bytes(), _python_id(tools.python)
+        )
+        return software / "environments" / f"{self.name}-{digest}"
+
+    def is_current(self, software: Path, tools: Tools) -> bool:
+        directory = self.directory(software, tools)
+        return (directory / COMPLETE).exists() and (software / self.name).resolve() == directory
+
+    def ensure(
+        self, software: Path, tools: Tools, reporter: Reporter, finish: Finish | None = None
+    ) -> None:
+        """Build what is missing, then point the link there; `finish` adds what isn't a package."""
+        directory = self.directory(software, tools)
+        if not (directory / COMPLETE).exists():
+            remove_tree(directory)
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            _Build(self, directory, tools, reporter, cache=software / "wheels/cache").run()
+            if finish:
+                finish(directory)
+            _make_durable(directory)
+        point_link(software / self.name, f"environments/{directory.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """Filling one directory."""
+
+    environment: Environment
+    directory: Path
+    tools: Tools
+    reporter: Reporter
+    cache: Path
+
+    def run(self) -> None:
+        failure = f"cannot build the {self.environment.name} environment"
+        mend = "see whether this machine reaches a package index; behind a proxy, or without a "
+        mend += "network, see bootstrap.py --help"
+        self._uv("venv", "--quiet", "--python", self.tools.python, self.directory, failure=failure)
+        wheel = self.tools.wheel
+        own = f"hub-appliance @ {wheel.as_uri()} --hash=sha256:{_sha256(wheel)}\n"
+        pins = self._write("requirements.txt", f"{self.environment.pinned}\n{own}")
+        # The pins name every package, so there is nothing to resolve.
+        words: list[str | Path] = ["--require-hashes", "--no-deps", "-r", pins]
+        if self.environment.wanted:
+            self._install(*words, failure=failure, mend=mend)
+            self._add_wanted()
+        else:
+            self._install("--compile-bytecode", *words, failure=failure, mend=mend)
+
+    def _add_wanted(self) -> None:
+        """The owner's own requirements; they may add packages and may not move our pins."""
+        self.reporter.detail("adding your own requirements")
+        wanted = self._write("user-requirements.txt", self.environment.wanted)
+        pins = self._write("constraints.txt", without_hashes(self.environment.pinned))
+        self._install(
+            "--compile-bytecode", "-r", wanted, "--constraint", pins,
+            failure="cannot install your own requirements",
+            mend="correct them (--user-requirements); what the appliance itself needs is pinned",
+        )  # fmt: skip
+        run(
+            [self.directory / "bin/python", "-I", "-c", _IMPORT_SERVER],
+            failure="with your own requirements the server of a user does not start",
+            reporter=self.reporter,
+            mend="take the package that the last lines name out of your requirements",
+        )
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.directory / name
+        path.write_text(text, "utf-8")
+        return path
+
+    def _install(self, *words: str | Path, failure: str, mend: str) -> None:
+        python = self.directory / "bin/python"
+        self._uv("pip", "install", "--python", python, *words, failure=failure, mend=mend)
+
+    def _uv(self, *words: str | Path, failure: str, mend: str = "") -> None:
+        run(
+            [self.tools.uv, *words],
+            failure=failure,
+            mend=mend,
+            reporter=self.reporter,
+            environment=uv_environment(os.environ, cache=self.cache),
+        )
+
+
+def without_hashes(pinned: str) -> str:
+    """Pins alone, for --constraint: with hashes there uv would demand hashes of everything."""
+    return re.sub(r"\s*\\\n\s+--hash=\S+", "", pinned)
+
+
+def prune(software: Path) -> list[str]:
+    """Delete environments that no link points to and no process uses; the names of what went."""
+    root = software / "environments"
+    current = {link.resolve() for link in software.iterdir() if link.is_symlink()}
+    gone = []
+    for directory in sorted(root.iterdir() if root.is_dir() else []):
+        if directory.resolve() not in current and not _is_in_use(directory):
+            remove_tree(directory)
+            gone.append(directory.name)
+    return gone
+
+
+def _is_in_use(directory: Path) -> bool:
+    """Whether a process runs from it: every Python of an environment maps some file of it."""
+    inside = f"{directory}/"
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            if inside in maps.read_text(errors="replace") or _runs_from(maps.parent, inside):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _runs_from(process: Path, inside: str) -> bool:
+    return inside.encode() in (process / "cmdline").read_bytes()
+
+
+def _make_durable(directory: Path) -> None:
+    """All files reach the disk before the mark that says so."""
+    os.sync()
+    write_file(directory / COMPLETE, b"")
+    sync_directory(directory.parent)
+
+
+def _python_id(python: str) -> str:
+    code = "import platform, sys; print(sys.version, platform.machine(), sys.base_prefix)"
+    try:
+        return subprocess.run(
+            [python, "-I", "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as err:
+        raise InstallError(f"cannot run {python}", why=str(err)) from err
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """bootstrap.py's way in: NAME SOFTWARE UV WHEEL PYTHON."""
+    name, software, uv, wheel, python = sys.argv[1:]
+    reporter = Reporter(as_json=True)
+    os.umask(0o022)
+    try:
+        Environment.named(name).ensure(
+            Path(software), Tools(Path(uv), Path(wheel), python), reporter
+        )
+    except InstallError as err:
+        reporter.failed(err)
+        raise SystemExit(1) from err
