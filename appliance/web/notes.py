@@ -16,7 +16,7 @@ from appliance.web.xsrf import Xsrf
 
 COOKIE: Final = "appliance-note"
 SECONDS: Final = 60
-_CHARACTERS: Final = 1000
+_CHARACTERS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ class Note:
 def pack(note: Note, *, xsrf: Xsrf, bound_to: str) -> str:
     """The note as a cookie's value."""
     text = note.text if len(note.text) <= _CHARACTERS else note.text[: _CHARACTERS - 1] + "…"
-    body = base64.urlsafe_b64encode(json.dumps([note.kind, text]).encode()).decode()
+    body = base64.urlsafe_b64encode(
+        json.dumps([note.kind, text], ensure_ascii=False).encode()
+    ).decode()
     return f"{body}.{xsrf.make(_purpose(body, bound_to))}"
 
 
