@@ -8,8 +8,7 @@ import traceback
 
 from appliance.client.first_admins import FirstAdmins
 from appliance.errors import ApplianceError, ConfigError
-from appliance.proxy.nginx import StaticRoots, render
-from appliance.rollout.render import NginxText
+from appliance.rollout.apply import nginx_text
 from installer import environments, trial
 from installer.environment_steps import UserEnvironment, own_requirements
 from installer.events import Reporter
@@ -23,16 +22,11 @@ _NO_ADMIN = "Nobody is an admin yet: sudo appliance user add NAME --admin"
 _EDITED = "config.yaml was edited and is not in force: sudo appliance config reload"
 
 
-def nginx_text(options: Options) -> NginxText:
-    del options
-    return lambda config, places: render(config, places, static=StaticRoots.of(places))
-
-
 def install(options: Options, reporter: Reporter) -> None:
     """Go through the steps of an installed appliance."""
     places = options.places
     changes = {"http.port": str(options.port)} if options.port else {}
-    configuration = Configuration(places, nginx_text(options), changes)
+    configuration = Configuration(places, nginx_text, changes)
     wanted = own_requirements(places, options.user_requirements)
     users = UserEnvironment(places, options.tools, reporter, wanted)
     users.start()
@@ -77,7 +71,7 @@ def main() -> int:
     try:
         options = Options.parse(sys.argv[1:])
         if options.places.trial:
-            trial.prepare(options, reporter, nginx_text(options))
+            trial.prepare(options, reporter, nginx_text)
         else:
             install(options, reporter)
     except ConfigError as error:

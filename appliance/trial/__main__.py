@@ -92,7 +92,8 @@ def run(places: Places, *, quiet: bool) -> bool:
         raise ApplianceError(
             "cannot start the proxy", why="there is no nginx", mend="run bootstrap.py --trial again"
         )
-    places.homes.mkdir(mode=0o700, exist_ok=True)
+    for folder in (places.homes, places.hub_state, places.state / "proxy"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sockets = TrialSockets.open(places)
     pid_file = places.run / "trial.pid"
     pid_file.write_text(f"{os.getpid()}\n")

@@ -38,6 +38,10 @@ class TrialSockets:
         _clear(places.run)
         for folder in (places.server_sockets, places.api_socket.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        visible = places.state.parent / "run"
+        if visible != places.run:
+            visible.unlink(missing_ok=True)
+            visible.symlink_to(places.run)
         paths = {_HUB: places.hub_socket, _ADMIN: places.admin_socket}
         return cls({name: _listen(path) for name, path in paths.items()}, lock)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
+import re
 import signal
 import sys
 import threading
@@ -59,15 +61,8 @@ class Supervisor:
         logs = places.state / "log"
         logs.mkdir(parents=True, exist_ok=True)
         hub = [str(places.software / "hub/bin/python"), "-I", "-m", "appliance.hub"]
-        proxy = [
-            nginx,
-            "-e",
-            "stderr",
-            "-c",
-            str(places.rendered / "nginx.conf"),
-            "-g",
-            "daemon off;",
-        ]
+        configuration = places.rendered / "nginx.conf"
+        proxy = [nginx, "-e", "stderr", "-c", str(configuration), "-g", _globals(configuration)]
         self.hub = Program("hub", hub, logs / "hub.log", takes_sockets=True)
         self.proxy = Program("proxy", proxy, logs / "proxy.log")
 
@@ -163,6 +158,18 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _globals(configuration: Path) -> str:
+    """Directives for -g: in the foreground, and with the rights of who started the trial."""
+    text = configuration.read_text("utf-8")
+    wanted = {"daemon": "daemon off;"}
+    if os.geteuid() == 0:
+        # Else the workers of a root's nginx are "nobody", who may enter none of our folders.
+        wanted["user"] = f"user {pwd.getpwuid(0).pw_name};"
+    return " ".join(
+        line for name, line in wanted.items() if not re.search(rf"^\s*{name}\s", text, re.MULTILINE)
+    )
 
 
 def _reason(code: int) -> str:
