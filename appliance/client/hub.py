@@ -44,7 +44,7 @@ _CLASSES: Final[Mapping[int, type[ApplianceError]]] = {
 }
 
 
-class UnreachableError(ApplianceError):
+class HubUnreachable(ApplianceError):
     """Nobody answers at the hub's socket."""
 
 
@@ -60,7 +60,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class HubClient:
-    """Asks the hub; every method raises UnreachableError when it doesn't answer."""
+    """Asks the hub; every method raises HubUnreachable when it doesn't answer."""
 
     def __init__(
         self,
@@ -199,18 +199,18 @@ class HubClient:
     def status(self) -> dict[str, Any]:
         return dict(self.request("GET", "/appliance/status"))
 
-    def _unreachable(self, error: Exception) -> UnreachableError:
+    def _unreachable(self, error: Exception) -> HubUnreachable:
         what = "cannot reach the hub"
         match error:
             case FileNotFoundError() | ConnectionRefusedError():
                 why = "it does not run"
             case PermissionError():
-                return UnreachableError(what, why="only root may", mend="run this with sudo")
+                return HubUnreachable(what, why="only root may", mend="run this with sudo")
             case TimeoutError():
                 why = f"it did not answer within {self._timeout:g} seconds"
             case _:
                 why = f"the connection broke ({error})"
-        return UnreachableError(
+        return HubUnreachable(
             what, why=why, mend="sudo systemctl restart appliance-hub; sudo appliance logs hub"
         )
 

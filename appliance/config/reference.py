@@ -43,15 +43,15 @@ _PAGE_HEAD: Final = """\
 <!-- Generated from appliance/config/schema.py by `python -m appliance.config.reference`. -->
 
 The settings are in `/etc/appliance/config.yaml`. A file with nothing in it is right: every setting
-has a default. Change one with a command, which checks it, makes it take effect, waits until the appliance
-answers, and puts the old configuration back if it doesn't:
+has a default. Change one with a command, which checks it, makes it take effect, waits until the
+appliance answers, and puts the old configuration back if it doesn't:
 
 ```console
 $ sudo appliance config set limits.memory 2G
 ```
 
-Or edit the file and run `sudo appliance config reload`. Until then a changed file has no effect, and
-a broken one does no harm. Earlier versions are in `/etc/appliance/history/`.
+Or edit the file and run `sudo appliance config reload`. Until then a changed file has no effect,
+and a broken one does no harm. Earlier versions are in `/etc/appliance/history/`.
 
 Sizes are written with K, M, G or T (1024 each), times with s, m, h or d. YAML's true and false are
 `true` and `false`; `yes` and `no` are text.

@@ -26,9 +26,10 @@ from appliance.config.reference import yaml_value
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
+from appliance.proxy.machine import nginx_text
 from appliance.rollout.health import (
     Deadline,
-    HealthError,
+    Unhealthy,
     check_address,
     check_port,
     health_url,
@@ -43,7 +44,7 @@ from appliance.rollout.render import (
     render_all,
     write_rendered,
 )
-from appliance.rollout.services import Services
+from appliance.rollout.services import Services, SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
 
 APPLY_SECONDS: Final = 16.0
@@ -55,7 +56,7 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 EVERYTHING: Final = Reload.HUB | Reload.PROXY | Reload.LIMITS | Reload.NEXT_START
 
 
-class ApplyError(ApplianceError):
+class ApplyFailed(ApplianceError):
     """The new configuration didn't work; what is in force again is told in `why`."""
 
     def __init__(
@@ -236,7 +237,7 @@ class Applier:
         before: Config,
         *,
         moved: bool,
-    ) -> ApplyError:
+    ) -> ApplyFailed:
         """Go back to what was in force, and the error that tells of it."""
         old, new = texts
         with _signals_wait():
@@ -244,7 +245,7 @@ class Applier:
             health = self._go_back(old, reload, before, moved=moved)
         why, log = _reason(error)
         again = health or "the configuration before it is in force again"
-        return ApplyError(
+        return ApplyFailed(
             "cannot keep this configuration",
             why=f"{why}; {again}",
             mend=f"look at the reason, then try again; what was refused is kept in {kept}",
@@ -292,7 +293,7 @@ class Applier:
 
 
 def _reason(error: BaseException) -> tuple[str, tuple[str, ...]]:
-    if isinstance(error, (HealthError, ApplyError)):
+    if isinstance(error, (Unhealthy, ApplyFailed)):
         return f"{error.what}: {error.why}", error.log
     if isinstance(error, ApplianceError):
         return f"{error.what}: {error.why}" if error.why else error.what, ()
@@ -359,3 +360,9 @@ def _handlers(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def make_applier(places: Places) -> Applier:
+    """The applier of the appliance at those places, with the real programs."""
+    services: Services = TrialServices(places) if places.trial else SystemdServices(places)
+    return Applier(places=places, services=services, nginx_text=nginx_text)

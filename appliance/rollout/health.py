@@ -26,7 +26,7 @@ _PAUSE_SECONDS: Final = 0.15
 _REQUEST_SECONDS: Final = 3.0
 
 
-class HealthError(ApplianceError):
+class Unhealthy(ApplianceError):
     """The appliance doesn't answer with this configuration; `log` holds what its units said
     last."""
 
@@ -72,13 +72,13 @@ def health_url(config: Config) -> str:
 
 
 def wait_for_health(config: Config, deadline: Deadline) -> None:
-    """Return when our hub answers through the proxy; HealthError with the last reason otherwise."""
+    """Return when our hub answers through the proxy; Unhealthy with the last reason otherwise."""
     while True:
         why = find_fault(config)
         if not why:
             return
         if deadline.over:
-            raise HealthError(
+            raise Unhealthy(
                 "cannot reach the hub through the proxy",
                 why=why,
                 mend="sudo appliance logs hub; sudo appliance logs proxy",

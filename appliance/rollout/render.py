@@ -31,7 +31,7 @@ SOURCE_FILE: Final = "config.yaml"
 _NGINX_SECONDS: Final = 10.0
 
 NginxText = Callable[[Config, Places], str]
-"""Makes nginx.conf's text; `appliance.proxy.nginx` has the product's."""
+"""Makes nginx.conf's text; `appliance.proxy.machine` has the product's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +80,22 @@ def find_nginx(places: Places) -> str | None:
 def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
     """Let nginx itself check a configuration; skipped where there is no nginx yet.
 
-    It is checked from a file beside the real one, since nginx names the file in its messages.
+    `nginx -t` makes the pid file and the folders for bodies, and root would own them ever after: so
+    the text that is checked has a scratch folder in the place of those that nginx writes to.
     """
     program = nginx or find_nginx(places)
     if program is None:
         return
-    places.rendered.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=places.rendered, prefix=".check-", suffix=".conf", encoding="utf-8"
-    ) as file:
-        file.write(text)
-        file.flush()
+    with tempfile.TemporaryDirectory(prefix="appliance-check-") as scratch:
+        for number, folder in enumerate((places.run / "proxy", places.state / "proxy")):
+            mine = Path(scratch) / str(number)
+            mine.mkdir()
+            text = text.replace(str(folder), str(mine))
+        file = Path(scratch) / PROXY_FILE
+        file.write_text(text, "utf-8")
         try:
             done = subprocess.run(
-                [program, "-t", "-q", "-e", "stderr", "-c", file.name],
+                [program, "-t", "-q", "-e", "stderr", "-c", str(file)],
                 capture_output=True,
                 text=True,
                 timeout=_NGINX_SECONDS,
@@ -101,7 +103,7 @@ def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
             )
         except subprocess.TimeoutExpired as error:
             raise ApplianceError(
-                "cannot check the proxy's configuration", why="nginx -t did not end", mend=""
+                "cannot check the proxy's configuration", why="nginx -t did not end"
             ) from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]

@@ -20,7 +20,7 @@ from appliance.client.hub import HubClient
 from appliance.config.schema import Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places
-from appliance.rollout.health import Deadline, HealthError
+from appliance.rollout.health import Deadline, Unhealthy
 
 HUB_UNIT: Final = "appliance-hub.service"
 PROXY_UNIT: Final = "appliance-proxy.service"
@@ -90,7 +90,7 @@ class SystemdServices:
         try:
             done = self._run(["systemctl", verb, unit], deadline.left)
         except subprocess.TimeoutExpired as error:
-            raise HealthError(
+            raise Unhealthy(
                 f"cannot {_plain_verb(verb)} {unit}",
                 why="it was not ready in time",
                 mend=f"journalctl -u {unit}",
@@ -104,7 +104,7 @@ class SystemdServices:
             ) from error
         if done.returncode:
             said = done.stderr.strip().splitlines()
-            raise HealthError(
+            raise Unhealthy(
                 f"cannot {_plain_verb(verb)} {unit}",
                 why=said[0] if said else f"systemctl ended with {done.returncode}",
                 mend=f"journalctl -u {unit}",
@@ -137,7 +137,7 @@ class TrialServices:
         self._signal()
         while _hub_started(self._places) in {before, ""}:
             if deadline.over:
-                raise HealthError(
+                raise Unhealthy(
                     "cannot restart the hub of the trial",
                     why="it was not ready in time",
                     mend="look at the terminal where the trial runs",
@@ -171,14 +171,14 @@ def ask_spawner(places: Places, request: dict[str, object], deadline: Deadline) 
             with connection.makefile("rb") as lines:
                 answer = json.loads(lines.readline(65536) or b"{}")
     except OSError as error:
-        raise HealthError(
+        raise Unhealthy(
             what, why=error.strerror or "it did not answer in time", mend=mend
         ) from error
     except ValueError as error:
-        raise HealthError(what, why="its answer is not JSON", mend=mend) from error
+        raise Unhealthy(what, why="its answer is not JSON", mend=mend) from error
     if not answer.get("ok"):
         why = answer.get("why") or answer.get("what") or "it ended the connection"
-        raise HealthError(what, why=str(why), mend=str(answer.get("mend") or mend))
+        raise Unhealthy(what, why=str(why), mend=str(answer.get("mend") or mend))
     return dict(answer)
 
 

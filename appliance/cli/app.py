@@ -1,0 +1,66 @@
+"""The top level of the command `appliance`.
+
+What a command needs is imported inside it: `appliance --help` and Tab must not wait for pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from appliance import __version__
+from appliance.cli import completion, config, server, user
+from appliance.cli.errors import require_root
+from appliance.cli.options import Json
+from appliance.cli.output import Output
+from appliance.places import Places
+
+app = typer.Typer(
+    name="appliance",
+    help="The Hub Appliance: people, servers, settings.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--debug, anywhere, shows where an error comes from.",
+)
+app.add_typer(config.app, name="config")
+app.add_typer(user.app, name="user")
+app.add_typer(server.app, name="server")
+
+
+@app.command()
+def status(*, json: Json = False) -> None:
+    """Say on one screen how the appliance is; exits with 1 if it doesn't answer."""
+    from appliance.cli import status as status_
+
+    raise typer.Exit(status_.show(Places.current(), Output(json)))
+
+
+@app.command()
+def logs(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="hub, proxy, spawner, a user, or USER/NAME; without it, all of ours.",
+            autocompletion=completion.log_names,
+            metavar="[NAME]",
+        ),
+    ] = "",
+    *,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines.")] = 50,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what the programs and servers say."""
+    from appliance.cli import logs as logs_
+
+    require_root(Places.current())
+    logs_.show(Places.current(), Output(json), name, lines=lines, follow=follow)
+
+
+@app.command()
+def version(*, json: Json = False) -> None:
+    """Print the version."""
+    Output(json).data({"version": __version__}, __version__)

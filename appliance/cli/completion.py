@@ -1,0 +1,88 @@
+"""What Tab offers: names of settings, their values, and users. Never an error, never slow.
+
+Shells ask while people type, mostly as an ordinary user: what can't be known then isn't offered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from appliance.errors import ApplianceError
+from appliance.places import Places
+
+if TYPE_CHECKING:
+    from appliance.config.fields import Setting
+
+_SECONDS = 1.0
+
+
+def setting_names(incomplete: str) -> list[tuple[str, str]]:
+    """Settings and what they mean."""
+    from appliance.config.fields import settings
+
+    return [
+        (key, setting.sentence) for key, setting in settings().items() if key.startswith(incomplete)
+    ]
+
+
+def list_names(incomplete: str) -> list[tuple[str, str]]:
+    """Settings that are lists."""
+    from appliance.config.fields import Kind, settings
+
+    return [
+        (key, setting.sentence)
+        for key, setting in settings().items()
+        if key.startswith(incomplete) and setting.kind is Kind.LIST
+    ]
+
+
+def setting_values(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Values of the setting that stands before, where there are few."""
+    from appliance.config.fields import find_setting
+
+    setting = find_setting(str(ctx.params.get("key") or ""))
+    return [value for value in _values_of(setting) if value.startswith(incomplete)]
+
+
+def user_names(incomplete: str) -> list[str]:
+    """Users, for who may ask the hub."""
+    from appliance.client.hub import HubClient
+
+    try:
+        users = HubClient.of(Places.current(), timeout=_SECONDS).users()
+        return [user["name"] for user in users if user["name"].startswith(incomplete)]
+    except (ApplianceError, KeyError, TypeError):
+        return []
+
+
+def server_names(incomplete: str) -> list[str]:
+    """Servers that run, as USER or USER/NAME."""
+    from appliance.client.hub import HubClient
+
+    try:
+        servers = HubClient.of(Places.current(), timeout=_SECONDS).servers()
+    except (ApplianceError, TypeError):
+        return []
+    names = [
+        f"{server['user']}/{server['server']}" if server["server"] else server["user"]
+        for server in servers
+    ]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def log_names(incomplete: str) -> list[str]:
+    """What `appliance logs` takes."""
+    parts = [name for name in ("hub", "proxy", "spawner") if name.startswith(incomplete)]
+    return parts + user_names(incomplete)
+
+
+def _values_of(setting: Setting | None) -> tuple[str, ...]:
+    from appliance.config.fields import Kind
+
+    if setting is None:
+        return ()
+    if setting.kind is Kind.SWITCH:
+        return ("true", "false")
+    return setting.choices

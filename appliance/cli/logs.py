@@ -1,0 +1,94 @@
+"""What `appliance logs` does: the journal of a unit, or a trial's files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from appliance.cli.errors import UsageError
+from appliance.cli.output import Output
+from appliance.client.hub import HubClient, parse_server
+from appliance.errors import ApplianceError
+from appliance.places import Places
+
+UNITS: Final = {
+    "hub": "appliance-hub.service",
+    "proxy": "appliance-proxy.service",
+    "spawner": "appliance-spawner.service",
+}
+
+
+def show(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
+    if follow and output.as_json:
+        raise UsageError("cannot follow with --json", why="the end of the list never comes")
+    if places.trial:
+        _show_trial(places, output, name, lines=lines, follow=follow)
+        return
+    command = ["journalctl", "-q", "--no-pager", "-n", str(lines)]
+    for unit in _units(name):
+        command += ["-u", unit]
+    command += ["-o", "cat" if output.as_json else "short-iso"]
+    if follow:
+        sys.stdout.flush()
+        os.execvp("journalctl", [*command, "-f"])  # noqa: S606 - no shell is wanted
+    done = _run(command)
+    output.data({"name": name, "lines": done.splitlines()}, done.rstrip("\n"))
+    if not done:
+        output.say(f"nothing in the journal about {name or 'the appliance'}")
+
+
+def _units(name: str) -> list[str]:
+    if not name:
+        return list(UNITS.values())
+    return [UNITS[name] if name in UNITS else parse_server(name).unit]
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ApplianceError(
+            "cannot read the journal", why=f"journalctl: {error.strerror}"
+        ) from error
+    if done.returncode and done.stderr.strip():
+        raise ApplianceError("cannot read the journal", why=done.stderr.strip().splitlines()[0])
+    return done.stdout
+
+
+def _show_trial(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
+    """A trial's programs write files; the spawner is a part of its hub."""
+    if name and name not in UNITS:
+        found = HubClient.of(places).log(parse_server(name), lines=lines)
+    else:
+        path = places.state / "log" / f"{'proxy' if name == 'proxy' else 'hub'}.log"
+        found = _tail(path, lines)
+        if follow:
+            _follow(path, found)
+            return
+    output.data({"name": name, "lines": found}, "\n".join(found))
+
+
+def _tail(path: Path, lines: int) -> list[str]:
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise ApplianceError(
+            f"cannot read {path}", why=error.strerror or str(error), mend="start the trial first"
+        ) from error
+    return text.splitlines()[-lines:] if lines else []
+
+
+def _follow(path: Path, lines: list[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        file.seek(0, os.SEEK_END)
+        while True:
+            new = file.read()
+            if new:
+                print(new, end="", flush=True)
+            time.sleep(0.5)

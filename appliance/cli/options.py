@@ -1,0 +1,17 @@
+"""Options that many commands have, declared once so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON, in the form that docs/cli.md says.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something fails.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+NoRollback = Annotated[
+    bool,
+    typer.Option("--no-rollback", help="Keep the change even if the appliance doesn't answer."),
+]

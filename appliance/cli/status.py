@@ -1,0 +1,182 @@
+"""What `appliance status` does: one screen, gathered from whoever answers.
+
+It must say something useful when everything else is broken, so each part is asked for on its own
+and may fail on its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+from appliance import __version__
+from appliance.cli.addresses import base_url, root_url
+from appliance.cli.errors import Exit
+from appliance.cli.logs import UNITS
+from appliance.cli.output import Output, count, size
+from appliance.client.hub import HubClient
+from appliance.config.load import load, read_rendered
+from appliance.config.schema import Config
+from appliance.errors import ApplianceError, ConfigError
+from appliance.places import Places
+from appliance.rollout.apply import find_changes
+from appliance.rollout.health import find_fault
+from appliance.rollout.render import HUB_FILE, SPAWNER_FILE
+from appliance.rollout.transaction import Marker
+
+_SECONDS: Final = 5.0
+
+
+def gather(places: Places) -> dict[str, Any]:
+    """Everything that `status --json` says."""
+    config = _in_force(places)
+    fault = find_fault(config) if config else "nothing is configured yet"
+    hub, servers = _ask_hub(places)
+    return {
+        "version": __version__,
+        "mode": "trial" if places.trial else "installed",
+        "healthy": not fault,
+        "fault": fault,
+        "url": root_url(places) + base_url(places),
+        "signup_mode": config.signup.mode.value if config else None,
+        "users": hub.get("users"),
+        "servers": hub.get("servers"),
+        "memory": _memory(servers),
+        "units": _units(places),
+        "configuration": _configuration(places),
+    }
+
+
+def show(places: Places, output: Output) -> int:
+    """Print it; returns the exit code: 0 when the appliance answers."""
+    status = gather(places)
+    head = f"Hub Appliance {__version__}" + (" (trial)" if places.trial else "")
+    rows = [
+        ("health", "answers" if status["healthy"] else f"does not answer: {status['fault']}"),
+        ("address", status["url"]),
+        ("sign-up", _signup(status)),
+        ("users", _users(status)),
+        ("servers", _servers(status)),
+        ("memory", _memory_text(status["memory"])),
+        ("programs", ", ".join(f"{name} {state}" for name, state in status["units"].items())),
+        ("settings", _configuration_text(status["configuration"])),
+    ]
+    text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
+    output.data(status, text)
+    return 0 if status["healthy"] else int(Exit.FAILED)
+
+
+def _in_force(places: Places) -> Config | None:
+    for name in (HUB_FILE, SPAWNER_FILE):
+        try:
+            return read_rendered(places.rendered / name)
+        except ConfigError:
+            continue
+    return None
+
+
+def _ask_hub(places: Places) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    hub = HubClient.of(places, timeout=_SECONDS)
+    try:
+        return hub.status(), hub.servers()
+    except ApplianceError:
+        return {}, []
+
+
+def _memory(servers: list[dict[str, Any]]) -> dict[str, int]:
+    facts = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        facts[name] = int(value.split()[0]) * 1024
+    used = sum(server.get("memory_bytes") or 0 for server in servers)
+    return {
+        "total_bytes": facts["MemTotal"],
+        "available_bytes": facts["MemAvailable"],
+        "servers_bytes": used,
+    }
+
+
+def _units(places: Places) -> dict[str, str]:
+    if places.trial:
+        return {"trial": "active" if _trial_runs(places) else "inactive"}
+    try:
+        done = subprocess.run(
+            ["systemctl", "is-active", *UNITS.values()],
+            capture_output=True, text=True, timeout=_SECONDS, check=False,
+        )  # fmt: skip
+        states = done.stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        states = []
+    padded = [*states, *["unknown"] * len(UNITS)]
+    return dict(zip(UNITS, padded, strict=False))
+
+
+def _trial_runs(places: Places) -> bool:
+    try:
+        os.kill(int((places.run / "trial.pid").read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _configuration(places: Places) -> dict[str, Any]:
+    """Whether config.yaml is what the programs have."""
+    said: dict[str, Any] = {"state": "unknown", "changes": [], "problems": []}
+    if Marker(places).is_left_over:
+        return {**said, "state": "interrupted"}
+    if not os.access(places.config_file, os.R_OK):
+        return said
+    try:
+        wanted = load(places.config_file)
+        changes = find_changes(read_rendered(places.rendered / HUB_FILE), wanted)
+    except ConfigError as error:
+        return {**said, "state": "wrong", "problems": [str(one) for one in error.problems]}
+    state = "differs" if changes else "in_force"
+    return {**said, "state": state, "changes": [change.key for change in changes]}
+
+
+def _configuration_text(said: dict[str, Any]) -> str:
+    match said["state"]:
+        case "in_force":
+            return "config.yaml is in force"
+        case "differs":
+            keys = ", ".join(said["changes"])
+            return f"config.yaml differs in {keys}: sudo appliance config reload"
+        case "wrong":
+            problems = count(len(said["problems"]), "problem")
+            return f"config.yaml has {problems} and is not in force: sudo appliance config check"
+        case "interrupted":
+            return "a change was cut off; to undo it: sudo appliance config reload"
+        case _:
+            return "only root may see them"
+
+
+def _signup(status: dict[str, Any]) -> str:
+    waiting = (status["users"] or {}).get("waiting", 0)
+    text = str(status["signup_mode"] or "unknown")
+    if waiting:
+        text += f"; {count(waiting, 'person waits', 'people wait')}: appliance user list --waiting"
+    return text
+
+
+def _users(status: dict[str, Any]) -> str:
+    users = status["users"]
+    return f"{users['total']}, {count(users['admins'], 'admin')}" if users else "unknown"
+
+
+def _servers(status: dict[str, Any]) -> str:
+    servers = status["servers"]
+    if not servers:
+        return "unknown"
+    return f"{servers['running']} running" + (
+        f", {servers['starting']} starting" if servers["starting"] else ""
+    )
+
+
+def _memory_text(memory: dict[str, int]) -> str:
+    return (
+        f"{size(memory['available_bytes'])} of {size(memory['total_bytes'])} free; "
+        f"servers use {size(memory['servers_bytes'])}"
+    )
