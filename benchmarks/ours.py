@@ -33,11 +33,12 @@ class Ours:
     database = "/var/lib/appliance/hub/hub.sqlite"
 
     def install(self, machine: Machine) -> None:
-        """Unpack the checkout's tracked files and run bootstrap.py as the README says."""
+        """Unpack the checkout's files as they are now and run bootstrap.py as the README says."""
         checkout = machine.inside("/root/checkout")
         checkout.mkdir(parents=True, exist_ok=True)
         files = subprocess.run(
-            ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached"],
+            ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others",
+             "--exclude-standard"],
             check=True, stdout=subprocess.PIPE, timeout=60,
         ).stdout  # fmt: skip
         subprocess.run(
@@ -58,12 +59,12 @@ class Ours:
         machine.run("appliance config set signup.mode open; appliance config set limits.cpu 2")
 
     def start(self, machine: Machine) -> None:
-        machine.run(f"systemctl start {' '.join((*_SOCKETS, *_SERVICES))}")
+        machine.run("systemctl start appliance.target")
 
     def stop(self, machine: Machine, users: list[str]) -> None:
         servers = " ".join(self.server_unit(user) for user in users)
         machine.run(
-            f"systemctl stop {' '.join((*_SOCKETS, *_SERVICES))} {servers}",
+            f"systemctl stop appliance.target {' '.join((*_SOCKETS, *_SERVICES))} {servers}",
             timeout=120,
             check=False,
         )
