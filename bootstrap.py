@@ -729,7 +729,8 @@ def check_network(
     """Names resolve and what will be asked answers, or the proxy before it."""
     wanted = {}  # type: dict[tuple[str, int], str]
     if not options.trial and missing_packages(machine):
-        sites = machine.output("apt-get", "indextargets", "--format", "$(SITE)").split()
+        # What it would ask for; `indextargets` knows nothing before the first update.
+        sites = re.findall("'(.+?)'", machine.output("apt-get", "--print-uris", "update"))
         if not sites:
             return [
                 Problem(
