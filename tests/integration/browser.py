@@ -1,0 +1,95 @@
+"""Chromium on this host, looking at a test machine.
+
+Debian's Chromium, driven by Playwright: no browser is downloaded. Each visitor has a fresh profile
+(cookies, storage), so that two people are two visitors of one browser.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+
+from tests.integration.machine import artifacts, current_test
+
+_FLAGS: Final = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+_PATIENCE_MS: Final = 60_000
+"""One slow processor serves the pages."""
+
+
+@dataclass
+class Visitor:
+    """One person's page, with what its console complained about."""
+
+    name: str
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def screenshot(self, name: str) -> Path:
+        """Keep a picture of the whole page in $APPLIANCE_SCREENSHOTS."""
+        stem = re.sub(r"[^\w.-]+", "_", f"{current_test()}-{self.name}-{name}")
+        path = screenshots() / f"{stem}.png"
+        self.page.screenshot(path=path, full_page=True)
+        return path
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def hear_error(self, error: Error) -> None:
+        self.complaints.append(str(error))
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A running browser."""
+
+    browser: Browser
+    base: str
+
+    @contextmanager
+    def visit(self, name: str = "visitor", *, dark: bool = False) -> Iterator[Visitor]:
+        """A person with a fresh profile; `page.goto("/hub/")` is relative to the machine."""
+        context = self.browser.new_context(
+            base_url=self.base, color_scheme="dark" if dark else "light"
+        )
+        context.set_default_timeout(_PATIENCE_MS)
+        visitor = Visitor(name, context.new_page())
+        visitor.page.on("console", visitor.hear)
+        visitor.page.on("pageerror", visitor.hear_error)
+        try:
+            yield visitor
+        except BaseException:
+            if not visitor.page.is_closed():
+                visitor.screenshot("at-the-failure")
+            raise
+        finally:
+            context.close()
+
+
+@contextmanager
+def chromium(base: str) -> Iterator[Chromium]:
+    """Start a browser whose relative addresses are the machine's `http_base`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
+        try:
+            yield Chromium(browser, base)
+        finally:
+            browser.close()
+
+
+def screenshots() -> Path:
+    """Where pictures go."""
+    folder = Path(os.environ.get("APPLIANCE_SCREENSHOTS", artifacts() / "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
