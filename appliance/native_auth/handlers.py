@@ -191,6 +191,7 @@ class PasswordHandler(PageHandler):
 
     async def _change(self, user: Username, old: str, new: str) -> None:
         await self.authenticator.change_password(user, old, new, address=self.address)
+        self.principal = None  # all sessions have ended, this one too
         self.log_in(user)
         self.leave_note("good", "Your password is changed.")
 

@@ -316,9 +316,10 @@ class PageHandler(Handler):
 
     def log_in(self, user: Username) -> None:
         """Begin a session for a user who has just proved who they are."""
-        new = self.web.sessions.open(user, address=self.address, user_agent=self.user_agent)
         if self.principal and self.principal.login_id is not None:
+            # Before the new one begins: the database may give it the old one's number.
             self.web.sessions.close(self.principal.login_id)
+        new = self.web.sessions.open(user, address=self.address, user_agent=self.user_agent)
         self.set_cookie(
             LOGIN_COOKIE, new.secret, path=self.web.hub_url, expires=new.expires,
             httponly=True, secure=self.is_https, samesite="Lax",

@@ -66,9 +66,13 @@ class AdminPage(PageHandler):
             check_access(self.principal, ("admin-ui",), Target())
 
     @property
+    def origin(self) -> str:
+        return f"{self.request.protocol}://{self.request.host}"
+
+    @property
     def site(self) -> str:
         """The address of the appliance, as the admin's browser knows it."""
-        return f"{self.request.protocol}://{self.request.host}{self.web.base_url}"
+        return f"{self.origin}{self.web.base_url}"
 
     async def rows(self, people: list[Person]) -> list[Row]:
         servers = self.servers.of_users([person.name for person in people])
@@ -261,9 +265,11 @@ class UserHandler(AdminPage):
         key = self.get_query_argument("link", "")
         link = self.shown_once.find_link(key, self.user) if key else None
         self.render_page(
-            "admin_user.html", row=row, link=link if link and link.user == name else None,
-            site=self.site,
-        )  # fmt: skip
+            "admin_user.html",
+            row=row,
+            link=link if link and link.user == row.name else None,
+            origin=self.origin,
+        )
 
     @login_needed
     async def post(self, name: str) -> None:
