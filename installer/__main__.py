@@ -33,7 +33,7 @@ def install(options: Options, reporter: Reporter) -> None:
     steps: list[Step] = [
         Accounts(reporter),
         Folders(reporter),
-        SpawnerFiles(places),
+        SpawnerFiles(places, reporter, options.tools.python),
         Units(reporter),
         CommandLink(places),
         users,

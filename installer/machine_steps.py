@@ -114,6 +114,8 @@ class SpawnerFiles:
     """The root daemon's own copy of its few modules, in a folder named after their content."""
 
     places: Places
+    reporter: Reporter
+    python: str
     package: Path = field(default_factory=lambda: Path(str(appliance.__file__)).parent)
     title: str = "Copying the spawner daemon"
 
@@ -132,6 +134,12 @@ class SpawnerFiles:
             remove_tree(directory)
             for source, place in DAEMON_FILES.items():
                 write_file(directory / place, (self.package / source).read_bytes())
+            # The daemon may not write there itself, so it would compile at every start.
+            run(
+                [self.python, "-I", "-m", "compileall", "-q", directory],
+                failure="cannot compile the spawner daemon",
+                reporter=self.reporter,
+            )
             write_file(directory / COMPLETE, b"")
         point_link(self.places.software / "spawner", f"environments/{directory.name}")
 
