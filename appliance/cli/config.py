@@ -21,17 +21,20 @@ app = typer.Typer(
 Key = Annotated[
     str,
     typer.Argument(
-        help="A setting, such as limits.memory.", autocompletion=completion.setting_names
+        help="A setting, such as limits.memory.",
+        metavar="KEY",
+        autocompletion=completion.setting_names,
     ),
 ]
 ListKey = Annotated[
     str,
     typer.Argument(
         help="A setting that is a list, such as http.trusted_proxies.",
+        metavar="KEY",
         autocompletion=completion.list_names,
     ),
 ]
-Items = Annotated[list[str], typer.Argument(help="Items.")]
+Items = Annotated[list[str], typer.Argument(help="Items.", metavar="ITEM...")]
 Secrets = Annotated[bool, typer.Option("--secrets", help="Show secrets, too.")]
 
 
@@ -60,6 +63,7 @@ def set_(
         list[str] | None,
         typer.Argument(
             help="The value; several for a list. Secrets are asked for instead.",
+            metavar="[VALUE...]",
             autocompletion=completion.setting_values,
         ),
     ] = None,
@@ -129,7 +133,10 @@ def remove(
 @app.command()
 def explain(
     key: Annotated[
-        str, typer.Argument(help="A setting or a group.", autocompletion=completion.setting_names)
+        str,
+        typer.Argument(
+            help="A setting or a group.", metavar="[KEY]", autocompletion=completion.setting_names
+        ),
     ] = "",
     *,
     json: Json = False,

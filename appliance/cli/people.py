@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 from appliance.cli.addresses import link_url
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output, age, count
-from appliance.client.hub import HubClient
+from appliance.client.hub import HubClient, HubUnreachable
 from appliance.errors import ApplianceError
 from appliance.names import Username, parse_username
 from appliance.places import Places
@@ -72,7 +72,9 @@ def add(
     if file:
         created = [{**user, "password": None} for user in created]
     said = {"created": created, "skipped": skipped, "file": str(file) if file else None}
-    output.done(said, _added(created, file, generate=generate))
+    # Generated passwords are never held back: nobody can ask for them again.
+    tell = output.data if generate and not file else output.done
+    tell(said, _added(created, file, generate=generate))
     if skipped:
         raise ApplianceError(
             f"cannot add {count(len(skipped), 'user')}",
@@ -176,10 +178,11 @@ def _each(
             act(user)
             done.append(user)
         except ApplianceError as error:
-            if not hasattr(error, "why") or type(error).__name__ == "HubUnreachable":
+            if isinstance(error, HubUnreachable):
                 raise
             failed.append((user, error))
-    result = {"done": done, "failed": [{"name": u, "why": e.why or e.what} for u, e in failed]}
+    failures = [{"name": user, "why": error.why or error.what} for user, error in failed]
+    result = {"done": done, "failed": failures}
     output.done(result, "\n".join(f"{user}: {said}" for user in done) or "nobody to do it for")
     if len(failed) == 1:
         raise failed[0][1]

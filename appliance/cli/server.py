@@ -29,7 +29,9 @@ def start(
     name: Annotated[
         str,
         typer.Argument(
-            help="A user, or USER/NAME for a named server.", autocompletion=completion.user_names
+            help="A user, or USER/NAME for a named server.",
+            metavar="SERVER",
+            autocompletion=completion.user_names,
         ),
     ],
     *,
@@ -51,7 +53,9 @@ def stop(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Users, or USER/NAME for named servers.", autocompletion=completion.server_names
+            help="Users, or USER/NAME for named servers.",
+            metavar="[SERVER...]",
+            autocompletion=completion.server_names,
         ),
     ] = None,
     *,

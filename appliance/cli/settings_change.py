@@ -135,12 +135,15 @@ def _report(output: Output, outcome: Outcome) -> None:
         "changes": [{"key": one.key, "old": one.old, "new": one.new} for one in outcome.changes],
         "effects": effects(outcome.reload),
         "notes": outcome.notes,
+        "in_force": not outcome.stopped,
         "healed": outcome.healed,
     }
     if outcome.healed:
         output.say(f"note: {outcome.healed}")
     lines = [f"{change.key}: {change.old} → {change.new}" for change in outcome.changes]
-    if outcome.reload:
+    if outcome.stopped:
+        lines.append("the appliance is stopped; it will have this when it is started")
+    elif outcome.reload:
         lines += [f"  {effect}" for effect in effects(outcome.reload)]
         lines += [f"  note: {note}" for note in outcome.notes]
         lines.append("done; the appliance answers")

@@ -15,9 +15,12 @@ from appliance.places import Places
 
 app = typer.Typer(no_args_is_help=True, help="People and their accounts.", rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(help="A user's name.", autocompletion=completion.user_names)]
+Name = Annotated[
+    str, typer.Argument(help="A user's name.", metavar="NAME", autocompletion=completion.user_names)
+]
 Names = Annotated[
-    list[str], typer.Argument(help="Users' names.", autocompletion=completion.user_names)
+    list[str],
+    typer.Argument(help="Users' names.", metavar="NAME...", autocompletion=completion.user_names),
 ]
 OutputFile = Annotated[
     Path | None,
@@ -48,7 +51,10 @@ def list_(
 @app.command()
 def add(
     names: Annotated[
-        list[str], typer.Argument(help="New users' names; - reads them from stdin, one a line.")
+        list[str],
+        typer.Argument(
+            help="New users' names; - reads them from stdin, one a line.", metavar="NAME..."
+        ),
     ],
     *,
     admin: Annotated[bool, typer.Option("--admin", help="Make them admins.")] = False,
@@ -83,7 +89,9 @@ def remove(names: Names, *, yes: Yes = False, quiet: Quiet = False, json: Json =
 def approve(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Users' names.", autocompletion=completion.user_names),
+        typer.Argument(
+            help="Users' names.", metavar="NAME...", autocompletion=completion.user_names
+        ),
     ] = None,
     *,
     everybody: Annotated[bool, typer.Option("--all", help="Everybody who waits.")] = False,

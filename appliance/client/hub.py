@@ -35,6 +35,8 @@ from appliance.places import Places
 _PAGE: Final = 200
 _PAGED: Final = "application/jupyterhub-pagination+json"
 _TIMEOUT_SECONDS: Final = 30.0
+_MEND: Final = "sudo systemctl restart appliance-hub; sudo appliance logs hub"
+_MEND_TRIAL: Final = "start the trial again, or look at: appliance logs hub"
 
 _CLASSES: Final[Mapping[int, type[ApplianceError]]] = {
     400: BadRequest,
@@ -69,7 +71,9 @@ class HubClient:
         base_url: str = "/",
         token: str = "",
         timeout: float = _TIMEOUT_SECONDS,
+        mend: str = _MEND,
     ) -> None:
+        self._mend = mend
         self._path = socket_path
         self._api = f"{base_url}hub/api"
         self._headers = {"Authorization": f"token {token}"} if token else {}
@@ -78,7 +82,12 @@ class HubClient:
     @classmethod
     def of(cls, places: Places, *, timeout: float = _TIMEOUT_SECONDS) -> HubClient:
         """A client of the appliance at those places, by its admin socket."""
-        return cls(places.admin_socket, base_url=_base_url(places), timeout=timeout)
+        return cls(
+            places.admin_socket,
+            base_url=_base_url(places),
+            timeout=timeout,
+            mend=_MEND_TRIAL if places.trial else _MEND,
+        )
 
     def request(
         self,
@@ -210,9 +219,7 @@ class HubClient:
                 why = f"it did not answer within {self._timeout:g} seconds"
             case _:
                 why = f"the connection broke ({error})"
-        return HubUnreachable(
-            what, why=why, mend="sudo systemctl restart appliance-hub; sudo appliance logs hub"
-        )
+        return HubUnreachable(what, why=why, mend=self._mend)
 
 
 def parse_server(text: str) -> ServerId:

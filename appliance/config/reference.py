@@ -4,7 +4,9 @@ with."""
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any, Final
 
 from appliance.config.fields import (
@@ -214,3 +216,18 @@ def config_lines(config: Config, given: set[str]) -> list[tuple[str, bool]]:
             (f"{indent}{setting.name}: {yaml_value(setting, value)}", setting.key in given)
         )
     return lines
+
+
+def files() -> dict[str, str]:
+    """The generated files by their names in docs/."""
+    return {
+        "configuration.md": page(),
+        "config.schema.json": json_schema(),
+        "config.example.yaml": example_text(),
+    }
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parents[2] / "docs"
+    for name, text in files().items():
+        (folder / name).write_text(text, "utf-8")

@@ -209,12 +209,15 @@ class Signup(Section):
 
     @model_validator(mode="after")
     def _code_is_there_when_needed(self) -> Signup:
-        code = self.code.get_secret_value() if self.code else ""
-        if self.mode is SignupMode.CODE and len(code.strip()) < JOIN_CODE_MIN:
+        if self.code is None and self.mode is SignupMode.CODE:
             raise PydanticCustomError(
                 "rule",
-                "signup.code: must have at least {least} characters because signup.mode is code; "
-                "set signup.code first, then signup.mode",
+                "signup.mode: can't be code while there is no signup.code; set signup.code first",
+            )
+        if self.code is not None and len(self.code.get_secret_value().strip()) < JOIN_CODE_MIN:
+            raise PydanticCustomError(
+                "rule",
+                "signup.code: must have at least {least} characters",
                 {"least": JOIN_CODE_MIN},
             )
         return self

@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -89,6 +89,8 @@ class Outcome:
     reload: Reload
     url: str
     healed: str = ""
+    stopped: bool = False
+    """The appliance doesn't run: it will have this when it is started."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -178,12 +180,15 @@ class Applier:
         files = render_all(config, self._places, nginx_text=self._nginx_text)
         changes = find_changes(before, config) if before else []
         reload = self._effect(changes, files, everything=everything or before is None)
-        outcome = Outcome(changes, reload, health_url(config), healed, _notes(before, config))
+        outcome = Outcome(changes, reload, health_url(config), healed, notes=_notes(before, config))
         if not reload:
             if new != old:
                 self._write(old, new, files)
             return outcome
         self._check_first(config, before, files)
+        if self._services.is_stopped():
+            self._write(old, new, files)
+            return replace(outcome, stopped=True)
         self._marker.place()
         deadline = Deadline.after(self._apply_seconds)
         moved = before is not None and _address_moved(before, config)
@@ -262,6 +267,8 @@ class Applier:
         source = self._marker.restore()
         write_config(self._places, old if source is None else source)
         try:
+            if self._services.is_stopped():
+                return ""
             if Reload.HUB in reload:
                 self._services.make_ready(deadline)
             self._services.carry_out(reload, deadline, restart_proxy=moved)

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from appliance.client.hub import HubClient
@@ -46,6 +47,10 @@ class Services(Protocol):
 
     def make_ready(self, deadline: Deadline) -> None:
         """Clear what a failed attempt left, before the old configuration is applied again."""
+        ...
+
+    def is_stopped(self) -> bool:
+        """Whether somebody stopped the appliance: then a change waits for its next start."""
         ...
 
 
@@ -85,6 +90,14 @@ class SystemdServices:
         ):
             with suppress(subprocess.TimeoutExpired, OSError):
                 self._run(command, min(deadline.left, 3.0))
+
+    def is_stopped(self) -> bool:
+        """A unit that failed or is being started again isn't stopped: a change may mend it."""
+        try:
+            done = self._run(["systemctl", "is-active", HUB_UNIT, PROXY_UNIT], 5.0)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.stdout.split() == ["inactive", "inactive"]
 
     def _systemctl(self, verb: str, unit: str, deadline: Deadline) -> None:
         try:
@@ -130,9 +143,10 @@ class TrialServices:
 
     def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
         """The one signal is for everything: the spawner of a trial is a part of its hub."""
-        del restart_proxy
         if not reload:
             return
+        if restart_proxy:
+            self._end_proxy()
         before = _hub_started(self._places)
         self._signal()
         while _hub_started(self._places) in {before, ""}:
@@ -147,16 +161,27 @@ class TrialServices:
     def make_ready(self, deadline: Deadline) -> None:
         del deadline
 
-    def _signal(self) -> None:
-        pid_file = self._places.run / "trial.pid"
+    def is_stopped(self) -> bool:
         try:
-            os.kill(int(pid_file.read_text()), signal.SIGHUP)
-        except (OSError, ValueError) as error:
+            os.kill(_pid_in(self._places.run / "trial.pid"), 0)
+        except OSError:
+            return True
+        return False
+
+    def _signal(self) -> None:
+        try:
+            os.kill(_pid_in(self._places.run / "trial.pid"), signal.SIGHUP)
+        except OSError as error:
             raise ApplianceError(
                 "cannot tell the trial of the change",
-                why=f"it does not run (no process as {pid_file} says)",
+                why="it has ended",
                 mend="start the trial again; it begins with what is set now",
             ) from error
+
+    def _end_proxy(self) -> None:
+        """The supervisor starts it again, with the addresses that are set now."""
+        with suppress(OSError):
+            os.kill(_pid_in(self._places.run / "proxy" / "nginx.pid"), signal.SIGTERM)
 
 
 def ask_spawner(places: Places, request: dict[str, object], deadline: Deadline) -> dict[str, Any]:
@@ -188,6 +213,17 @@ def _hub_started(places: Places) -> str:
         return str(HubClient.of(places, timeout=2).status()["started"])
     except (ApplianceError, KeyError):
         return ""
+
+
+def _pid_in(file: Path) -> int:
+    """The process that a file names; ProcessLookupError when it names none."""
+    try:
+        number = int(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ProcessLookupError from error
+    if number < 2:
+        raise ProcessLookupError
+    return number
 
 
 def _plain_verb(verb: str) -> str:

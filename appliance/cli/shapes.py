@@ -1,0 +1,77 @@
+"""What `--json` prints for each command: the stable shapes that scripts may rely on.
+
+Names in here are kept; new ones may be added. A test compares them with what the commands print.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_CHANGED: Final = """\
+{"changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}],
+ "effects": ["servers that run get it at once"], "notes": [], "healed": "", "in_force": true}"""
+_DONE: Final = """{"done": ["ada"], "failed": [{"name": "bob", "why": "…"}]}"""
+
+SHAPES: Final[dict[str, str]] = {
+    "status": """\
+{"version": "1.0.0", "mode": "installed", "healthy": true, "fault": "", "url": "http://192.0.2.10/",
+ "signup_mode": "approval", "users": {"total": 31, "waiting": 2, "admins": 1},
+ "servers": {"running": 12, "starting": 1},
+ "memory": {"total_bytes": 0, "available_bytes": 0, "servers_bytes": 0},
+ "units": {"hub": "active", "proxy": "active", "spawner": "active"},
+ "configuration": {"state": "in_force", "changes": [], "problems": []}}
+
+`mode` is `installed` or `trial`; `users` and `servers` are null when the hub doesn't answer;
+`configuration.state` is `in_force`, `differs`, `wrong`, `interrupted` or `unknown`.""",
+    "logs": """{"name": "hub", "lines": ["…"]}""",
+    "version": """{"version": "1.0.0"}""",
+    "config show": """\
+{"settings": {"http.port": 80, "limits.memory": 1073741824, "signup.code": null},
+ "set": ["http.port"]}
+
+Sizes are bytes, times seconds; a secret that is set is "(secret)" unless --secrets is given.""",
+    "config get": """\
+{"key": "limits.memory", "value": 1073741824, "default": 1073741824, "set": false}
+
+Of a group: {"limits.memory": 1073741824, "limits.cpu": null, "limits.tasks": 512}""",
+    "config set": _CHANGED,
+    "config unset": _CHANGED,
+    "config add": _CHANGED,
+    "config remove": _CHANGED,
+    "config edit": _CHANGED,
+    "config reload": f"""{_CHANGED}
+
+With --render-only: {{"written": ["/var/lib/appliance/rendered/hub.json"]}}""",
+    "config explain": """\
+{"key": "limits.memory", "description": "…", "expected": "a size such as 512M …",
+ "default": 1073741824, "example": "2G", "on_change": ["servers that run get it at once"],
+ "value": 1073741824}
+
+Of a group, or without a name: a list of them, without `value`.""",
+    "config check": """\
+{"file": "/etc/appliance/config.yaml", "in_force": false,
+ "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"]}""",
+    "user list": """\
+[{"name": "ada", "admin": true, "state": "active", "has_password": true, "servers": [""],
+  "created": "2030-01-01T08:00:00Z", "last_activity": null}]
+
+`state` is `active` or `waiting`; the default server's name is "".""",
+    "user add": """\
+{"created": [{"name": "ada", "password": "…"}], "skipped": [{"name": "Ä", "why": "…"}],
+ "file": null}
+
+`password` is null without --generate, and with --output, when it is in the file.""",
+    "user remove": _DONE,
+    "user approve": _DONE,
+    "user admin": _DONE,
+    "user passwd": """{"name": "ada", "password": null}""",
+    "user link": """\
+{"name": "ada", "url": "http://192.0.2.10/hub/setup?token=…",
+ "expires_at": "2030-01-01T08:00:00Z"}""",
+    "server list": """\
+[{"user": "ada", "server": "", "ready": true, "started": "2030-01-01T08:00:00Z",
+  "last_activity": "2030-01-01T08:10:00Z", "memory_bytes": 100000000,
+  "memory_limit_bytes": 1073741824, "cpu_seconds": 2.5, "tasks": 9}]""",
+    "server start": """{"server": "ada", "state": "ready"}""",
+    "server stop": """{"stopped": ["ada"]}""",
+}
