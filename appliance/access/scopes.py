@@ -169,6 +169,14 @@ class Scopes:
                 both[scope] = common
         return Scopes(both)
 
+    def union(self, other: Scopes) -> Scopes:
+        """What either holds."""
+        both = dict(self.granted)
+        for scope, filters in other.granted.items():
+            before = both.get(scope, frozenset())
+            both[scope] = None if before is None or filters is None else before | filters
+        return Scopes(both)
+
     def covers(self, other: Scopes, groups_of: GroupsOf = no_groups) -> bool:
         """Whether everything in `other` is held here too."""
         return self.intersect(other, groups_of).granted == other.granted

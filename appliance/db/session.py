@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,7 @@ class Database:
         self._engine: Engine = create_engine(self.url)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_connection)
+            event.listen(self._engine, "begin", _begin)
 
     @classmethod
     def at(cls, path: Path) -> Database:
@@ -131,7 +132,14 @@ def translated() -> Iterator[None]:
         raise DatabaseError("cannot open the database", why=str(err)) from err
 
 
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver would begin transactions at INSERT but not at CREATE TABLE, and a migration that is
+    # interrupted would leave half a schema: so we begin them ourselves.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")

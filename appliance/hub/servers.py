@@ -29,7 +29,7 @@ from appliance.names import ServerId, ServerName, Username
 log = logging.getLogger(__name__)
 
 # The spawner keeps the time of a start itself; this is for a spawner that doesn't answer.
-_GRACE_SECONDS: Final = 30
+_GRACE_SECONDS: Final = 150
 _LOG_LINES: Final = 40
 
 

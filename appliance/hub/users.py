@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Sort = Literal["id", "-id", "name", "-name", "last_activity", "-last_activity"]
 ActiveFilter = Literal["active", "ready", "inactive"]
 
+NAMES_AT_ONCE: Final = 5000
 _ACTIVE: Final = (ServerState.STARTING, ServerState.READY, ServerState.STOPPING)
 
 
@@ -110,6 +111,11 @@ class Users:
         self._spawner = spawner
 
     def find(self, name: str) -> Person | None:
+        """The user of that name in any spelling; None for names that nobody can have."""
+        try:
+            name = parse_username(name)
+        except BadRequest:
+            return None
         with self._db.session() as session:
             row = session.execute(_people().where(User.name == name)).one_or_none()
         return _person(row) if row else None
@@ -171,8 +177,20 @@ class Users:
         admin: bool = False,
         generate: bool = False,
         approved: bool = True,
+        all_or_none: bool = False,
     ) -> Created:
-        """Make an account for each name that is legal and free; one commit for all of them."""
+        """Make an account for each name that is legal and free; one commit for all of them.
+
+        With `all_or_none`, one name that isn't legal raises BadRequest; those taken are skipped.
+        """
+        if len(names) > NAMES_AT_ONCE:
+            raise BadRequest(
+                "cannot make so many users at once",
+                why=f"the list has {len(names)} names, and {NAMES_AT_ONCE} is the most",
+            )
+        if all_or_none:
+            for name in names:
+                parse_username(name)
         wanted, skipped = self._sift(names)
         hashes = {
             name: await self._authenticator.hash_generated() if generate else None

@@ -151,14 +151,14 @@ class NativeAuthenticator:
 
     async def generate_for(self, user: Username) -> str:
         """Give a user a generated password, to be changed at the first log-in."""
-        password = passwords.generate()
-        await self._store(user, password.encode(), must_change=True)
+        password, hashed = await self.hash_generated()
+        self._put(user, hashed, must_change=True)
         return password
 
     async def hash_generated(self) -> tuple[str, str]:
-        """A generated password and its hash."""
+        """A generated password and its hash; 59 random bits need no more than the least cost."""
         password = passwords.generate()
-        return password, await self._hasher.hash(password.encode())
+        return password, await self._hasher.hash(password.encode(), cost=MIN_COST)
 
     def check_new_password(self, password: str, user: Username) -> None:
         """Raise BadRequest if the password is not good enough."""
@@ -209,7 +209,9 @@ class NativeAuthenticator:
             return _Account(row.password.hash, Refusal.WAITING if waits else None)
 
     async def _store(self, user: Username, data: bytes, *, must_change: bool) -> None:
-        hashed = await self._hasher.hash(data)
+        self._put(user, await self._hasher.hash(data), must_change=must_change)
+
+    def _put(self, user: Username, hashed: str, *, must_change: bool) -> None:
         with self._db.session() as session:
             row = _find(session, user)
             if row is None:

@@ -7,6 +7,7 @@ flood of log-ins would keep everybody waiting for minutes. bcrypt releases the i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -56,8 +57,9 @@ class Hasher:
             self._workers, thread_name_prefix="bcrypt", initializer=_lower_priority
         )
 
-    async def hash(self, password: bytes) -> str:
-        return await self._run(lambda: bcrypt.hashpw(password, bcrypt.gensalt(self.cost)).decode())
+    async def hash(self, password: bytes, *, cost: int | None = None) -> str:
+        salt = bcrypt.gensalt(cost or self.cost)
+        return await self._run(lambda: bcrypt.hashpw(password, salt).decode())
 
     async def check(self, password: bytes, hashed: str | None) -> bool:
         """Whether it is the password; without a hash the same work is done for nothing."""
@@ -95,4 +97,5 @@ class Hasher:
 
 def _lower_priority() -> None:
     # On Linux a thread has its own nice value (nice(2), NOTES): pages go before hashes.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

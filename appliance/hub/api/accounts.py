@@ -1,0 +1,113 @@
+"""What JupyterHub's API has no word for: approval, passwords, one-time links, limits."""
+
+from __future__ import annotations
+
+from appliance.clock import stamp
+from appliance.errors import BadRequest, NotAllowed
+from appliance.hub.api.handler import Body, HubApiHandler
+from appliance.hub.api.users import UserModels
+from appliance.hub.links import Links
+from appliance.interfaces import Spawner
+from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.web.guards import needs_scope
+from appliance.web.parts import Pattern
+
+
+class NewAccounts(Body):
+    """Names to make accounts of."""
+
+    usernames: list[str]
+    admin: bool = False
+    generate: bool = False
+    approved: bool = True
+
+
+class NewPassword(Body):
+    """A password, or the wish for a generated one."""
+
+    password: str | None = None
+    generate: bool = False
+
+
+class AccountListHandler(HubApiHandler):
+    """Makes many accounts; tells the generated passwords, this once."""
+
+    @needs_scope("admin:users")
+    async def post(self) -> None:
+        body = self.parse_body(NewAccounts)
+        if body.admin and not self.identified().admin:
+            raise NotAllowed("cannot make admins", why="only admins may")
+        made = await self.users.create_many(
+            body.usernames, admin=body.admin, generate=body.generate, approved=body.approved
+        )
+        self.reply(
+            {
+                "created": [{"name": new.name, "password": new.password} for new in made.created],
+                "skipped": [{"name": one.name, "why": one.why} for one in made.skipped],
+            },
+            status=201,
+        )
+
+
+class ApproveHandler(UserModels):
+    """Lets a waiting user in."""
+
+    @needs_scope("admin:users")
+    async def post(self, user: str) -> None:
+        self.reply(self.model(self.users.approve(self.person(user).name)))
+
+
+class PasswordHandler(HubApiHandler):
+    """Sets a user's password; a generated one must be changed at the first log-in."""
+
+    authenticator: NativeAuthenticator
+
+    @needs_scope("admin:users")
+    async def put(self, user: str) -> None:
+        body = self.parse_body(NewPassword)
+        person = self.person(user)
+        self.check_may_change(person)
+        if (body.password is None) != body.generate:
+            raise BadRequest(
+                "cannot set the password", why="the request must have either password or generate"
+            )
+        if body.password is None:
+            self.reply({"password": await self.authenticator.generate_for(person.name)})
+        else:
+            await self.authenticator.set_password(person.name, body.password)
+            self.reply({"password": None})
+
+
+class SetupLinkHandler(HubApiHandler):
+    """Makes a one-time link with which a user chooses a password."""
+
+    links: Links
+
+    @needs_scope("admin:users")
+    async def post(self, user: str) -> None:
+        person = self.person(user)
+        self.check_may_change(person)
+        made = self.links.make(person.name)
+        self.reply({"path": made.path, "expires_at": stamp(made.expires)}, status=201)
+
+
+class LimitsHandler(HubApiHandler):
+    """Puts the limits of the configuration on servers that run."""
+
+    spawner: Spawner
+
+    @needs_scope("admin:servers")
+    async def post(self) -> None:
+        await self.spawner.apply_limits()
+        self.reply({})
+
+
+_USER = r"/api/appliance/users/(?P<user>[^/]+)"
+
+handlers = [
+    Pattern(r"/api/appliance/users", AccountListHandler),
+    Pattern(rf"{_USER}/approve", ApproveHandler),
+    Pattern(rf"{_USER}/password", PasswordHandler),
+    Pattern(rf"{_USER}/setup-link", SetupLinkHandler),
+    Pattern(r"/api/appliance/apply-limits", LimitsHandler),
+]

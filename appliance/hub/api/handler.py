@@ -1,0 +1,55 @@
+"""What the API's handlers share: the parts of the hub, and lookups that answer 404."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from appliance.access.principal import Principal
+from appliance.access.scopes import Target
+from appliance.errors import NotAllowed, NotFound
+from appliance.hub.servers import Servers
+from appliance.hub.users import Person, Users
+from appliance.names import ServerId, parse_server_name
+from appliance.web.handlers import ApiHandler
+
+
+class Body(BaseModel):
+    """A request's body: fields it doesn't know are refused, and nothing is converted."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+
+class HubApiHandler(ApiHandler):
+    """An API handler with users and servers at hand."""
+
+    users: Users
+    servers: Servers
+
+    def person(self, user: str) -> Person:
+        """The user named in the path; raises NotFound."""
+        return self.users.get(user)
+
+    def server_id(self, user: str, server: str | None) -> ServerId:
+        """The server named in the path; raises NotFound or BadRequest."""
+        return ServerId(self.person(user).name, parse_server_name(server or ""))
+
+    def known_server(self, user: str, server: str | None) -> ServerId:
+        """The server named in the path; raises NotFound for a named one that there never was."""
+        found = self.server_id(user, server)
+        if not self.servers.known(found):
+            raise NotFound(f"cannot find the server {found}", why="no such server")
+        return found
+
+    def target(self, user: str, server: str | None = None) -> Target:
+        return Target(user=user, server=server, groups=self.web.groups_of(user))
+
+    def check_may_change(self, person: Person) -> Principal:
+        """Raise NotAllowed if somebody who is no admin would change one."""
+        who = self.identified()
+        if person.admin and not who.admin:
+            raise NotAllowed(
+                f"cannot change the user {person.name!r}", why="only admins may change admins"
+            )
+        return who

@@ -1,0 +1,109 @@
+"""Users and servers as JSON: JupyterHub's fields, and ours below `appliance`.
+
+Which of a user's fields are shown depends on the scopes that the caller holds on that user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from appliance.access.roles import roles_of_user
+from appliance.access.scopes import Scopes, Target
+from appliance.clock import stamp
+from appliance.hub.server_rows import ServerView
+from appliance.hub.users import Person
+
+# What each scope on a user adds to the model.
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "read:users": (
+        "kind", "name", "user_info", "admin", "roles", "groups", "server", "pending",
+        "created", "last_activity", "appliance",
+    ),
+    "read:users:name": ("kind", "name", "user_info", "admin"),
+    "read:users:groups": ("groups",),
+    "read:users:activity": ("last_activity",),
+    "read:roles:users": ("roles", "admin"),
+    "read:servers": ("servers",),
+    "admin:auth_state": ("auth_state",),
+}  # fmt: skip
+READ_USER: Final = (
+    "read:users", "read:users:name", "read:users:groups", "read:users:activity",
+    "read:roles:users", "read:servers",
+)  # fmt: skip
+
+
+def user_model(
+    person: Person,
+    servers: list[ServerView],
+    *,
+    scopes: Scopes,
+    groups: frozenset[str],
+    hub_url: str,
+    include_stopped: bool = False,
+) -> dict[str, Any]:
+    """A user, as far as the scopes allow; `servers` begins with the default one."""
+    target = Target(user=person.name, groups=groups)
+    default = servers[0]
+    shown = [
+        view
+        for view in servers
+        if (view.active or include_stopped)
+        and _may_see(scopes, Target(user=person.name, server=view.server.name, groups=groups))
+    ]
+    whole: dict[str, Any] = {
+        "kind": "user",
+        "name": person.name,
+        "user_info": {},
+        "admin": person.admin,
+        "roles": roles_of_user(admin=person.admin),
+        "groups": sorted(groups),
+        "server": default.url if default.ready else None,
+        "pending": default.pending,
+        "created": stamp(person.created),
+        "last_activity": stamp(person.last_activity),
+        "servers": {view.server.name: server_model(view, hub_url=hub_url) for view in shown},
+        "auth_state": None,
+        "appliance": {"state": person.state, "has_password": person.has_password},
+    }
+    allowed = {
+        name for scope, names in _FIELDS.items() if scopes.allows(scope, target) for name in names
+    }
+    if shown:
+        allowed.add("servers")
+    return {name: value for name, value in whole.items() if name in allowed}
+
+
+def server_model(view: ServerView, *, hub_url: str, with_state: bool = False) -> dict[str, Any]:
+    """A server; the lines it wrote are not in it."""
+    server = view.server
+    user, name = quote(server.user, safe="@~"), quote(server.name, safe="@~")
+    api = f"{hub_url}api/users/{user}/" + (f"servers/{name}" if name else "server")
+    note = view.failure
+    model: dict[str, Any] = {
+        "name": server.name,
+        "display_name": view.display_name or server.name,
+        "full_name": f"{server.user}/{server.name}",
+        "last_activity": stamp(view.last_activity),
+        "started": stamp(view.started),
+        "pending": view.pending,
+        "ready": view.ready,
+        "stopped": not view.active,
+        "url": view.url,
+        "user_options": view.options,
+        "progress_url": f"{api}/progress",
+        "full_url": None,
+        "full_progress_url": None,
+        "appliance": {
+            "state": view.state,
+            "queue_position": view.queue_position,
+            "failure": {"what": note.what, "why": note.why, "mend": note.mend} if note else None,
+        },
+    }
+    if with_state:
+        model["state"] = {}
+    return model
+
+
+def _may_see(scopes: Scopes, target: Target) -> bool:
+    return scopes.allows("read:servers", target)

@@ -1,0 +1,35 @@
+"""Small chores: deleting what is out of date, finishing what was left undone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from appliance.hub.sessions import Sessions
+from appliance.hub.users import Users
+from appliance.native_auth.throttle import Throttle
+
+_PAUSE_SECONDS: Final = 60.0
+_PURGE_EVERY: Final = 10
+
+
+class Housekeeping:
+    """Does the chores, some each minute and the others every ten."""
+
+    def __init__(self, *, sessions: Sessions, throttle: Throttle, users: Users) -> None:
+        self._sessions = sessions
+        self._throttle = throttle
+        self._users = users
+
+    async def run(self) -> None:
+        """Do the chores for ever."""
+        while True:
+            self.purge()
+            for _ in range(_PURGE_EVERY):
+                await self._users.finish_departures()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def purge(self) -> None:
+        """Delete ended sessions, expired tokens and codes, faded throttles."""
+        self._sessions.purge()
+        self._throttle.forget_old()
