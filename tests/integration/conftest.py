@@ -1,25 +1,18 @@
 """Machines as fixtures, one of each Debian release.
 
-A fixture can't see whether its test failed, so pytest's report is kept with the test: a failed
-test's machine is not checked, its journal and console are saved instead.
+A fixture can't see whether its test failed; the hook can, and finds the test's machines among its
+arguments, so that their journal and console are saved while they still run.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator, Iterator
-from typing import Final
 
 import pytest
 
 from tests.integration.images import Debian
+from tests.integration.installed import Installed, installed_image
 from tests.integration.machine import Machine
-
-_FAILED: Final = pytest.StashKey[bool]()
-
-
-class _TestFailedError(Exception):
-    """Tells a machine on its way out that the test has failed."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -27,9 +20,16 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed:
-        item.stash[_FAILED] = True
+    if report.failed and isinstance(item, pytest.Function):
+        for machine in _machines_of(item):
+            machine.note_failed_test()
     return report
+
+
+def _machines_of(test: pytest.Function) -> list[Machine]:
+    """Machines that a test was given, directly or as the `machine` of something else."""
+    values = [getattr(value, "machine", value) for value in test.funcargs.values()]
+    return [value for value in values if isinstance(value, Machine)]
 
 
 @pytest.fixture(params=list(Debian))
@@ -39,15 +39,20 @@ def debian(request: pytest.FixtureRequest) -> Debian:
 
 
 @pytest.fixture
-def fresh_machine(debian: Debian, request: pytest.FixtureRequest) -> Iterator[Machine]:
+def fresh_machine(debian: Debian) -> Iterator[Machine]:
     """A machine that has nothing but Debian."""
-    with _lent(Machine(debian), request) as machine:
+    with Machine(debian) as machine:
         yield machine
 
 
-@contextlib.contextmanager
-def _lent(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with contextlib.suppress(_TestFailedError), machine:
+@pytest.fixture
+def installed(debian: Debian) -> Installed:
+    """The disk of a machine on which the appliance was just installed."""
+    return installed_image(debian)
+
+
+@pytest.fixture
+def machine(debian: Debian, installed: Installed) -> Iterator[Machine]:
+    """A machine on which the appliance was just installed, with ada as its admin."""
+    with Machine(debian, image=installed.image) as machine:
         yield machine
-        if request.node.stash.get(_FAILED, False):
-            raise _TestFailedError

@@ -18,12 +18,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-
-HERE: Final = Path(__file__).parent
 
 _DISK_SIZE: Final = "8G"
 _KEEP_SECONDS: Final = 24 * 3600
@@ -92,16 +90,16 @@ def base_image(debian: Debian) -> Path:
     """The disk of a machine that has nothing but Debian."""
     check_tools()
     recipe = repr((_DISK_SIZE, _PACKAGES, _MASKED, _ENABLED, _FILES))
-    key = _digest([recipe, _modules().name, _public_ssh_key().read_text()])
+    key = digest([recipe, _modules().name, _public_ssh_key().read_text()])
     return make_once(f"base-{debian}-{key}", lambda target: _make_base(debian, target))
 
 
 def preload_library() -> Path:
     """The repairs to User-Mode Linux, compiled; uml.c says what they are."""
-    source = HERE / "uml.c"
+    source = Path(__file__).with_name("uml.c")
     return make_once(
-        f"uml-{_digest([source.read_text()])}.so",
-        lambda target: _run(
+        f"uml-{digest([source.read_text()])}.so",
+        lambda target: run(
             "cc", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC", "-o", str(target), str(source)
         ),
     )
@@ -111,7 +109,7 @@ def ssh_key() -> Path:
     """The private key that opens every machine of this cache; its public half lies beside it."""
 
     def make(target: Path) -> None:
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test machine", "-f", str(target))
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test machine", "-f", str(target))
         target.with_name(f"{target.name}.pub").rename(cache() / "ssh_key.pub")
 
     return make_once("ssh_key", make)
@@ -122,13 +120,13 @@ def _public_ssh_key() -> Path:
 
 
 def make_once(name: str, make: Callable[[Path], None]) -> Path:
-    """The cached file `name`, made under a lock if it isn't there; never seen half made."""
+    """A cached file or folder, made under a lock if it isn't there; never seen half made."""
     target = cache() / name
     if not target.exists():
         with _locked(name):
             if not target.exists():
                 unfinished = cache() / f".{name}.unfinished"
-                unfinished.unlink(missing_ok=True)
+                _remove(unfinished)
                 make(unfinished)
                 unfinished.rename(target)
     _mark_used(target)
@@ -136,17 +134,39 @@ def make_once(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def forget_unused(pattern: str) -> None:
-    """Delete the cached files of a pattern that no test has used for a day."""
+    """Delete what is cached under a pattern and no test has used for a day."""
     for image in cache().glob(pattern):
         mark = cache() / f".{image.name}.used"
         if not mark.exists() or time.time() - mark.stat().st_mtime > _KEEP_SECONDS:
-            image.unlink(missing_ok=True)
+            _remove(image)
             mark.unlink(missing_ok=True)
 
 
-def digest_of_files(files: list[Path], root: Path) -> str:
-    """A short hash of names and contents."""
-    return _digest([f"{file.relative_to(root)}\0{_digest([file.read_bytes()])}" for file in files])
+def digest(parts: Iterable[str | bytes]) -> str:
+    """A short hash of texts."""
+    summary = hashlib.sha256()
+    for part in parts:
+        summary.update(part.encode() if isinstance(part, str) else part)
+        summary.update(b"\0")
+    return summary.hexdigest()[:16]
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a disk, but not the nothing between its files."""
+    run("cp", "--sparse=always", "--reflink=auto", str(source), str(target), timeout=300)
+
+
+def run(*command: str, timeout: float = 60) -> None:
+    """Run a tool of this host; raises with what it complained about."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    if done.returncode != 0:
+        raise ImageError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def _mark_used(image: Path) -> None:
@@ -164,12 +184,12 @@ def _locked(name: str) -> Iterator[None]:
 def _make_base(debian: Debian, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache(), prefix=".root-") as folder:
         root = Path(folder, "root")
-        _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
+        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
              debian, str(root), timeout=900)  # fmt: skip
         _furnish(root)
         with target.open("wb"):
-            _run("truncate", "--size", _DISK_SIZE, str(target))
-        _run("mkfs.ext4", "-q", "-F", "-L", "root", "-d", str(root), str(target), timeout=300)
+            run("truncate", "--size", _DISK_SIZE, str(target))
+        run("mkfs.ext4", "-q", "-F", "-L", "root", "-d", str(root), str(target), timeout=300)
 
 
 def _furnish(root: Path) -> None:
@@ -183,8 +203,8 @@ def _furnish(root: Path) -> None:
     shutil.copyfile(_public_ssh_key(), ssh / "authorized_keys")
     modules = _modules()
     shutil.copytree(modules, root / "usr/lib/modules" / modules.name, symlinks=True)
-    _run("systemctl", f"--root={root}", "mask", *_MASKED)
-    _run("systemctl", f"--root={root}", "enable", *_ENABLED)
+    run("systemctl", f"--root={root}", "mask", *_MASKED)
+    run("systemctl", f"--root={root}", "enable", *_ENABLED)
 
 
 def _modules() -> Path:
@@ -196,17 +216,3 @@ def _modules() -> Path:
     if not folder.is_dir():
         raise ImageError(f"linux.uml is release {release}, but {folder} isn't there")
     return folder
-
-
-def _digest(parts: list[str] | list[bytes]) -> str:
-    summary = hashlib.sha256()
-    for part in parts:
-        summary.update(part.encode() if isinstance(part, str) else part)
-        summary.update(b"\0")
-    return summary.hexdigest()[:16]
-
-
-def _run(*command: str, timeout: float = 60) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
-    if done.returncode != 0:
-        raise ImageError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")

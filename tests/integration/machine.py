@@ -65,6 +65,7 @@ class Machine:
         self._image = image
         self._disk = disk
         self._memory = memory
+        self._has_failed_test = False
         self._exits = contextlib.ExitStack()
 
     # Life
@@ -88,7 +89,7 @@ class Machine:
         with self._exits:
             if error is not None:
                 self.save_artifacts()
-            elif self._power.is_on:
+            elif self._power.is_on and not self._has_failed_test:
                 self.check()
 
     def _prepare(self) -> None:
@@ -213,6 +214,11 @@ class Machine:
         if problems:
             self.save_artifacts()
             raise MachineError("the machine is not well:\n" + "\n".join(problems))
+
+    def note_failed_test(self) -> None:
+        """Save what helps to understand it; a machine of a failed test isn't checked at the end."""
+        self._has_failed_test = True
+        self.save_artifacts()
 
     def save_artifacts(self) -> None:
         """Keep console, commands and journal where CI collects them; never raises."""
