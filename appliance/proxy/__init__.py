@@ -1,0 +1,1 @@
+"""The proxy: the text of nginx's configuration, and the static files that nginx serves itself."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
+import logging
 import os
+import re
 import signal
 import socket
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import JupyterServerAuthWarning
 from traitlets.config import Config
 
 from .activity import ActivityReporter, last_activity
@@ -41,6 +45,17 @@ NOT_FOR_USERS: Final = {
     "ServerApp": ("token", "password", "login_handler_class", "logout_handler_class"),
     "KernelManager": ("ip",),
 }
+
+
+SECRETS_IN_ADDRESSES: Final = re.compile(r"([?&](?:token|code|state|_xsrf)=)[^&\s]+")
+
+
+def without_secrets(record: logging.LogRecord) -> bool:
+    """Blot out what addresses carry; tornado logs them whole when a request fails."""
+    message = record.getMessage()
+    if "=" in message:
+        record.msg, record.args = SECRETS_IN_ADDRESSES.sub(r"\1[secret]", message), ()
+    return True
 
 
 def defaults(settings: Settings) -> Config:
@@ -80,6 +95,8 @@ def enforced(settings: Settings) -> Config:
 class SingleUserApp(ServerApp):  # type: ignore[misc]
     """A ServerApp that listens on a given socket and knows its hub."""
 
+    runtime_dir: Any  # a trait
+
     def __init__(self, *, appliance: Settings, listening: socket.socket, **options: Any) -> None:
         self.appliance = appliance
         self.listening = listening
@@ -102,11 +119,19 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
 
     def _shorten_runtime_dir(self) -> None:
         """Keep kernels on ipc where the given directory's path is too long for a socket."""
-        if len(os.fsencode(self.runtime_dir)) <= RUNTIME_PATH_MAX:
+        given = str(self.runtime_dir)
+        if len(os.fsencode(given)) <= RUNTIME_PATH_MAX:
             return
         self._short_runtime = tempfile.TemporaryDirectory(prefix="jr-", dir="/tmp")
-        self.log.warning("%s is too long for sockets", self.runtime_dir)
+        self.log.info("kernels' sockets are in %s: %s is too long", self._short_runtime.name, given)
         self.runtime_dir = self._short_runtime.name
+
+    def init_logging(self) -> None:
+        super().init_logging()
+        for handler in self.log.handlers:
+            handler.addFilter(without_secrets)
+        # A remark for the authors of extensions, which would be in every user's log.
+        warnings.filterwarnings("ignore", category=JupyterServerAuthWarning)
 
     def find_server_extensions(self) -> None:
         super().find_server_extensions()

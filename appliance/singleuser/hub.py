@@ -92,7 +92,7 @@ class Hub:
             raise
 
     async def exchange(self, code: str, *, verifier: str) -> str:
-        """Turn an OAuth code into an access token, or raise HubRefusedError with the hub's reason."""
+        """Turn an OAuth code into an access token, or raise HubRefusedError with its reason."""
         form = {
             "grant_type": "authorization_code",
             "client_id": self._settings.client_id,

@@ -120,7 +120,7 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         return person
 
     def _explicit_token(self, handler: web.RequestHandler) -> str:
-        """A token in the Authorization header, or in a websocket's URL: browsers send it no headers."""
+        """A token in the Authorization header, or in the URL of a websocket (it has no headers)."""
         match = self._auth_header.fullmatch(
             handler.request.headers.get("Authorization", "").strip()
         )
@@ -205,7 +205,7 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         def login_url() -> str:
             mode = handler.request.headers.get("Sec-Fetch-Mode", "navigate")
             if refused or mode != "navigate" or isinstance(handler, APIHandler):
-                # tornado logs an error's text with the whole address, so there is one only if needed.
+                # tornado logs an error's text with the whole address: say no more than needed.
                 raise web.HTTPError(403, refused or None)
             return self.begin_login(handler, handler.request.uri or "")
 
@@ -227,7 +227,7 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
 
 
 def _why_refused(handler: web.RequestHandler) -> str:
-    """Why a request with a valid cookie is still nobody's; browsers tell in Sec-Fetch-* who sent it."""
+    """Why a request with a valid cookie is still nobody's; Sec-Fetch-* tells who sent it."""
     mode = handler.request.headers.get("Sec-Fetch-Mode", "")
     if handler.request.method in SAFE_METHODS:
         if mode in {"", "navigate", "websocket"}:

@@ -212,9 +212,7 @@ async def test_answers_of_the_hub_are_remembered_for_a_while(ada: Ada) -> None:
 
 
 async def test_activity_is_reported_at_once_and_again(ada: Ada) -> None:
-    async with asyncio.timeout(20):
-        while len(ada.hub.activity) < 2:
-            await asyncio.sleep(0.2)
+    await asyncio.wait_for(ada.hub.reported_twice.wait(), 20)
     report = ada.hub.activity[0]
     assert report["name"] == "ada"
     assert report["authorization"] == f"token {TOKEN}"
@@ -241,8 +239,8 @@ async def test_kernel_runs_a_cell_over_ipc(ada: Ada) -> None:
         assert message["content"]["text"] == "42 5e5e 0\n"
     files = [path.name for path in (ada.server.log.parent / "run").iterdir()]
     assert any(f"kernel-{kernel}-ipc" in name for name in files)
-    assert (await browser.ask("DELETE", f"{PREFIX}api/kernels/{kernel}",
-                              headers={"X-XSRFToken": browser.cookie("_xsrf")})).status == 204  # fmt: skip
+    path, xsrf = f"{PREFIX}api/kernels/{kernel}", {"X-XSRFToken": browser.cookie("_xsrf")}
+    assert (await browser.ask("DELETE", path, headers=xsrf)).status == 204
 
 
 async def test_websocket_of_strangers_is_refused(ada: Ada) -> None:

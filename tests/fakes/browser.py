@@ -1,4 +1,4 @@
-"""A raw HTTP client and a small browser on it: exact paths, cookies by path, redirects, websockets."""
+"""A raw HTTP client and a small browser on it: exact paths, cookies, redirects, websockets."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Browser:
 
     @contextlib.asynccontextmanager
     async def websocket(self, path: str, **headers: str) -> AsyncIterator[WebSocket]:
-        """Open a websocket; raises ConnectionRefusedError with the status if the answer isn't 101."""
+        """Open a websocket, or raise ConnectionRefusedError with the status."""
         reader, writer = await connect(self.target)
         head = {
             "Host": self.host,

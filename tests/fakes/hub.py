@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -26,6 +27,7 @@ class FakeHub:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     activity: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    reported_twice: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give(self, token: str, name: str, *scopes: str) -> None:
         """Let a token be known as somebody's."""
@@ -41,7 +43,7 @@ class FakeHub:
             (rf"{api}/users/([^/]+)/activity", ActivityHandler),
             (r"(.*)", EchoHandler),
         ]
-        server = HTTPServer(Application(handlers, fake=self))  # type: ignore[arg-type]
+        server = HTTPServer(Application(handlers, fake=self))
         server.add_socket(bind_unix_socket(str(path), 0o600))
         return server
 
@@ -122,3 +124,5 @@ class ActivityHandler(FakeHandler):
             {"name": name, "authorization": self.request.headers["Authorization"]}
             | json.loads(self.request.body)
         )
+        if len(self.fake.activity) > 1:
+            self.fake.reported_twice.set()

@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,10 @@ def user_python() -> str:
 
 
 # What `python -I -m appliance.singleuser` is on an appliance, where our package is installed.
-LAUNCH = "import sys, runpy; sys.path.append({!r}); runpy.run_module('appliance.singleuser', run_name='__main__', alter_sys=True)"
+LAUNCH = (
+    "import sys, runpy; sys.path.append({!r}); "
+    "runpy.run_module('appliance.singleuser', run_name='__main__', alter_sys=True)"
+)
 
 
 @dataclass
@@ -90,34 +93,45 @@ async def single_user(
     folder: Path, environ: dict[str, str], *, path: Path
 ) -> AsyncIterator[SingleUser]:
     """Start a server and wait for its READY=1; stop it at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = folder / "server.log"
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
-    listening.listen(128)
-    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    notify.setblocking(False)
-    notify.bind(str(folder / "notify"))
-    with listening, notify, log.open("wb") as output:
-        process = subprocess.Popen(
-            [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))],
-            env=environ | {"NOTIFY_SOCKET": str(folder / "notify")},
-            cwd=environ["HOME"], stdin=listening, stdout=output, stderr=output,
-        )  # fmt: skip
+    log, notify_path = folder / "server.log", folder / "notify"
+    with (
+        _bound(notify_path, socket.SOCK_DGRAM) as notify,
+        _start(environ, path, log, notify_path) as process,
+    ):
         try:
             await asyncio.wait_for(_ready(notify, process, log), START_SECONDS)
             yield SingleUser(process, path, log, Path(environ["HOME"]))
         finally:
             process.terminate()
             await asyncio.to_thread(process.wait, 20)
-            path.unlink(missing_ok=True)
-            (folder / "notify").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _bound(path: Path, kind: socket.SocketKind) -> Iterator[socket.socket]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, kind) as bound:
+        bound.bind(str(path))
+        yield bound
+    path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _start(
+    environ: dict[str, str], path: Path, log: Path, notify: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with _bound(path, socket.SOCK_STREAM) as listening, log.open("wb") as output:
+        listening.listen(128)
+        yield subprocess.Popen(
+            [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))],
+            env=environ | {"NOTIFY_SOCKET": str(notify)},
+            cwd=environ["HOME"], stdin=listening.fileno(), stdout=output, stderr=output,
+        )  # fmt: skip
 
 
 async def _ready(notify: socket.socket, process: subprocess.Popen[bytes], log: Path) -> None:
-    loop = asyncio.get_running_loop()
-    receive = asyncio.ensure_future(loop.sock_recv(notify, 4096))
+    notify.settimeout(0)
+    receive = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(notify, 4096))
     while not receive.done():
         await asyncio.wait([receive], timeout=0.2)
-        assert process.poll() is None, log.read_text()
+        assert process.poll() is None, await asyncio.to_thread(log.read_text)
     assert b"READY=1" in receive.result()

@@ -1,0 +1,474 @@
+"""nginx's configuration as one text, from the settings alone.
+
+Routing needs no table: a server that listens has a socket at a known path, and every request whose
+socket isn't there goes to the hub, which offers to start the server. How addresses map to sockets
+is in routing.py; this file has the rest. Written for nginx 1.22 and newer.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import ipaddress
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.config.schema import Config
+from appliance.errors import ConfigError, Problem
+from appliance.places import Places
+from appliance.proxy.routing import quote, route_map
+from appliance.proxy.static_files import StaticRoots
+
+# jupyter_server refuses larger requests; more need not be kept for it.
+SERVER_BODY: Final = "512m"
+# Forms, and rosters pasted into one.
+HUB_BODY: Final = "4m"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the text depends on and the settings don't say."""
+
+    ipv6: bool = True
+    gzip_static: bool = True
+    """nginx was built with the module, as Debian's is."""
+    user: str = ""
+    """The account of nginx's workers where root starts it; empty: root doesn't."""
+
+
+DEBIAN: Final = Machine()
+
+
+def render(
+    config: Config, places: Places, *, static: StaticRoots, machine: Machine = DEBIAN
+) -> str:
+    """nginx.conf; raises ConfigError for what nginx could not be told."""
+    _check_paths(places)
+    parts = [
+        _head(places, machine),
+        "http {",
+        _indent(_http(config, places, static)),
+        _indent(_public_server(config, places, static, machine)),
+        _indent(_api_server(config, places)),
+        "}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _head(places: Places, machine: Machine) -> str:
+    user = f"user {machine.user};\n" if machine.user else ""
+    return f"""\
+# Made from config.yaml by `appliance config`; changes here are lost.
+{user}worker_processes {1 if places.trial else "auto"};
+pid {quote(str(places.run / "proxy" / "nginx.pid"))};
+error_log stderr notice;
+# Open notebooks keep the process that had them before a reload; it ends when they do.
+worker_shutdown_timeout 24h;
+
+events {{
+    worker_connections {1000 if places.trial else 8000};
+}}
+"""
+
+
+def _http(config: Config, places: Places, static: StaticRoots) -> str:
+    temporary = places.state / "proxy"
+    log = "/dev/stdout" if places.trial else SYSLOG
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return f"""\
+{TYPES}
+{_lines(f"{kind}_temp_path {quote(str(temporary / kind))};" for kind in kinds)}
+server_tokens off;
+sendfile on;
+tcp_nopush on;
+absolute_redirect off;
+recursive_error_pages on;
+
+# Addresses have tokens in their query, so neither log has it: the access log by this map, the error
+# log by being off inside servers (nginx puts the whole request into every message).
+map $request_uri $appliance_logged_path {{
+    {quote("~^(?<appliance_path>[^?]*)")} $appliance_path;
+}}
+map "$status $request_uri" $appliance_logged {{
+    default 1;
+    {quote(f"~^[123].. {re.escape(config.base_url)}(?:user/|hub/static/|hub/health)")} 0;
+}}
+log_format appliance '$remote_addr "$request_method $appliance_logged_path" '
+                     '$status $body_bytes_sent $request_time';
+access_log {log} appliance if=$appliance_logged;
+
+# Who may not keep a worker waiting.
+client_header_timeout 15s;
+client_body_timeout 60s;
+send_timeout 120s;
+keepalive_timeout 75s;
+reset_timedout_connection on;
+large_client_header_buffers 4 16k;
+client_body_buffer_size 1m;
+limit_conn_zone $binary_remote_addr zone=appliance_addresses:4m;
+limit_conn_status 429;
+
+{route_map(config.base_url, static)}
+
+map $appliance_named $appliance_named_folder {{
+    default {quote(f"{places.server_sockets}/$appliance_user/$appliance_named")};
+    "" {quote(f"{places.server_sockets}/.none")};
+}}
+
+map $request_method $appliance_refused_method {{
+    default 1;
+    "~^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$" 0;
+}}
+
+# Of all protocols to change to, only websockets.
+map $http_upgrade $appliance_upgrade {{
+    default "";
+    "~*^websocket$" websocket;
+}}
+map $appliance_upgrade $appliance_connection {{
+    default close;
+    websocket upgrade;
+}}
+
+{_cookies()}
+{_trusted(config)}
+upstream appliance_hub {{
+    server {quote(f"unix:{places.hub_socket}")};
+    keepalive 8;
+}}
+"""
+
+
+SYSLOG: Final = "syslog:server=unix:/run/systemd/journal/dev-log,nohostname,tag=appliance_proxy"
+
+TYPES: Final = """\
+types {
+    text/css css;
+    text/html html;
+    text/javascript js mjs;
+    application/json json map;
+    application/wasm wasm;
+    image/svg+xml svg;
+    image/png png;
+    font/woff woff;
+    font/woff2 woff2;
+    font/ttf ttf;
+    application/vnd.ms-fontobject eot;
+}
+default_type application/octet-stream;
+"""
+
+# A server belongs to its user: the hub's own cookies are none of its business. Browsers keep the
+# log-in to the hub's path; this is for what a path doesn't hold back.
+HUB_COOKIES: Final = ("jupyterhub-hub-login", "jupyterhub-session-id")
+
+
+def _cookies() -> str:
+    """Maps from what a browser sends to what a server sees of it, one cookie's name at a time."""
+    source = "http_cookie"
+    maps = []
+    for number, name in enumerate(HUB_COOKIES, 1):
+        before, after = f"appliance_before_{number}", f"appliance_after_{number}"
+        pattern = rf"~^(?<{before}>(?:.*;)?)\s*{name}=[^;]*;?(?<{after}>.*)$"
+        result = f"appliance_cookies_{number}"
+        maps.append(
+            f"map ${source} ${result} {{\n"
+            f"    default ${source};\n"
+            f'    {quote(pattern)} "${before}${after}";\n}}'
+        )
+        source = result
+    # Sent twice, or nothing left: then nothing is passed on.
+    twice = quote(rf"~(?:^|;)\s*(?:{'|'.join(HUB_COOKIES)})=")
+    nothing = quote(r"~^[;\s]*$")
+    maps.append(
+        f"map ${source} $appliance_server_cookie {{\n"
+        f"    default ${source};\n"
+        f'    {twice} "";\n'
+        f'    {nothing} "";\n}}'
+    )
+    return _lines(maps)
+
+
+# Headers by which a client could pretend to be a proxy; servers and hub believe none but ours.
+REMOVED: Final = (
+    "Forwarded",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-User",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-Scheme",
+    "Remote-User",
+    "X-Remote-User",
+    "Proxy",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+)
+
+
+def _trusted(config: Config) -> str:
+    """Who the client is, and whether it came by https, as a web server in front says if trusted."""
+    networks = [_network(text) for text in config.http.trusted_proxies]
+    if not networks:
+        return "map $scheme $appliance_scheme {\n    default $scheme;\n}\n"
+    return f"""\
+{_lines(f"set_real_ip_from {network};" for network in networks)}
+real_ip_header X-Forwarded-For;
+real_ip_recursive on;
+geo $realip_remote_addr $appliance_from_front {{
+    default 0;
+{_lines(f"    {network} 1;" for network in networks)}
+}}
+map "$appliance_from_front $http_x_forwarded_proto" $appliance_scheme {{
+    default $scheme;
+    "~*^1 https(?:,|$)" https;
+    "~*^1 http(?:,|$)" http;
+}}
+"""
+
+
+def _public_server(config: Config, places: Places, static: StaticRoots, machine: Machine) -> str:
+    base = config.base_url
+    sockets = places.server_sockets
+    root = f"location = /-root {{\n    return 302 {quote(base)};\n}}\n" if base != "/" else ""
+    return f"""\
+server {{
+{_indent(_listen(config, machine))}
+    server_name _;
+    error_log stderr emerg;
+    limit_conn appliance_addresses {500 if places.trial else 4000};
+
+    if ($appliance_route = bad) {{
+        return 400;
+    }}
+    if ($appliance_refused_method) {{
+        return 405;
+    }}
+    set $appliance_socket {quote(f"{sockets}/$appliance_user/default.sock")};
+    set $appliance_prefix {quote(f"{base}user/$appliance_user/")};
+    # nginx sees directories, not sockets; a named server has a directory of its own.
+    if (-d $appliance_named_folder) {{
+        set $appliance_socket {quote("$appliance_named_folder/sock")};
+        set $appliance_prefix {quote(f"{base}user/$appliance_user/$appliance_named/")};
+    }}
+    # From here on only our own names are looked at, never the path that was sent.
+    rewrite ^ /-$appliance_route last;
+
+    location = /-server {{
+        internal;
+{_indent(_to_server(), 8)}
+    }}
+    location @server {{
+{_indent(_to_server(), 8)}
+    }}
+{_indent(_static_locations(static, machine))}
+    location = /-hub {{
+        internal;
+{_indent(_to_hub(), 8)}
+        error_page 502 504 = @hub_down;
+    }}
+    location = /-api {{
+        internal;
+{_indent(_to_hub(), 8)}
+        error_page 502 504 = @api_down;
+    }}
+    location @hub {{
+{_indent(_to_hub(body=SERVER_BODY), 8)}
+        error_page 502 504 = @hub_down;
+    }}
+{_indent(root)}{_indent(_down_locations())}}}
+"""
+
+
+def _listen(config: Config, machine: Machine) -> str:
+    port, address = config.http.port, config.http.address
+    options = "default_server so_keepalive=on"
+    if address:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            raise _problem("http.address", f"must be an IP address, found {address!r}") from None
+        shown = f"[{parsed}]" if parsed.version == 6 else str(parsed)
+        return f"listen {shown}:{port} {options};"
+    both = [f"listen 0.0.0.0:{port} {options};"]
+    if machine.ipv6:
+        both.append(f"listen [::]:{port} ipv6only=on {options};")
+    return _lines(both)
+
+
+def _headers(extra: dict[str, str]) -> str:
+    headers = {
+        "Host": "$http_host",
+        "X-Forwarded-For": "$remote_addr",
+        "X-Forwarded-Proto": "$appliance_scheme",
+        "X-Forwarded-Host": "$http_host",
+        "X-Real-IP": "$remote_addr",
+        **dict.fromkeys(REMOVED, ""),
+        **extra,
+    }
+    return _lines(f"proxy_set_header {name} {quote(value)};" for name, value in headers.items())
+
+
+# X-Accel-Redirect above all: with it a user's server would choose what nginx does next.
+_UPSTREAM: Final = """\
+proxy_http_version 1.1;
+proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate
+    X-Accel-Buffering X-Accel-Charset;
+proxy_hide_header X-Accel-Redirect;
+proxy_buffering off;
+proxy_buffer_size 16k;
+proxy_buffers 4 16k;
+"""
+
+
+def _to_server() -> str:
+    headers = _headers(
+        {
+            "Upgrade": "$appliance_upgrade",
+            "Connection": "$appliance_connection",
+            "Cookie": "$appliance_server_cookie",
+        }
+    )
+    return f"""\
+client_max_body_size {SERVER_BODY};
+proxy_pass "http://unix:$appliance_socket:$request_uri";
+{_UPSTREAM}\
+# A websocket is silent between two pings, and some cells take a night.
+proxy_read_timeout 1d;
+proxy_send_timeout 300s;
+# A server sets cookies for itself alone, not for the hub or for other servers.
+proxy_cookie_path ~^ $appliance_prefix;
+proxy_cookie_domain ~. "";
+gzip on;
+gzip_comp_level 1;
+gzip_min_length 1000;
+gzip_proxied any;
+gzip_types application/json application/javascript text/javascript
+    text/css text/plain image/svg+xml;
+{headers}
+# No socket, or nobody behind it: the hub has the page that offers to start the server. A named
+# location keeps method, body and address.
+error_page 502 = @hub;
+"""
+
+
+def _to_hub(*, body: str = HUB_BODY, headers: str = "") -> str:
+    return f"""\
+client_max_body_size {body};
+proxy_pass "http://appliance_hub$request_uri";
+{_UPSTREAM}\
+# While the hub restarts, systemd holds its socket: requests wait there.
+proxy_connect_timeout 60s;
+proxy_read_timeout 180s;
+{headers or _headers({"Connection": "", "Upgrade": ""})}
+"""
+
+
+def _static_locations(static: StaticRoots, machine: Machine) -> str:
+    gzip_static = "    gzip_static on;\n" if machine.gzip_static else ""
+    roots = {"lab": static.lab, "notebook": static.notebook, "extensions": static.extensions}
+    return "".join(
+        f"""\
+location = /-{route} {{
+    internal;
+    root {quote(_literal(root))};
+    try_files /$appliance_file @server;
+{gzip_static}    gzip_vary on;
+    add_header Cache-Control "public, max-age=31536000, immutable";
+    add_header X-Content-Type-Options nosniff;
+}}
+"""
+        for route, root in roots.items()
+        if root
+    )
+
+
+def _down_locations() -> str:
+    page = importlib.resources.files("appliance.proxy").joinpath("hub_down.html").read_text("utf-8")
+    answer = '{"status": 503, "message": "The hub is starting; try again in a moment."}'
+    return "".join(
+        f"""\
+location @{name} {{
+    default_type {kind};
+    add_header Retry-After 4 always;
+    add_header Cache-Control no-store always;
+    return 503 {quote(text)};
+}}
+"""
+        for name, kind, text in (
+            ("hub_down", '"text/html; charset=utf-8"', page),
+            ("api_down", "application/json", answer),
+        )
+    )
+
+
+def _api_server(config: Config, places: Places) -> str:
+    """For single-user servers: the hub's API, by token; a cookie has no business here."""
+    headers = _headers(
+        {
+            "Host": "localhost",
+            "X-Forwarded-For": "127.0.0.1",
+            "X-Real-IP": "127.0.0.1",
+            "X-Forwarded-Host": "localhost",
+            "Connection": "",
+            "Upgrade": "",
+            "Cookie": "",
+        }
+    )
+    return f"""\
+server {{
+    listen {quote(f"unix:{places.api_socket}")};
+    server_name _;
+    error_log stderr emerg;
+    if ($appliance_route != api) {{
+        return 404;
+    }}
+    if ($appliance_refused_method) {{
+        return 405;
+    }}
+    rewrite ^ /-api last;
+    location = /-api {{
+        internal;
+{_indent(_to_hub(headers=headers), 8)}
+        error_page 502 504 = @api_down;
+    }}
+{_indent(_down_locations())}}}
+"""
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        why = f"must be IP addresses or networks such as 10.0.0.0/8, found {text!r}"
+        raise _problem("http.trusted_proxies", why) from None
+
+
+def _check_paths(places: Places) -> None:
+    for path in (places.run, places.state):
+        _literal(path)
+        if ":" in str(path):
+            raise _problem("", f"{path} has a ':' in it, which nginx takes for the end of a socket")
+
+
+def _literal(path: Path) -> str:
+    if "$" in str(path) or not str(path).isprintable():
+        raise _problem("", f"{path} has characters in it that nginx can't be told")
+    return str(path)
+
+
+def _problem(place: str, text: str) -> ConfigError:
+    return ConfigError([Problem(place, text)])
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _indent(text: str, width: int = 4) -> str:
+    return textwrap.indent(text, " " * width)
