@@ -5,7 +5,7 @@ wait. It sleeps on the connection's descriptor and never in sd_bus_wait(), which
 the interpreter locked. Only pystemd's lowest layer is used: its Manager and Unit ask for the whole
 introspection XML and know the signatures of some properties only.
 
-When the connection breaks (dbus restarted), jobs in flight fail with BusLost, a new connection is
+When the connection breaks (dbus restarted), jobs in flight fail with BusLostError, a new connection is
 made, and `on_connected` is told, so that whoever watches can look again at everything.
 """
 
@@ -28,9 +28,9 @@ from pystemd.dbuslib import DBus, apply_signature, path_decode, path_encode
 from appliance.systemd_spawner.properties import INFINITY, Property
 from appliance.systemd_spawner.units import (
     PATTERN,
-    BusLost,
+    BusLostError,
     SystemdError,
-    UnitExists,
+    UnitExistsError,
     UnitState,
     UnitUsage,
 )
@@ -95,7 +95,7 @@ class Bus:
         arguments = apply_signature(b"ss", [unit.encode(), b"replace"])
         try:
             self._run_job(b"StopUnit", arguments, timeout=timeout)
-        except NoSuchUnit:
+        except NoSuchUnitError:
             return
 
     def state(self, unit: str) -> UnitState | None:
@@ -145,7 +145,7 @@ class Bus:
         for method in (b"ResetFailedUnit", b"UnrefUnit"):
             try:
                 self._call(lambda bus, method=method: _manager(bus, method, arguments))
-            except BusLost:
+            except BusLostError:
                 raise
             except SystemdError as err:
                 # It is gone already, or was never held by this connection.
@@ -156,7 +156,7 @@ class Bus:
         arguments = apply_signature(b"s", [unit.encode()])
         try:
             self._call(lambda bus: _manager(bus, b"GetUnit", arguments))
-        except NoSuchUnit:
+        except NoSuchUnitError:
             return False
         return True
 
@@ -170,7 +170,7 @@ class Bus:
             return answer.result(timeout=_ANSWER_TIMEOUT)
         except TimeoutError as err:
             answer.cancel()
-            raise BusLost("systemd did not answer") from err
+            raise BusLostError("systemd did not answer") from err
 
     def _run_job(self, method: bytes, arguments: list[Any], *, timeout: float) -> str:
         done: Future[str] = Future()
@@ -287,10 +287,10 @@ class Bus:
     def _fail_jobs(self) -> None:
         for waiting in list(self._jobs.values()):
             if not waiting.done():
-                waiting.set_exception(BusLost("the connection to systemd broke"))
+                waiting.set_exception(BusLostError("the connection to systemd broke"))
 
 
-class NoSuchUnit(SystemdError):
+class NoSuchUnitError(SystemdError):
     """systemd has no unit of that name loaded."""
 
 
@@ -333,13 +333,13 @@ def _translate(err: DBusBaseError) -> SystemdError:
     code = -err.errno
     text = _text(err)
     if code in _LOST:
-        return BusLost(text)
+        return BusLostError(text)
     if code == errno.EEXIST:
-        return UnitExists(text)
+        return UnitExistsError(text)
     if type(err).__name__ == "DBusNoSuchUnitError":
-        return NoSuchUnit(text)
+        return NoSuchUnitError(text)
     if type(err).__name__ == "DBusNoReplyError" or code == errno.ETIMEDOUT:
-        return BusLost(text)
+        return BusLostError(text)
     return SystemdError(text)
 
 

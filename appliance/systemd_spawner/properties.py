@@ -42,6 +42,7 @@ _REFUSED_CALLS: Final = (
     "@swap",
 )
 _MS_REC: Final = 0x4000
+_MEMORY_GAP_MAX: Final = 8 * 2**20
 
 
 class Property(NamedTuple):
@@ -65,6 +66,10 @@ def limit_properties(settings: ServerSettings) -> list[Property]:
         # Swapping would slow everybody down for the one who went too far.
         Property("MemorySwapMax", "t", 0),
         Property("CPUQuotaPerSecUSec", "t", cpu),
+        # What everybody has anyway; but only where a unit says so does Linux share CPU and disk by
+        # server, and not by thread.
+        Property("CPUWeight", "t", 100),
+        Property("IOWeight", "t", 100),
         Property("TasksMax", "t", tasks),
     ]
 
@@ -72,11 +77,11 @@ def limit_properties(settings: ServerSettings) -> list[Property]:
 def memory_high(limit: int) -> int:
     """Where Linux begins to slow allocations down: close below the limit.
 
-    The penalty grows with the square of the overshoot. At 90 % of 1 GiB a runaway allocation crawled
-    for minutes before it was killed; at 98 % it is over within seconds, and files in the page cache
-    are still given back first.
+    The delay grows with the square of the overshoot and with its length. With 90 % of a limit of
+    200 MiB a runaway allocation still crawled after 100 seconds; with this gap it is killed within
+    seconds of reaching it, whatever the limit, and the page cache is still given back first.
     """
-    return INFINITY if limit == INFINITY else limit - limit // 50
+    return INFINITY if limit == INFINITY else limit - min(limit // 50, _MEMORY_GAP_MAX)
 
 
 def service_properties(

@@ -43,7 +43,7 @@ from appliance.systemd_spawner.properties import (
 from appliance.systemd_spawner.results import STOPPED, describe_end, was_killed
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.sockets import Sockets
-from appliance.systemd_spawner.units import BusLost, SystemdError, UnitExists, Units, UnitState
+from appliance.systemd_spawner.units import BusLostError, SystemdError, UnitExistsError, Units, UnitState
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +152,11 @@ class Servers:
         timeout = settings.servers_start_timeout + _STOP_WAIT_SECONDS
         try:
             result = self._units.start(server.unit, properties, timeout=timeout)
-        except UnitExists as err:
+        except UnitExistsError as err:
             raise _runs_already(server) from err
         except TimeoutError:
             result = "timeout"
-        except BusLost:
+        except BusLostError:
             result = self._settle(server.unit, timeout)
         except SystemdError as err:
             raise SpawnRefused(
@@ -173,7 +173,7 @@ class Servers:
         """Find out how a start ended whose job was lost with the connection."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            with suppress(BusLost):
+            with suppress(BusLostError):
                 state = self._units.state(unit)
                 if state is None or state.ended:
                     return "failed"

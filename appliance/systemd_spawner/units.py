@@ -19,11 +19,11 @@ class SystemdError(Exception):
     """systemd said no; the text is its own."""
 
 
-class UnitExists(SystemdError):
+class UnitExistsError(SystemdError):
     """A unit of that name is loaded already."""
 
 
-class BusLost(SystemdError):
+class BusLostError(SystemdError):
     """The connection to systemd broke, so it is unknown whether the call was carried out."""
 
 
@@ -65,7 +65,7 @@ class Units(Protocol):
     def start(self, unit: str, properties: Sequence[Property], *, timeout: float) -> str:
         """Start a transient unit, wait for its job, and return the job's result (done, failed, …).
 
-        Raises UnitExists, and TimeoutError when the job didn't end in time.
+        Raises UnitExistsError, and TimeoutError when the job didn't end in time.
         """
         ...
 

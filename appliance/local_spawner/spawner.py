@@ -1,0 +1,233 @@
+"""Fulfils `interfaces.Spawner` with child processes of the hub, for trial mode."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from appliance.config.schema import Config
+from appliance.errors import SpawnFailed, SpawnRefused, SpawnTimeout
+from appliance.interfaces import Exited, Running, StartRequest
+from appliance.local_spawner.process import ServerProcess
+from appliance.local_spawner.usage import read_usage
+from appliance.names import ServerId, Username
+from appliance.places import Places
+from appliance.systemd_spawner.environment import server_command, server_environment
+from appliance.systemd_spawner.settings import ServerSettings, read_settings
+from appliance.systemd_spawner.sockets import Sockets
+
+# How this machine reaches the network is for its user's servers too.
+_PASSED_ON: Final = (
+    "LD_LIBRARY_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "TZ",
+    *(name for word in ("http", "https", "no") for name in (f"{word}_proxy", f"{word}_proxy".upper())),
+)
+_LOG_BYTES: Final = 64 * 1024
+_FAILURE_LOG_LINES: Final = 30
+
+
+@dataclass(slots=True)
+class _Server:
+    process: ServerProcess
+    started: datetime
+    ready: bool = False
+    stopping: bool = False
+
+
+class LocalSpawner:
+    """Servers of this process; they end with it."""
+
+    def __init__(
+        self, config: Config, places: Places, *, command: list[str] | None = None
+    ) -> None:
+        self._settings = ServerSettings.from_config(config.model_dump(mode="json"))
+        self._places = places
+        self._command = command or server_command(places)
+        self._sockets = Sockets(places.server_sockets, proxy_group=os.getgid())
+        self._servers: dict[ServerId, _Server] = {}
+        self._starting: set[ServerId] = set()
+        self._ends: asyncio.Queue[Exited] = asyncio.Queue()
+        self._followers: set[asyncio.Task[None]] = set()
+
+    async def start(self, server: ServerId, request: StartRequest) -> None:
+        """Return when the server said it is ready; raise SpawnError, with nothing left running."""
+        if server in self._starting or server in self._servers:
+            raise SpawnRefused(_cannot_start(server), why="it runs already")
+        self._starting.add(server)
+        try:
+            await self._start(server, request)
+        except OSError as err:
+            raise SpawnFailed(
+                _cannot_start(server),
+                why=str(err),
+                mend=f"see whether the disk is full and {self._places.run} can be written",
+            ) from err
+        finally:
+            self._starting.discard(server)
+            if server not in self._servers:
+                self._sockets.remove(server)
+
+    async def _start(self, server: ServerId, request: StartRequest) -> None:
+        settings = self._read_settings()
+        home = self._ensure_folder(self._places.homes / server.user)
+        with self._sockets.open(server) as listener:
+            # Short, because kernels' sockets are in it, and their paths may have 107 bytes.
+            folder = self._ensure_folder(self._places.run / "s" / secrets.token_hex(4))
+            environment = server_environment(
+                server,
+                account=getpass.getuser(),
+                home=str(home),
+                runtime_directory=str(self._ensure_folder(folder / "r")),
+                settings=settings,
+                places=self._places,
+            )
+            passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+            process = await ServerProcess.launch(
+                self._command,
+                folder=folder,
+                token=request.token,
+                environment=passed_on | environment,
+                home=home,
+                listener=listener,
+                log=self._log_file(server),
+            )
+        entry = _Server(process, datetime.now(UTC))
+        self._servers[server] = entry
+        try:
+            await self._wait_until_ready(server, entry, settings)
+        except BaseException:
+            # Cancelled, too: nothing may be left running.
+            del self._servers[server]
+            await asyncio.shield(process.stop())
+            raise
+        follower = asyncio.create_task(self._follow(server, entry), name=f"server {server}")
+        self._followers.add(follower)
+        follower.add_done_callback(self._followers.discard)
+
+    async def _wait_until_ready(
+        self, server: ServerId, entry: _Server, settings: ServerSettings
+    ) -> None:
+        seconds = settings.servers_start_timeout
+        try:
+            entry.ready = await entry.process.wait_until_ready(seconds)
+        except TimeoutError as err:
+            raise SpawnTimeout(
+                _cannot_start(server),
+                why=f"it did not get ready within {seconds} seconds and was stopped",
+                log=tuple(self._read_log(server, _FAILURE_LOG_LINES)),
+            ) from err
+        if not entry.ready:
+            reason = "it was stopped" if entry.stopping else _describe(await entry.process.wait())
+            raise SpawnFailed(
+                _cannot_start(server),
+                why=reason,
+                log=tuple(self._read_log(server, _FAILURE_LOG_LINES)),
+            )
+
+    async def _follow(self, server: ServerId, entry: _Server) -> None:
+        status = await entry.process.wait()
+        # A stop and a new start may have come first.
+        if self._servers.get(server) is entry:
+            del self._servers[server]
+            self._sockets.remove(server)
+        if entry.stopping:
+            self._ends.put_nowait(Exited(server, "it was stopped", failed=False))
+        else:
+            self._ends.put_nowait(Exited(server, _describe(status), failed=status != 0))
+
+    async def stop(self, server: ServerId) -> None:
+        """Return when it is gone."""
+        entry = self._servers.get(server)
+        if entry is None:
+            return
+        entry.stopping = True
+        self._sockets.remove(server)
+        await entry.process.stop()
+        if self._servers.get(server) is entry and entry.ready:
+            del self._servers[server]
+
+    async def running(self) -> dict[ServerId, Running]:
+        """Every server that runs now."""
+        found = {}
+        for server, entry in self._servers.items():
+            usage = read_usage(entry.process.pid)
+            found[server] = Running(
+                server=server,
+                ready=entry.ready,
+                started=entry.started,
+                memory_bytes=usage.memory_bytes,
+                cpu_seconds=usage.cpu_seconds,
+                tasks=usage.tasks,
+            )
+        return found
+
+    async def exits(self) -> AsyncIterator[Exited]:
+        """Ends of servers as they happen."""
+        while True:
+            yield await self._ends.get()
+
+    async def log(self, server: ServerId, *, lines: int) -> list[str]:
+        """The last lines of the server's log file, oldest first."""
+        return self._read_log(server, lines)
+
+    async def forget_user(self, user: Username) -> None:
+        """Stop the user's servers and put the home aside, where no later user of the name gets it."""
+        for server in [server for server in self._servers if server.user == user]:
+            await self.stop(server)
+        home = self._places.homes / user
+        if home.is_dir():
+            # No user name begins with a dot.
+            retired = self._ensure_folder(self._places.homes / ".retired")
+            home.rename(retired / f"{user}.{time.time_ns()}")
+        self._sockets.forget(user)
+
+    async def apply_limits(self) -> None:
+        """Without systemd there is nothing that could hold a server to a limit."""
+
+    def _read_settings(self) -> ServerSettings:
+        rendered = self._places.rendered / "spawner.json"
+        return read_settings(rendered) if rendered.exists() else self._settings
+
+    def _log_file(self, server: ServerId) -> Path:
+        folder = self._ensure_folder(self._places.state / "logs")
+        return folder / f"{server.unit.removesuffix('.service')}.log"
+
+    def _read_log(self, server: ServerId, lines: int) -> list[str]:
+        try:
+            with self._log_file(server).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        return content.decode(errors="replace").splitlines()[-lines:]
+
+    def _ensure_folder(self, folder: Path) -> Path:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+
+def _describe(status: int) -> str:
+    if status == 0:
+        return "it ended by itself"
+    if status > 0:
+        return f"its process ended with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"its process was ended by {name}"
+
+
+def _cannot_start(server: ServerId) -> str:
+    return f"cannot start the server of '{server}'"
