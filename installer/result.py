@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from appliance.client.first_admins import FirstAdmins, SetupLink
@@ -59,4 +60,21 @@ def make_admins(admins: FirstAdmins, names: Sequence[Username]) -> list[SetupLin
 
 
 def link_entries(links: Sequence[SetupLink], root: str) -> list[dict[str, str]]:
-    return [{"name": link.name, "url": f"{root.rstrip('/')}{link.path}"} for link in links]
+    return [
+        {
+            "name": link.name,
+            "url": f"{root.rstrip('/')}{link.path}",
+            "lifetime": lifetime(link.expires_at, now=datetime.now(UTC)),
+        }
+        for link in links
+    ]
+
+
+def lifetime(expires_at: str, *, now: datetime) -> str:
+    """How long a link is good, in words."""
+    try:
+        expires = datetime.fromisoformat(expires_at)
+    except ValueError:
+        return "a while"
+    hours = round((expires - now).total_seconds() / 3600)
+    return f"{hours} hours" if hours < 48 else f"{round(hours / 24)} days"
