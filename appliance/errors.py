@@ -62,7 +62,9 @@ class NotAllowed(ApplianceError):
 class TooMany(ApplianceError):
     """Refused for now; `retry_after_seconds` says when to come back."""
 
-    def __init__(self, what: str, *, retry_after_seconds: int, why: str = "", mend: str = "") -> None:
+    def __init__(
+        self, what: str, *, retry_after_seconds: int, why: str = "", mend: str = ""
+    ) -> None:
         super().__init__(what, why=why, mend=mend)
         self.retry_after_seconds = retry_after_seconds
 

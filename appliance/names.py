@@ -109,7 +109,9 @@ class ServerId:
 def escape_for_unit(text: str) -> str:
     """Escape text for one part of a unit's name: all but [a-zA-Z0-9:_.] becomes \\xNN."""
     return "".join(
-        char if re.fullmatch(r"[a-zA-Z0-9:_.]", char) else "".join(f"\\x{b:02x}" for b in char.encode())
+        char
+        if re.fullmatch(r"[a-zA-Z0-9:_.]", char)
+        else "".join(f"\\x{b:02x}" for b in char.encode())
         for char in text
     )
 

@@ -69,4 +69,8 @@ def test_no_await_inside_a_database_session() -> None:
 
 def _opens_session(item: ast.withitem) -> bool:
     call = item.context_expr
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "session"
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "session"
+    )

@@ -48,7 +48,10 @@ def test_units_are_what_systemd_understands(tmp_path: Path) -> None:
             shutil.copy(unit, tmp_path)
     names = [str(tmp_path / unit.name) for unit in UNITS]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *names], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", *names],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     # The commands aren't installed here, and that alone may be missing.
     lines = [

@@ -47,7 +47,9 @@ class Lab:
 
     def wait_for_output(self, number: int, pattern: str, *, timeout_ms: int = SLOW_MS) -> str:
         cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
-        expect(cell.locator(".jp-OutputArea")).to_contain_text(re.compile(pattern), timeout=timeout_ms)
+        expect(cell.locator(".jp-OutputArea")).to_contain_text(
+            re.compile(pattern), timeout=timeout_ms
+        )
         return self.output(number)
 
     def count(self, number: int) -> int:
@@ -64,3 +66,28 @@ class Lab:
             )
             self.page.wait_for_timeout(500)
         return count
+
+    def interrupt(self) -> None:
+        """Stop the running cell as a person does: press I twice outside of the editor."""
+        self._command("Interrupt Kernel")
+        self.wait_until_idle()
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel from the menu, with the dialog's consent."""
+        self.dismiss_dialogs()
+        self._command("Restart Kernel…")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click(timeout=SLOW_MS)
+        self.wait_until_idle()
+
+    def dismiss_dialogs(self) -> None:
+        """Close what Lab put in front of the notebook, such as the word that a kernel died."""
+        for _ in range(3):
+            button = self.page.locator(".jp-Dialog .jp-Dialog-button").last
+            if not button.count():
+                return
+            button.click()
+            self.page.wait_for_timeout(500)
+
+    def _command(self, name: str) -> None:
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        self.page.locator(".lm-Menu").get_by_text(name, exact=True).click(timeout=SLOW_MS)

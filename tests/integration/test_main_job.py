@@ -1,0 +1,366 @@
+"""The main job on a whole machine, as teachers, students and admins do it, in the order of a day.
+
+One machine of each release serves the whole file: later tests find what earlier ones did.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from tests.integration.browser import chromium
+from tests.integration.images import Debian
+from tests.integration.installed import Installed, installed_image
+from tests.integration.lab import Lab
+from tests.integration.machine import Machine
+from tests.integration.pages import PASSWORDS, Person
+
+pytestmark = [pytest.mark.machine, pytest.mark.browser]
+
+BOB_UNIT = "appliance-user-bob.service"
+BOB_CGROUP = f"/sys/fs/cgroup/appliance.slice/appliance-users.slice/{BOB_UNIT}"
+RESTARTED = ("appliance-hub.service", "appliance-proxy.service", "appliance-spawner.service")
+
+
+@dataclass
+class Day:
+    """The machine and who sits before a browser."""
+
+    machine: Machine
+    installed: Installed
+    ada: Person
+    bob: Person
+    carol: Person
+    labs: dict[str, Lab]
+
+    @property
+    def bob_lab(self) -> Lab:
+        if "bob" not in self.labs:
+            self.labs["bob"] = self.bob.open_lab()
+        return self.labs["bob"]
+
+    def cgroup(self, file: str) -> str:
+        return self.machine.execute(f"cat {BOB_CGROUP}/{file}").strip()
+
+    def cgroup_number(self, file: str, key: str) -> int:
+        match = re.search(rf"^{key} (\d+)$", self.cgroup(file), re.MULTILINE)
+        assert match, f"{file} has no {key}"
+        return int(match[1])
+
+
+@pytest.fixture(scope="module", params=list(Debian))
+def day(request: pytest.FixtureRequest) -> Iterator[Day]:
+    debian: Debian = request.param
+    installed = installed_image(debian)
+    with ExitStack() as stack:
+        machine = stack.enter_context(Machine(debian, image=installed.image))
+        browser = stack.enter_context(chromium(machine.http_base))
+        people = {}
+        for name in PASSWORDS:
+            visitor = stack.enter_context(browser.visit(name))
+            people[name] = Person(
+                visitor.page,
+                machine.http_base,
+                name,
+                lambda _, shot, who=visitor: who.screenshot(shot),
+            )
+        yield Day(machine, installed, people["ada"], people["bob"], people["carol"], {})
+        machine.execute("systemctl stop 'appliance-user-*'")
+
+
+def test_from_set_up_link_to_running_cell(day: Day) -> None:
+    day.ada.use_setup_link(day.installed.setup_link(day.machine.http_base))
+    day.bob.sign_up()
+    day.bob.sees("(?i)approv")
+    day.bob.look(day.bob.page, "signed-up")
+
+    day.ada.go("/hub/admin")
+    day.ada.look(day.ada.page, "admin-with-bob-waiting")
+    day.ada.press("Approve bob")
+    day.ada.sees("(?i)bob")
+
+    day.bob.log_in()
+    lab = day.bob_lab
+    cell = lab.run("6 * 7")
+    assert lab.wait_for_output(cell, "42").strip() == "42"
+    day.bob.look(day.bob.page, "lab-with-a-result")
+    users = json.loads(day.machine.execute("appliance user list --json"))
+    assert {user["name"]: user["admin"] for user in users} == {"ada": True, "bob": False}
+
+
+def test_server_is_limited_and_confined(day: Day) -> None:
+    assert day.bob_lab
+    assert day.cgroup("memory.max") == str(2**30)
+    assert day.cgroup("memory.swap.max") == "0"
+    assert day.cgroup("pids.max") == "512"
+    show = day.machine.execute(
+        f"systemctl show {BOB_UNIT} -p User -p NoNewPrivileges -p ProtectProc -p OOMPolicy -p Environment"
+    )
+    for line in (
+        "User=nb-bob",
+        "NoNewPrivileges=yes",
+        "ProtectProc=invisible",
+        "OOMPolicy=continue",
+    ):
+        assert line in show.splitlines()
+    assert "TOKEN" not in show
+
+
+def test_counting_never_stops_while_everything_restarts(day: Day) -> None:
+    lab = day.bob_lab
+    cell = lab.run(
+        "import time\nfor i in range(1, 100_000):\n    print(i, flush=True)\n    time.sleep(0.5)"
+    )
+    count = lab.wait_for_count(cell, 3, timeout_seconds=60)
+    for unit in RESTARTED:
+        day.machine.execute(f"systemctl restart {unit}", timeout=60)
+        count = lab.wait_for_count(cell, count + 5, timeout_seconds=60)
+    day.machine.execute("appliance config set limits.memory 600M", timeout=90)
+    assert day.cgroup("memory.max") == str(600 * 2**20)
+    lab.wait_for_count(cell, count + 3, timeout_seconds=60)
+    shown = [int(number) for number in re.findall(r"\d+", lab.output(cell))]
+    assert shown == list(range(1, len(shown) + 1)), "the page lost numbers"
+    lab.interrupt()
+
+
+def test_memory_past_the_limit_kills_the_kernel_and_nothing_else(day: Day) -> None:
+    lab = day.bob_lab
+    server = day.machine.execute(f"systemctl show -p MainPID --value {BOB_UNIT}").strip()
+    killed = day.cgroup_number("memory.events", "oom_kill")
+    lab.run("rows = []\nwhile True:\n    rows.append(bytearray(10_000_000))")
+    day.machine.wait_until(
+        f"test $(awk '$1 == \"oom_kill\" {{print $2}}' {BOB_CGROUP}/memory.events) -gt {killed}",
+        timeout=120,
+    )
+    day.machine.allowed.errors += [
+        "oom-kill",
+        "Out of memory",
+        "process of this unit has been killed",
+    ]
+    assert day.machine.execute(f"systemctl show -p MainPID --value {BOB_UNIT}").strip() == server
+    day.bob.look(day.bob.page, "kernel-killed")
+    lab.dismiss_dialogs()
+    lab.wait_until_idle()
+    cell = lab.run("'alive ' * 2")
+    assert "alive alive" in lab.wait_for_output(cell, "alive alive")
+
+
+def test_four_threads_get_no_more_than_the_quota(day: Day) -> None:
+    lab = day.bob_lab
+    day.machine.execute("appliance config set limits.cpu 0.5", timeout=90)
+    assert day.cgroup("cpu.max") == "50000 100000"
+    lab.run(
+        "import hashlib, threading\n"
+        "for _ in range(4):\n"
+        "    threading.Thread(target=lambda: hashlib.pbkdf2_hmac('sha1', b'x', b'y', 10**9), daemon=True).start()"
+    )
+    time.sleep(3)
+    seconds = 10
+    before, after = (
+        int(number)
+        for number in day.machine.execute(
+            f"f={BOB_CGROUP}/cpu.stat; awk '/^usage_usec/ {{print $2}}' $f; sleep {seconds};"
+            " awk '/^usage_usec/ {print $2}' $f"
+        ).split()
+    )
+    used = (after - before) / 1e6
+    assert used <= 0.5 * seconds * 1.2, (
+        f"{used:.1f} CPU seconds in {seconds} s at a quota of half a core"
+    )
+    assert used >= 0.5, "the threads did not run, so that nothing was shown"
+    assert day.cgroup_number("cpu.stat", "nr_throttled") > 0
+    lab.restart_kernel()
+    day.machine.execute("appliance config unset limits.cpu", timeout=90)
+
+
+def test_a_fork_bomb_is_contained(day: Day) -> None:
+    lab = day.bob_lab
+    lab.run(
+        "import os, time\n"
+        "end = time.monotonic() + 20\n"
+        "while time.monotonic() < end:\n"
+        "    try:\n"
+        "        if os.fork() == 0:\n"
+        "            time.sleep(25); os._exit(0)\n"
+        "    except OSError as error:\n"
+        "        print('refused:', error.strerror); break"
+    )
+    day.machine.wait_until(
+        f"test $(awk '$1 == \"max\" {{print $2}}' {BOB_CGROUP}/pids.events) -gt 0", timeout=120
+    )
+    assert int(day.cgroup("pids.current")) <= 512
+    day.machine.execute("curl -fsS --max-time 20 http://localhost/hub/health")
+    lab.restart_kernel()
+
+
+def test_carol_reaches_nothing_of_bobs(day: Day) -> None:
+    assert day.bob_lab
+    made = json.loads(day.machine.execute("appliance user add carol --generate --json"))
+    assert "carol" in json.dumps(made)
+    day.machine.execute("appliance user passwd carol --stdin", stdin=PASSWORDS["carol"])
+    day.carol.log_in()
+    lab = day.carol.open_lab()
+    day.machine.execute(
+        "echo secret >/home/nb-bob/secret.txt; chown nb-bob: /home/nb-bob/secret.txt"
+    )
+    bob_pid = day.machine.execute(f"systemctl show -p MainPID --value {BOB_UNIT}").strip()
+    cell = lab.run(CAROLS_ATTEMPTS.replace("BOB_PID", bob_pid))
+    outcomes = json.loads(
+        lab.wait_for_output(cell, "}").strip().removeprefix("'").removesuffix("'")
+    )
+    assert outcomes and not [name for name, refused in outcomes.items() if refused is not True], (
+        outcomes
+    )
+    answer = day.carol.page.goto(f"{day.machine.http_base}/user/bob/lab")
+    assert answer is not None
+    assert answer.status in {403, 404}
+    day.carol.look(day.carol.page, "at-bobs-door")
+    day.machine.execute("systemctl stop appliance-user-carol.service")
+
+
+CAROLS_ATTEMPTS = r"""
+import json, os, pathlib, socket
+
+def refused(attempt):
+    try:
+        found = attempt()
+    except (OSError, KeyError):
+        return True
+    return f"got {found!r}"
+
+def connect(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    return "connected"
+
+def processes_of_others():
+    others = [p for p in pathlib.Path("/proc").glob("[0-9]*") if p.stat().st_uid != os.getuid()]
+    if not others:
+        raise OSError("none")
+    return len(others)
+
+print(json.dumps({
+    "bob's file": refused(lambda: open("/home/nb-bob/secret.txt").read()),
+    "bob's home": refused(lambda: os.listdir("/home/nb-bob")),
+    "bob's command line": refused(lambda: open("/proc/BOB_PID/cmdline").read()),
+    "others' processes": refused(processes_of_others),
+    "bob's socket": refused(lambda: connect("/run/appliance/servers/bob/default.sock")),
+    "her own socket": refused(lambda: connect("/run/appliance/servers/carol/default.sock")),
+    "the hub's socket": refused(lambda: connect("/run/appliance/hub.sock")),
+    "the admin's socket": refused(lambda: connect("/run/appliance/admin.sock")),
+    "the spawner's socket": refused(lambda: connect("/run/appliance/spawner.sock")),
+    "the settings": refused(lambda: open("/etc/appliance/config.yaml").read()),
+    "the database": refused(lambda: os.listdir("/var/lib/appliance/hub")),
+    "the user environment": refused(lambda: open("/opt/appliance/user/x", "w")),
+    "the system": refused(lambda: open("/etc/x", "w")),
+    "a set-user-id bit": refused(lambda: (pathlib.Path("s").touch(), os.chmod("s", 0o4755))),
+    "a signal to systemd": refused(lambda: os.kill(1, 0)),
+}))
+"""
+
+
+def test_hub_cannot_word_a_unit(day: Day) -> None:
+    as_hub = "setpriv --reuid appliance-hub --regid appliance-hub --clear-groups"
+    day.machine.fail(f"{as_hub} systemd-run --wait touch /root/pwned")
+    day.machine.fail(f"{as_hub} systemctl restart ssh.service")
+    day.machine.fail(f"{as_hub} sudo -n true")
+    ask = (
+        "import json, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/appliance/spawner.sock');"
+        " s.sendall(sys.stdin.read().encode() + b'\\n'); print(s.makefile().readline())"
+    )
+    token = "0" * 64
+    for request in (
+        {"verb": "start", "user": "bob", "server": "", "token": token, "command": "/bin/sh"},
+        {"verb": "start", "user": "../root", "server": "", "token": token},
+        {"verb": "start", "user": "root", "server": "", "token": token},
+        {"verb": "start", "user": "bob", "server": "", "token": "x\n"},
+        {"verb": "stop", "user": "*", "server": ""},
+        {"verb": "run", "command": "id"},
+    ):
+        reply = json.loads(
+            day.machine.execute(f'{as_hub} python3 -c "{ask}"', stdin=json.dumps(request))
+        )
+        assert reply["ok"] is False, (request, reply)
+        assert reply["what"]
+    day.machine.fail("test -e /root/pwned")
+    day.machine.fail(
+        "setpriv --reuid nobody --regid nogroup --clear-groups"
+        f' python3 -c "{ask}" <<<\'{{"verb": "list"}}\''
+    )
+
+
+def test_wrong_settings_are_refused_with_place_and_mend(day: Day) -> None:
+    before = day.machine.read_file("/etc/appliance/config.yaml")
+    wrong = day.machine.fail("appliance config set http.port eighty")
+    assert "http.port" in wrong.stderr
+    assert "eighty" in wrong.stderr
+    unknown = day.machine.fail("appliance config set limits.memry 1G")
+    assert "limits.memory" in unknown.stderr
+    assert day.machine.read_file("/etc/appliance/config.yaml") == before
+    day.machine.write_file(
+        "/etc/appliance/config.yaml", "limits:\n  memory: 1G\n memry: 2\n", mode=0o600
+    )
+    broken = day.machine.fail("appliance config reload")
+    assert re.search(r"config\.yaml:3:\d+", broken.stderr), broken.stderr
+    day.machine.execute("curl -fsS http://localhost/hub/health")
+    day.machine.write_file("/etc/appliance/config.yaml", before, mode=0o600)
+    day.machine.execute("appliance config check")
+
+
+def test_a_setting_that_breaks_the_appliance_is_taken_back(day: Day) -> None:
+    before = day.machine.read_file("/etc/appliance/config.yaml")
+    # Nobody has this address (RFC 5737), so nginx can't listen.
+    started = time.monotonic()
+    taken_back = day.machine.fail("appliance config set http.address 192.0.2.77", timeout=60)
+    assert time.monotonic() - started < 30
+    assert re.search(r"(?i)back|restored|old", taken_back.stderr + taken_back.stdout)
+    assert day.machine.read_file("/etc/appliance/config.yaml") == before
+    day.machine.execute("curl -fsS http://localhost/hub/health")
+    day.machine.allowed.errors += ["192.0.2.77", "bind", "emerg"]
+
+
+def test_installing_again_interrupts_nobody(day: Day) -> None:
+    lab = day.bob_lab
+    cell = lab.run(
+        "import time\nfor i in range(1, 100_000):\n    print(i, flush=True)\n    time.sleep(0.5)"
+    )
+    count = lab.wait_for_count(cell, 3, timeout_seconds=60)
+    users = day.machine.execute("appliance user list --json")
+    settings = day.machine.read_file("/etc/appliance/config.yaml")
+    day.machine.execute("rm /etc/systemd/system/appliance-proxy.service /usr/local/bin/appliance")
+    day.installed.install_again(day.machine)
+    assert day.machine.execute("appliance user list --json") == users
+    assert day.machine.read_file("/etc/appliance/config.yaml") == settings
+    day.machine.execute("test -e /etc/systemd/system/appliance-proxy.service")
+    lab.wait_for_count(cell, count + 5, timeout_seconds=60)
+    shown = [int(number) for number in re.findall(r"\d+", lab.output(cell))]
+    assert shown == list(range(1, len(shown) + 1)), "the page lost numbers"
+    lab.interrupt()
+
+
+@pytest.mark.parametrize("way", ["reboot", "power cut"])
+def test_accounts_and_files_are_there_afterwards(day: Day, way: str) -> None:
+    cell = day.bob_lab.run(
+        f"import os, pathlib; pathlib.Path('kept.txt').write_text('{way}'); os.sync(); 'written'"
+    )
+    day.bob_lab.wait_for_output(cell, "written")
+    day.labs.clear()
+    if way == "reboot":
+        day.machine.reboot()
+    else:
+        day.machine.cut_power()
+        day.machine.boot()
+    day.bob.page.context.clear_cookies()
+    day.bob.log_in()
+    lab = day.bob_lab
+    cell = lab.run("open('kept.txt').read()")
+    assert way in lab.wait_for_output(cell, way)
+    assert "bob" in day.machine.execute("appliance user list --json")
+    day.bob.go("/hub/home")
+    day.bob.look(day.bob.page, "home")
