@@ -1,8 +1,8 @@
 """What the hub asks of a spawner, and the values that go to and fro.
 
 A spawner starts and stops single-user servers and knows which run; it knows no users' rights and no
-pages. Both shipped ones (`systemd_spawner`, `local_spawner`) fulfil this Protocol, and so may a class
-of your own.
+pages. Both shipped ones (`systemd_spawner`, `local_spawner`) fulfil this Protocol, and so may a
+class of your own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A server ended, whoever ended it; `reason` is a sentence for its user, such as systemd's result."""
+    """A server ended, whoever ended it; `reason` is a sentence for its user."""
 
     server: ServerId
     reason: str
@@ -72,7 +72,7 @@ class Spawner(Protocol):
         ...
 
     async def forget_user(self, user: Username) -> None:
-        """Retire the user's account: what it owned stays, and no later user of that name gets it."""
+        """Retire the account: what it owned stays, and no later user of that name gets it."""
         ...
 
     async def apply_limits(self) -> None:

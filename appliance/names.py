@@ -1,7 +1,7 @@
 """Names of users and servers: the one place that says which are legal and how they are escaped.
 
-A user name is what people type to log in. It is also a path segment of a URL and of a socket, so its
-length is bounded by the 107 bytes of a Unix socket's path (unix(7)):
+A user name is what people type to log in. It is also a path segment of a URL and of a socket, so
+its length is bounded by the 107 bytes of a Unix socket's path (unix(7)):
 `/run/appliance/servers/` (23) + user (48) + `/` + server (30) + `/sock` (5) = 107.
 The Unix account behind a user is *not* derived from it; the spawner daemon allocates one.
 
@@ -28,14 +28,17 @@ USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
 SERVER_NAME_PATTERN: Final = r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,29}"
 
 # Names that read as the machine's or the appliance's own, so that no student signs up as one.
-RESERVED: Final = frozenset(
-    "root admin administrator hub proxy spawner appliance system systemd nobody daemon "
-    "service services user users group groups api login logout signup static www-data".split()
-)
+# fmt: off
+RESERVED: Final = frozenset((
+    "root", "admin", "administrator", "hub", "proxy", "spawner", "appliance", "system",
+    "systemd", "nobody", "daemon", "service", "services", "user", "users", "group", "groups",
+    "api", "login", "logout", "signup", "static", "www-data",
+))
+# fmt: on
 
 
 def parse_username(text: str) -> Username:
-    """Return the canonical form (NFKC, lower case) of a user name, or raise BadRequest saying why not.
+    """Return the canonical form (NFKC, lower case) of a user name; BadRequest says why not.
 
     Lower-casing follows JupyterHub's default `normalize_username`, so Ada and ada are one user.
     """
@@ -46,7 +49,7 @@ def parse_username(text: str) -> Username:
         raise BadRequest(
             f"cannot use {shown!r} as a user name",
             why=why,
-            mend="choose 1 to 48 of a-z, 0-9, '.', '_', '-' and '@', beginning with a letter or digit",
+            mend="choose 1 to 48 of a-z, 0-9 and . _ - @, beginning with a letter or digit",
         )
     return Username(name)
 

@@ -1,4 +1,5 @@
-"""Where everything is on the machine: the fixed places of an installed appliance, or a trial's folder.
+"""Where everything is on the machine: the fixed places of an installed appliance, or a trial's
+folder.
 
 Standard library only: the root daemon and the installer import this module too.
 """
@@ -15,7 +16,8 @@ from typing import Final, Self
 TRIAL_VARIABLE: Final = "APPLIANCE_TRIAL"
 
 
-# names.py counts on it: the longest names of user and server just fit behind it into a socket's path.
+# names.py counts on it: the longest names of user and server just fit behind it into a socket's
+# path.
 _RUN_BYTES: Final = len("/run/appliance")
 
 
@@ -87,7 +89,7 @@ class Places:
 
     @property
     def rendered(self) -> Path:
-        """hub.json, spawner.json, nginx.conf: made from config.yaml by `appliance config reload`."""
+        """hub.json, spawner.json, nginx.conf: what `appliance config reload` makes of the settings."""
         return self.state / "rendered"
 
     @property

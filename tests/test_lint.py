@@ -40,7 +40,7 @@ def test_shell_scripts_parse(script: Path) -> None:
 
 
 def test_units_are_what_systemd_understands(tmp_path: Path) -> None:
-    """`systemd-analyze verify` complains of unknown directives and bad values by a line of output."""
+    """`systemd-analyze verify` writes a line about every unknown directive and bad value."""
     if not shutil.which("systemd-analyze"):
         pytest.fail("systemd-analyze is missing: apt-get install systemd")
     for unit in (ROOT / "units").iterdir():
