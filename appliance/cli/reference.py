@@ -16,16 +16,17 @@ _HEAD: Final = """\
 
 <!-- Generated from appliance/cli by `python -m appliance.cli.reference`. -->
 
-Commands that read or change the appliance are root's: put `sudo` before them. In a trial they are the
-user's own, by `bin/appliance` in the trial's folder.
+Commands that read or change the appliance are root's: put `sudo` before them. In a trial they are
+the user's own, by `bin/appliance` in the trial's folder.
 
-- **Data goes to stdout, talk and errors to stderr.** Colours are for terminals, and `NO_COLOR` turns
-  them off there. `--quiet` says nothing unless something fails.
-- **No question without an option that answers it**: `--yes`, `--stdin`, `--generate`. Where there is no
-  terminal nothing is asked.
-- **Passwords and other secrets never stand in a command line**: they are asked for, or read from stdin.
-- **An error has three parts**: what could not be done, why, and what mends it. `--debug`, anywhere in
-  the command, adds where in the program it comes from.
+- **Data goes to stdout, talk and errors to stderr.** Colours are for terminals, and `NO_COLOR`
+  turns them off there. `--quiet` says nothing unless something fails.
+- **No question without an option that answers it**: `--yes`, `--stdin`, `--generate`. Where there
+  is no terminal nothing is asked.
+- **Passwords and other secrets never stand in a command line**: they are asked for, or read from
+  stdin.
+- **An error has three parts**: what could not be done, why, and what mends it. `--debug`, anywhere
+  in the command, adds where in the program it comes from.
 - **Completion** for bash, zsh and fish: `appliance --install-completion`.
 
 | exit code | means |
@@ -37,8 +38,8 @@ user's own, by `bin/appliance` in the trial's folder.
 | 77 | only root may |
 | 78 | the configuration is wrong; each problem is named with file, line and column |
 
-Every command has `--json`. With it, a command prints one JSON value on stdout, of the shape shown below it. Names in these
-shapes are kept; new ones may be added. Errors stay text on stderr.
+Every command has `--json`. With it, a command prints one JSON value on stdout, of the shape shown
+below it. Names in these shapes are kept; new ones may be added. Errors stay text on stderr.
 """
 
 

@@ -1,5 +1,5 @@
-"""The programs that a changed configuration is told to, without systemd: a hub that answers its health
-page at the address that was last reloaded, or doesn't.
+"""The programs that a changed configuration is told to, without systemd: a hub that answers its
+health page at the address that was last reloaded, or doesn't.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Property tests here read YAML again and again, which is slow on a busy machine: fewer, unhurried."""
+"""Property tests here read YAML again and again, which is slow on a busy machine: fewer,
+unhurried."""
 
 from __future__ import annotations
 
