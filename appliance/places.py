@@ -89,7 +89,7 @@ class Places:
 
     @property
     def rendered(self) -> Path:
-        """hub.json, spawner.json, nginx.conf: what `appliance config reload` makes of the settings."""
+        """hub.json, spawner.json, nginx.conf: what `appliance config reload` makes."""
         return self.state / "rendered"
 
     @property
