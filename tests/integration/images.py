@@ -126,9 +126,12 @@ def make_once(name: str, make: Callable[[Path], None]) -> Path:
         with _locked(name):
             if not target.exists():
                 unfinished = cache() / f".{name}.unfinished"
-                _remove(unfinished)
-                make(unfinished)
-                unfinished.rename(target)
+                try:
+                    _remove(unfinished)
+                    make(unfinished)
+                    unfinished.rename(target)
+                finally:
+                    _remove(unfinished)
     _mark_used(target)
     return target
 

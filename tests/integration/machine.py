@@ -66,18 +66,19 @@ class Machine:
         self._disk = disk
         self._memory = memory
         self._has_failed_test = False
-        self._exits = contextlib.ExitStack()
 
     # Life
 
     def __enter__(self) -> Self:
         images.check_tools()
-        try:
-            self._prepare()
-            self.boot()
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
+        with contextlib.ExitStack() as exits:
+            self._prepare(exits)
+            try:
+                self.boot()
+            except BaseException:
+                self.save_artifacts()
+                raise
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(
@@ -92,21 +93,21 @@ class Machine:
             elif self._power.is_on and not self._has_failed_test:
                 self.check()
 
-    def _prepare(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
-        self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self._network = self._exits.enter_context(Network())
+    def _prepare(self, exits: contextlib.ExitStack) -> None:
+        if self._disk is None and self._image is None:
+            self._image = images.base_image(self.debian)
+        self._network = exits.enter_context(Network())
+        self.folder = self._network.link.folder
         self.address = self._network.link.guest
         self._power = Power(console=self.folder / "console.log")
-        self._exits.callback(self._power.cut)
+        exits.callback(self._power.cut)
         self._shell = Shell(address=self.address, key=images.ssh_key(), folder=self.folder)
-        self._exits.callback(self._shell.disconnect)
+        exits.callback(self._shell.disconnect)
 
     def boot(self) -> None:
         """Switch on and wait until every unit has had its turn."""
         started = time.monotonic()
-        pid = self._power.switch_on(self._kernel_command())
-        self._network.record_process(pid)
+        self._network.record_process(self._power.switch_on(self._kernel_command()))
         self._wait_for_boot(started)
         _log.info("%s booted in %.1f s", self.debian, time.monotonic() - started)
 
@@ -222,8 +223,6 @@ class Machine:
 
     def save_artifacts(self) -> None:
         """Keep console, commands and journal where CI collects them; never raises."""
-        if not hasattr(self, "folder"):
-            return
         with contextlib.suppress(CommandError, OSError):
             if self._shell.is_connected:
                 journal = self._shell.run("journalctl --no-pager --boot=all", timeout=60).stdout
@@ -253,9 +252,7 @@ class Machine:
         ]  # fmt: skip
 
     def _block_device(self) -> str:
-        if self._disk is not None:
-            return str(self._disk)
-        return f"{self.folder}/disk.cow,{self._image or images.base_image(self.debian)}"
+        return str(self._disk) if self._disk else f"{self.folder}/disk.cow,{self._image}"
 
     def _wait_for_boot(self, started: float) -> None:
         while not (self._shell.answers() and self._shell.connect(timeout=30)):
@@ -264,6 +261,8 @@ class Machine:
             if time.monotonic() > started + _BOOT_SECONDS:
                 raise self._problem(f"did not boot within {_BOOT_SECONDS} s")
             time.sleep(0.1)
+        if self._shell.process:
+            self._network.record_process(self._shell.process)
         self._furnish()
         state = self.attempt("systemctl is-system-running --wait", timeout=_BOOT_SECONDS).stdout
         if state.strip() not in _ALIVE:

@@ -1,8 +1,8 @@
 """A private network between this host and one test machine.
 
-Each machine has a *slot*: a number that names its tap device, its /24 network and its firewall
-rules. A slot is taken by locking a file, so parallel runs can't meet, and the kernel frees it
-whatever way its owner ends; the next owner first removes what the last one left behind.
+Each machine has a *slot*: a number that names its tap device, its /24 network, its firewall rules
+and its folder. A slot is taken by locking a file, so parallel runs can't meet, and the kernel frees
+it whatever way its owner ends; the next owner first removes what the last one left behind.
 
 A network namespace per machine was weighed and left out: Chromium and the web server for the
 guest live on the host and need a route to the guest, so that addresses must be unique on the host
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
+import shutil
 import signal
 import subprocess
 import time
@@ -25,7 +25,6 @@ from typing import Final, Self
 
 _LOCKS: Final = Path("/run/lock/appliance-machines")
 _SLOTS: Final = range(1, 200)
-_RUNNER: Final = "linux.uml"
 
 
 class NetworkError(Exception):
@@ -41,6 +40,11 @@ class Link:
     @property
     def tap(self) -> str:
         return f"machine{self.slot}"
+
+    @property
+    def folder(self) -> Path:
+        """The machine's own place for its disk and logs; short, as sockets live there."""
+        return Path(f"/var/tmp/appliance-machine-{self.slot}")
 
     @property
     def host(self) -> str:
@@ -72,6 +76,7 @@ class Network:
         self._lock, self._link = _take_slot()
         try:
             _remove_remains(self._link)
+            self._link.folder.mkdir(mode=0o700)
             _set_up(self._link)
         except BaseException:
             self.__exit__(None, None, None)
@@ -90,9 +95,9 @@ class Network:
         os.close(self._lock)
 
     def record_process(self, pid: int) -> None:
-        """Write down who runs on this slot, for a successor that finds us gone."""
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(pid).encode(), 0)
+        """Write down a process that works for this slot, for a successor that finds us gone."""
+        os.lseek(self._lock, 0, os.SEEK_END)
+        os.write(self._lock, f"{pid}\n".encode())
 
 
 def _take_slot() -> tuple[int, Link]:
@@ -127,8 +132,10 @@ def _firewall_rules(link: Link) -> list[list[str]]:
 
 
 def _remove_remains(link: Link) -> None:
-    """Kill the slot's machine, remove its device and rules; fine when there are none."""
-    _kill_recorded_process(_LOCKS / str(link.slot))
+    """Kill the slot's machine, remove its disk, device and rules; fine when there are none."""
+    _kill_recorded_processes(link)
+    if link.folder.exists():
+        shutil.rmtree(link.folder)
     while link.tap in (interface.name for interface in Path("/sys/class/net").iterdir()):
         _run("ip", "link", "delete", link.tap)
     for table, chain, *rule in _firewall_rules(link):
@@ -136,16 +143,15 @@ def _remove_remains(link: Link) -> None:
             _run("iptables", "-w", "-t", table, "-D", chain, *rule)
 
 
-def _kill_recorded_process(record: Path) -> None:
-    text = record.read_text().strip()
+def _kill_recorded_processes(link: Link) -> None:
+    record = _LOCKS / str(link.slot)
+    for text in record.read_text().split():
+        # The number may belong to somebody else by now: ours name the machine's folder.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if f"{link.folder}/".encode() in Path("/proc", text, "cmdline").read_bytes():
+                os.kill(int(text), signal.SIGKILL)
+                _wait_for_end(int(text))
     record.write_text("")
-    if not re.fullmatch(r"\d+", text):
-        return
-    # The number may belong to somebody else by now: only a process that runs a machine is ours.
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        if _RUNNER.encode() in Path("/proc", text, "cmdline").read_bytes():
-            os.kill(int(text), signal.SIGKILL)
-            _wait_for_end(int(text))
 
 
 def _wait_for_end(pid: int) -> None:

@@ -57,6 +57,11 @@ class Shell:
         return shlex.join(["ssh", *self._options, self._address])
 
     @property
+    def process(self) -> int | None:
+        """The process that holds the connection."""
+        return self._master.pid if self._master else None
+
+    @property
     def is_connected(self) -> bool:
         return self._master is not None and self._master.poll() is None
 
