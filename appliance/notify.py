@@ -1,7 +1,7 @@
-"""What a program under systemd says and is given: readiness, watchdog, sockets (sd_notify(3), sd_listen_fds(3)).
+"""What a service tells systemd and gets from it: readiness, watchdog, sockets (sd_notify(3)).
 
-Standard library only, and a few lines instead of a library: hub, root daemon and single-user servers
-live in three environments. Without systemd each function quietly does nothing.
+Standard library only, and a few lines instead of a library: hub, root daemon and single-user
+servers live in three environments. Without systemd each function quietly does nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def listen_fds() -> dict[str, socket.socket]:
     sockets = {}
     for index, name in zip(range(int(count)), names.split(":"), strict=False):
         descriptor = _FIRST_DESCRIPTOR + index
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - no keyword in C
         sockets[name] = socket.socket(fileno=descriptor)
     return sockets
 

@@ -1,7 +1,8 @@
 """One server's process: its environment of files, its start, its word that it is ready, its end.
 
-The process gets what a systemd unit would give it: the listening socket as standard input, a datagram
-socket for READY=1, and the token in a credentials directory. So the server can't tell the difference.
+The process gets what a systemd unit would give it: the listening socket as standard input, a
+datagram socket for READY=1, and the token in a credentials directory. So the server can't tell the
+difference.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-# Asks Linux to end the server when the hub ends, whatever ends it; done in a fresh interpreter because
-# nothing safe can run between fork and exec in a program with threads.
+# Asks Linux to end the server when the hub ends, whatever ends it; done in a fresh interpreter
+# because nothing safe can run between fork and exec in a program with threads.
 _LAUNCHER: Final = """
 import ctypes, os, signal, sys
 hub = int(sys.argv[1])
@@ -39,7 +40,7 @@ class ServerProcess:
         self._folder = folder
         self._process = process
         self._ready = ready
-        self._ended = asyncio.create_task(process.wait(), name=f"process {process.pid}")
+        self._ended = asyncio.create_task(self._wait_and_clean(), name=f"process {process.pid}")
 
     @classmethod
     async def launch(
@@ -56,16 +57,16 @@ class ServerProcess:
         """Start the process; raises OSError."""
         credentials = _write_token(folder, token)
         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        ready.setblocking(False)  # noqa: FBT003 - positional only
+        ready.settimeout(0)
         try:
             address = folder / "notify"
             ready.bind(str(address))
             with log.open("ab") as output:
+                launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
                 process = await asyncio.create_subprocess_exec(
-                    # fmt: off
-                    sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command,
-                    # fmt: on
-                    stdin=listener,
+                    *launcher,
+                    *command,
+                    stdin=listener.fileno(),
                     stdout=output,
                     stderr=output,
                     cwd=home,
@@ -94,8 +95,8 @@ class ServerProcess:
             return word.done() and not self._ended.done()
         finally:
             word.cancel()
-            with suppress(asyncio.CancelledError):
-                await word
+            await asyncio.wait({word})
+            self._ready.close()
 
     async def _hear_ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -104,11 +105,13 @@ class ServerProcess:
 
     async def wait(self) -> int:
         """Its exit status, or minus the signal that ended it; and nothing of it is left."""
-        status = await asyncio.shield(self._ended)
+        return await asyncio.shield(self._ended)
+
+    async def _wait_and_clean(self) -> int:
+        status = await self._process.wait()
         # What it started and left behind, as systemd does for a unit.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._ready.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         return status
 
@@ -121,7 +124,7 @@ class ServerProcess:
                 await asyncio.shield(self._ended)
         except TimeoutError:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                self._process.kill()
         await self.wait()
 
 

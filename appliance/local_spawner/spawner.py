@@ -31,7 +31,11 @@ _PASSED_ON: Final = (
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
     "TZ",
-    *(name for word in ("http", "https", "no") for name in (f"{word}_proxy", f"{word}_proxy".upper())),
+    *(
+        name
+        for word in ("http", "https", "no")
+        for name in (f"{word}_proxy", f"{word}_proxy".upper())
+    ),
 )
 _LOG_BYTES: Final = 64 * 1024
 _FAILURE_LOG_LINES: Final = 30
@@ -48,9 +52,7 @@ class _Server:
 class LocalSpawner:
     """Servers of this process; they end with it."""
 
-    def __init__(
-        self, config: Config, places: Places, *, command: list[str] | None = None
-    ) -> None:
+    def __init__(self, config: Config, places: Places, *, command: list[str] | None = None) -> None:
         self._settings = ServerSettings.from_config(config.model_dump(mode="json"))
         self._places = places
         self._command = command or server_command(places)
@@ -182,7 +184,7 @@ class LocalSpawner:
         return self._read_log(server, lines)
 
     async def forget_user(self, user: Username) -> None:
-        """Stop the user's servers and put the home aside, where no later user of the name gets it."""
+        """Stop the user's servers; put the home where no later user of the name gets it."""
         for server in [server for server in self._servers if server.user == user]:
             await self.stop(server)
         home = self._places.homes / user

@@ -1,4 +1,4 @@
-"""`/usr/bin/python3 -I /opt/appliance/spawner`: the installer copies this file there beside `appliance/`."""
+"""Run by `/usr/bin/python3 -I /opt/appliance/spawner`, where the installer copies it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Which Unix account belongs to which user: allocated once, stored, never derived and never reused.
 
-A name computed from the user's could be made to collide with another's, and then two users would share
-home, processes and server (CVE-2020-15110 is of that kind). Numbers count up for ever for the same
-reason: a new account must not own what an old one left in /srv.
+A name computed from the user's could be made to collide with another's, and then two users would
+share home, processes and server (CVE-2020-15110 is of that kind). Numbers count up for ever for
+the same reason: a new account must not own what an old one left in /srv.
 
-Every change is stored before it is made on the machine, so that after a power cut the next `ensure`
-or `finish_retirements` carries on where it stopped.
+Every change is stored before it is made on the machine, so that after a power cut the next
+`ensure` or `finish_retirements` carries on where it stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import ConfigError, Problem, SpawnRefused
+from appliance.errors import ApplianceError, SpawnRefused
 from appliance.names import Username
 from appliance.systemd_spawner.host import Host
 
@@ -31,6 +31,10 @@ LAST_ID: Final = 59_999
 _PREFIX: Final = "nb-"
 _SLUG_MAX: Final = 20
 _FORMAT: Final = 1
+
+
+class StoreDamagedError(ApplianceError):
+    """The stored mapping can't be read; an admin must look before anything is started."""
 
 
 class AccountState(StrEnum):
@@ -60,7 +64,7 @@ class Accounts:
     """The stored mapping, and making the machine agree with it."""
 
     def __init__(self, store: Path, *, host: Host) -> None:
-        """Read the store; raise ConfigError if it is damaged, for a fresh one would reuse numbers."""
+        """Read the store; raise StoreDamagedError rather than begin anew and reuse numbers."""
         self._store = store
         self._host = host
         self._lock = threading.Lock()
@@ -86,7 +90,7 @@ class Accounts:
             return self._change(account, AccountState.READY)
 
     def retire(self, user: Username) -> None:
-        """Give the name up: a later user of it gets another account. The user's servers are stopped."""
+        """Give the name up: a later user of it gets another account."""
         with self._lock:
             account = self._current.get(user)
             if account is not None:
@@ -117,7 +121,7 @@ class Accounts:
             raise SpawnRefused(
                 f"cannot make an account for '{user}'",
                 why=f"all user ids from {FIRST_ID} to {LAST_ID} have been used",
-                mend="set the appliance up on a new machine; ids of removed users are never used again",
+                mend="use a new machine; ids of removed users are never used again",
             )
         account = Account(user, name, uid, AccountState.PLANNED)
         self._write([*self._accounts, account], uid + 1)
@@ -165,9 +169,9 @@ def _read(store: Path) -> tuple[list[Account], int]:
         return [], FIRST_ID
     except (OSError, ValueError) as err:
         raise _damaged(store, str(err)) from err
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise _damaged(store, f"its format is not {_FORMAT}")
     try:
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']!r} is not {_FORMAT}")
         accounts = [
             Account(
                 Username(str(row["user"])),
@@ -183,8 +187,12 @@ def _read(store: Path) -> tuple[list[Account], int]:
         raise _damaged(store, f"{type(err).__name__}: {err}") from err
 
 
-def _damaged(store: Path, why: str) -> ConfigError:
-    return ConfigError([Problem(str(store), why)], mend=f"restore {store} from a backup")
+def _damaged(store: Path, why: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        "cannot read which Unix account belongs to whom",
+        why=f"{store}: {why}",
+        mend=f"restore {store} from a backup",
+    )
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

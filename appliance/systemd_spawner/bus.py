@@ -1,12 +1,13 @@
 """Asking systemd over D-Bus, with the distribution's pystemd.
 
-A connection of sd-bus belongs to one thread, so one thread owns it: the others hand it functions and
-wait. It sleeps on the connection's descriptor and never in sd_bus_wait(), which pystemd calls with
-the interpreter locked. Only pystemd's lowest layer is used: its Manager and Unit ask for the whole
-introspection XML and know the signatures of some properties only.
+A connection of sd-bus belongs to one thread, so one thread owns it: the others hand it functions
+and wait. It sleeps on the connection's descriptor and never in sd_bus_wait(), which pystemd calls
+with the interpreter locked. Only pystemd's lowest layer is used: its Manager and Unit ask for the
+whole introspection XML and know the signatures of some properties only.
 
-When the connection breaks (dbus restarted), jobs in flight fail with BusLostError, a new connection is
-made, and `on_connected` is told, so that whoever watches can look again at everything.
+When the connection breaks (dbus restarted), jobs in flight fail with BusLostError, a new
+connection is made, and `on_connected` is told, so that whoever watches can look again at
+everything.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pystemd.dbusexc import DBusBaseError
@@ -53,8 +55,8 @@ _LOST: Final = frozenset(
         errno.EBADF,
     }
 )
-# sd-bus keeps what it read during a call in a queue of its own and says nothing about it that pystemd
-# passes on, so it is asked this often in a row before it counts as empty.
+# sd-bus keeps what it read during a call in a queue of its own and says nothing about it that
+# pystemd passes on, so it is asked this often in a row before it counts as empty.
 _IDLE_ROUNDS: Final = 16
 _ANSWER_TIMEOUT: Final = 60.0
 
@@ -144,7 +146,7 @@ class Bus:
         arguments = apply_signature(b"s", [unit.encode()])
         for method in (b"ResetFailedUnit", b"UnrefUnit"):
             try:
-                self._call(lambda bus, method=method: _manager(bus, method, arguments))
+                self._call(partial(_manager, method=method, arguments=arguments))
             except BusLostError:
                 raise
             except SystemdError as err:
@@ -218,7 +220,7 @@ class Bus:
 
         def on_job_removed(message: Any, error: Any = None, userdata: Any = None) -> None:
             self._heard = True
-            message.process_reply(False)
+            message.process_reply(False)  # noqa: FBT003 - no keyword in C
             _, job, _, result = message.body
             waiting = self._jobs.get(job.decode())
             if waiting is not None:

@@ -21,10 +21,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import ApplianceError, ConfigError, Problem
+from appliance.errors import ApplianceError
 from appliance.notify import listen_fds, notify, watchdog_interval
 from appliance.places import Places
-from appliance.systemd_spawner.accounts import Accounts
+from appliance.systemd_spawner.accounts import Accounts, StoreDamagedError
 from appliance.systemd_spawner.bus import Bus
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.host import Host
@@ -91,14 +91,9 @@ def main() -> int:
     os.umask(0o077)
     try:
         return _run(Places.installed())
-    except ConfigError as err:
-        for problem in err.problems:
-            log.error("%s", problem)  # noqa: TRY400 - a sentence for people, not a traceback
-        log.error("%s", err)  # noqa: TRY400
-        return _EXIT_CONFIG
     except ApplianceError as err:
-        log.error("%s", err)  # noqa: TRY400
-        return 1
+        log.error("%s", err)  # noqa: TRY400 - a sentence for people, not a traceback
+        return _EXIT_CONFIG if isinstance(err, StoreDamagedError) else 1
 
 
 def _run(places: Places) -> int:
@@ -155,8 +150,9 @@ def _listening_socket(places: Places) -> socket.socket:
     given = listen_fds().get("spawner")
     if given is not None:
         return given
-    raise ConfigError(
-        [Problem(str(places.spawner_socket), "systemd passed no socket named 'spawner'")],
+    raise ApplianceError(
+        f"cannot listen on {places.spawner_socket}",
+        why="systemd passed no socket named 'spawner'",
         mend="systemctl start appliance-spawner.socket",
     )
 

@@ -1,4 +1,4 @@
-"""Telling whoever watches that a server has ended; what nobody heard waits for the next one who does."""
+"""Telling who watches that a server has ended; what nobody heard waits for the next one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The environment of a single-user server: one pure function for every spawner.
 
-Anybody on the machine may read a unit's environment over D-Bus (CVE-2020-26261), so nothing here is
-secret; the token travels as a file in $CREDENTIALS_DIRECTORY. Names and values are JupyterHub's where
-it has them, so that code written for its servers finds what it looks for.
+Anybody on the machine may read a unit's environment over D-Bus (CVE-2020-26261), so nothing here
+is secret; the token travels as a file in $CREDENTIALS_DIRECTORY. Names and values are JupyterHub's
+where it has them, so that code written for its servers finds what it looks for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def access_scopes(server: ServerId) -> list[str]:
 
 
 def activity_interval(settings: ServerSettings) -> int:
-    """Seconds between two reports: often enough that a server in use is never taken for an idle one."""
+    """Seconds between two reports: often enough that a server in use never looks idle."""
     return min(300, max(5, settings.culling_timeout // 4))
 
 
@@ -81,12 +81,12 @@ def server_environment(
 
 
 def server_command(places: Places) -> list[str]:
-    """The server's command: -I so that nothing in the user's home changes what the server imports."""
+    """The server's command: with -I nothing in the user's home changes what it imports."""
     return [f"{places.software}/user/bin/python", "-I", "-m", "appliance.singleuser"]
 
 
 def _host(address: str) -> str:
-    """How scripts on this machine reach the proxy: by loopback unless it listens on one address only."""
+    """How scripts on this machine reach the proxy: by loopback if it listens there."""
     if address in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address

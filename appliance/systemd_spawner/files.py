@@ -19,6 +19,7 @@ _DAEMON: Final = (
     "__init__.py",
     "accounts.py",
     "bus.py",
+    "causes.py",
     "daemon.py",
     "ends.py",
     "environment.py",
@@ -31,6 +32,7 @@ _DAEMON: Final = (
     "servers.py",
     "settings.py",
     "sockets.py",
+    "starter.py",
     "units.py",
 )
 
@@ -39,4 +41,4 @@ DAEMON_FILES: Final[dict[str, str]] = {
     **{name: f"appliance/{name}" for name in _PACKAGE},
     **{f"systemd_spawner/{name}": f"appliance/systemd_spawner/{name}" for name in _DAEMON},
 }
-"""From the directory of the package `appliance` to the daemon's directory (/opt/appliance/spawner)."""
+"""From the package `appliance` to the daemon's directory, /opt/appliance/spawner."""

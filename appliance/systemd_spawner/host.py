@@ -1,7 +1,8 @@
 """Making and retiring one Unix account on this machine, so that a power cut at any point is healed.
 
-Each function looks at what is there and does what is missing. Commands of the distribution's `passwd`
-package change the user database; the home is ours, because useradd's own is half there after a cut.
+Each function looks at what is there and does what is missing. Commands of the distribution's
+`passwd` package change the user database; the home is ours, because useradd's own is half there
+after a cut.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Host:
         return False
 
     def ensure_account(self, account: str, uid: int) -> None:
-        """Make group, account and membership as far as they are missing; the password stays locked."""
+        """Make group, account and membership where missing; the password stays locked."""
         group = _find_group(account)
         if group is None:
             self._run(["groupadd", "--gid", str(uid), "--", account])
@@ -104,8 +105,8 @@ class Host:
     def _useradd(self, account: str, uid: int) -> list[str]:
         # fmt: off
         return [
-            "useradd", "--uid", str(uid), "--gid", account, "--no-user-group", "--groups", USERS_GROUP,
-            "--home-dir", str(self.home(account)), "--no-create-home", "--shell", "/bin/bash",
+            "useradd", "--uid", str(uid), "--gid", account, "--no-user-group",
+            "--groups", USERS_GROUP, "--home-dir", str(self.home(account)), "--no-create-home", "--shell", "/bin/bash",
             "--comment", "Jupyter user", "--no-log-init",
             # Subordinate ids are for containers, which the servers' sandbox forbids; 65536 for each
             # account would use the range up after 9000 users.
@@ -164,8 +165,8 @@ class Host:
         if user is not None and user.pw_uid == uid:
             # fmt: off
             self._run([
-                "usermod", "--lock", "--expiredate", "1", "--shell", "/usr/sbin/nologin", "--groups", "",
-                "--", account,
+                "usermod", "--lock", "--expiredate", "1", "--shell", "/usr/sbin/nologin",
+                "--groups", "", "--", account,
             ])
             # fmt: on
 

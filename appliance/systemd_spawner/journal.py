@@ -27,7 +27,8 @@ class Journal:
     def read(self, unit: str, lines: int, *, sync: bool = False) -> list[str]:
         """The unit's last lines, oldest first, its own and systemd's about it.
 
-        With `sync`, after journald has written what it was sent: a server's dying words matter most.
+        With `sync`, after journald has written what it was sent: a server's dying words matter
+        most.
         """
         if sync:
             self._run(["--sync"])

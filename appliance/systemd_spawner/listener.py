@@ -1,7 +1,7 @@
 """Connections to the daemon: who may speak, one thread each, bounded in number, size and time.
 
-A thread a connection, because every verb but ping waits for systemd; so a slow start never holds up a
-list. A client that stalls or vanishes costs its own thread until a timeout and nothing else.
+A thread a connection, because every verb but ping waits for systemd; so a slow start never holds
+up a list. A client that stalls or vanishes costs its own thread until a timeout and nothing else.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Listener:
         request_timeout: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._listening = listening
-        self._listening.setblocking(False)
+        self._listening.settimeout(0)
         self._servers = servers
         self._ends = ends
         self._allowed_uids = allowed_uids
@@ -151,7 +151,7 @@ class Listener:
             case "stop":
                 servers.stop(request.server_id)
             case "list":
-                return {"servers": servers.list()}
+                return {"servers": servers.listing()}
             case "log":
                 return {"lines": servers.log(request.server_id, request.lines)}
             case "forget_user":
@@ -182,7 +182,7 @@ class Listener:
 
 
 def _read_line(connection: socket.socket, buffered: bytearray) -> bytes | None:
-    """The next line without its end; None when the client is done, has stalled or sends too much."""
+    """The next line without its end; None when the client is done or sends too much."""
     while True:
         end = buffered.find(b"\n")
         if end >= 0:

@@ -1,10 +1,11 @@
 """The properties of a single-user server's transient unit: limits and sandbox, by pure functions.
 
-D-Bus wants each value's signature, and Debian 12's pystemd knows not all of them, so they are stated
-here; they stand in org.freedesktop.systemd1(5).
+D-Bus wants each value's signature, and Debian 12's pystemd knows not all of them, so they are
+stated here; they stand in org.freedesktop.systemd1(5).
 
-What is left open, and why: no MemoryDenyWriteExecute (numba and other JITs), no PrivateNetwork (pip,
-data on the web), no filter of @debug and @resources (gdb, taskset and thread pools are class work).
+What is left open, and why: no MemoryDenyWriteExecute (numba and other JITs), no PrivateNetwork
+(pip, data on the web), no filter of @debug and @resources (gdb, taskset and thread pools are class
+work).
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ STOP_TIMEOUT_SECONDS: Final = 10
 # Cloud providers hand the machine's own credentials to whoever asks here.
 METADATA_ADDRESSES: Final = ("169.254.169.254", "fd00:ec2::254")
 
-# Calls that no class work needs and that kernel exploits like. @mount and all namespaces go together:
-# with them a user could build mounts in a user namespace of her own.
+# Calls that no class work needs and that kernel exploits like. @mount and all namespaces go
+# together: with them a user could build mounts in a user namespace of her own.
 _REFUSED_CALLS: Final = (
     "@clock",
     "@cpu-emulation",
@@ -51,6 +52,10 @@ class Property(NamedTuple):
     name: str
     signature: str
     value: object
+
+
+def _flag(name: str) -> Property:
+    return Property(name, "b", value=True)
 
 
 def limit_properties(settings: ServerSettings) -> list[Property]:
@@ -98,12 +103,12 @@ def service_properties(
     settings: ServerSettings,
     places: Places,
 ) -> list[Property]:
-    """The whole unit; `runtime_directory` is relative to /run, `credential` the path of the token."""
+    """The whole unit; `runtime_directory` is below /run, `credential` the token's path."""
     return [
         Property("Description", "s", f"Jupyter server of {server}"),
         Property("Slice", "s", SLICE),
         # Keeps the unit's result readable after its end, until the daemon has read it.
-        Property("AddRef", "b", True),
+        _flag("AddRef"),
         Property("CollectMode", "s", "inactive-or-failed"),
         *_process(account=account, home=home, command=command, environment=environment),
         Property("LoadCredential", "a(ss)", [("token", credential)]),
@@ -155,7 +160,7 @@ def _file_systems(home: str, places: Places) -> list[Property]:
         Property("ProtectHome", "s", "tmpfs"),
         Property("BindPaths", "a(ssbt)", [(home, home, False, _MS_REC)]),
         Property("ReadWritePaths", "as", [home]),
-        Property("PrivateTmp", "b", True),
+        _flag("PrivateTmp"),
         # Of the appliance's sockets only the one to the hub's API is the user's business.
         Property("TemporaryFileSystem", "a(ss)", [(str(places.run), "ro")]),
         Property("BindReadOnlyPaths", "a(ssbt)", [(proxy, proxy, True, _MS_REC)]),
@@ -164,19 +169,19 @@ def _file_systems(home: str, places: Places) -> list[Property]:
 
 
 _SANDBOX: Final = (
-    Property("NoNewPrivileges", "b", True),
+    _flag("NoNewPrivileges"),
     Property("CapabilityBoundingSet", "t", 0),
-    Property("PrivateDevices", "b", True),
+    _flag("PrivateDevices"),
     Property("ProtectProc", "s", "invisible"),
-    Property("ProtectKernelTunables", "b", True),
-    Property("ProtectKernelModules", "b", True),
-    Property("ProtectKernelLogs", "b", True),
-    Property("ProtectControlGroups", "b", True),
-    Property("ProtectClock", "b", True),
-    Property("ProtectHostname", "b", True),
-    Property("RestrictSUIDSGID", "b", True),
-    Property("RestrictRealtime", "b", True),
-    Property("LockPersonality", "b", True),
+    _flag("ProtectKernelTunables"),
+    _flag("ProtectKernelModules"),
+    _flag("ProtectKernelLogs"),
+    _flag("ProtectControlGroups"),
+    _flag("ProtectClock"),
+    _flag("ProtectHostname"),
+    _flag("RestrictSUIDSGID"),
+    _flag("RestrictRealtime"),
+    _flag("LockPersonality"),
     # None may be entered: the flags are those that are allowed.
     Property("RestrictNamespaces", "t", 0),
     # Netlink is how programs list the machine's addresses.

@@ -1,7 +1,7 @@
 """The daemon's requests and replies: one JSON object a line, every field checked, none unknown.
 
-Whoever speaks here decides about users and servers *by name* and about nothing else: no command, path,
-number or unit property is ever taken from a request.
+Whoever speaks here decides about users and servers *by name* and about nothing else: no command,
+path, number or unit property is ever taken from a request.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from appliance.names import ServerId, ServerName, Username, parse_server_name, p
 LINE_MAX: Final = 64 * 1024
 LOG_LINES_MAX: Final = 1000
 
+_NOBODY: Final = Username("")
+_DEFAULT_SERVER: Final = ServerName("")
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "start": frozenset({"user", "server", "token"}),
@@ -42,8 +44,8 @@ class Request:
     """A checked request; fields that its verb doesn't have are empty."""
 
     verb: str
-    user: Username = Username("")
-    server: ServerName = ServerName("")
+    user: Username = _NOBODY
+    server: ServerName = _DEFAULT_SERVER
     token: str = ""
     lines: int = 0
 
@@ -68,8 +70,8 @@ def parse_request(line: bytes) -> Request:
         raise _bad(f"{verb} has exactly these fields: {wanted}")
     return Request(
         verb,
-        user=_user(content["user"]) if "user" in content else Username(""),
-        server=_server(content["server"]) if "server" in content else ServerName(""),
+        user=_user(content["user"]) if "user" in content else _NOBODY,
+        server=_server(content["server"]) if "server" in content else _DEFAULT_SERVER,
         token=_token(content["token"]) if "token" in content else "",
         lines=_lines(content["lines"]) if "lines" in content else 0,
     )

@@ -7,21 +7,17 @@ from systemd, and servers don't notice.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
-from appliance.errors import ApplianceError, SpawnError, SpawnFailed, SpawnRefused, SpawnTimeout
+from appliance.errors import SpawnError, SpawnFailed, SpawnRefused
 from appliance.names import (
     SERVER_NAME_PATTERN,
     USERNAME_PATTERN,
@@ -30,28 +26,27 @@ from appliance.names import (
     server_of_unit,
 )
 from appliance.places import Places
-from appliance.systemd_spawner.accounts import Account, Accounts
+from appliance.systemd_spawner.accounts import Accounts
+from appliance.systemd_spawner.causes import Causes
 from appliance.systemd_spawner.ends import Ends
-from appliance.systemd_spawner.environment import server_command, server_environment
 from appliance.systemd_spawner.journal import Journal
-from appliance.systemd_spawner.properties import (
-    STOP_TIMEOUT_SECONDS,
-    Property,
-    limit_properties,
-    service_properties,
-)
-from appliance.systemd_spawner.results import STOPPED, describe_end, was_killed
+from appliance.systemd_spawner.properties import limit_properties
+from appliance.systemd_spawner.results import STOPPED
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.sockets import Sockets
-from appliance.systemd_spawner.units import BusLostError, SystemdError, UnitExistsError, Units, UnitState
+from appliance.systemd_spawner.starter import (
+    STOP_WAIT_SECONDS,
+    Starter,
+    cannot_start,
+    credentials_folder,
+    runs_already,
+)
+from appliance.systemd_spawner.units import SystemdError, Units, UnitState
 
 log = logging.getLogger(__name__)
 
-_FAILURE_LOG_LINES: Final = 30
-# What systemd may need beyond a unit's own timeouts before a job ends.
-_JOB_SLACK_SECONDS: Final = 15
-_STOP_WAIT_SECONDS: Final = STOP_TIMEOUT_SECONDS + _JOB_SLACK_SECONDS
-_UNWATCHED: Final = "it ended while nobody could watch it"
+# How long systemd may take to forget an ended unit that stands in the way of a new one.
+_FORGET_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -59,6 +54,7 @@ class _Claim:
     """A server that is being started; `cancelled` once a stop came in between."""
 
     cancelled: bool = False
+    finished: threading.Event = field(default_factory=threading.Event)
 
 
 class Servers:
@@ -76,14 +72,24 @@ class Servers:
         denied_addresses: Callable[[], list[str]],
         ends: Ends,
     ) -> None:
+        causes = Causes(journal=journal, read_settings=read_settings)
         self._units = units
         self._accounts = accounts
         self._sockets = sockets
         self._journal = journal
+        self._causes = causes
         self._places = places
         self._read_settings = read_settings
-        self._denied_addresses = denied_addresses
         self._ends = ends
+        self._starter = Starter(
+            units=units,
+            accounts=accounts,
+            sockets=sockets,
+            causes=causes,
+            places=places,
+            read_settings=read_settings,
+            denied_addresses=denied_addresses,
+        )
         self._lock = threading.Lock()
         self._claims: dict[ServerId, _Claim] = {}
         self._stopping: set[ServerId] = set()
@@ -92,141 +98,22 @@ class Servers:
     # Starting
 
     def start(self, server: ServerId, token: str) -> None:
-        """Return when the server said that it is ready; raise SpawnError with nothing left running."""
+        """Return when the server is ready; raise SpawnError with nothing left running."""
         with self._claimed(server) as claim:
             self._refuse_if_running(server)
-            settings = self._read_settings()
-            account = self._accounts.ensure(server.user)
-            with (
-                self._socket_only_if_started(server) as listener,
-                self._credential(token) as credential,
-            ):
-                properties = self._properties(
-                    server, account, settings, listener.fileno(), credential
-                )
-                self._start_unit(server, properties, claim, settings)
+            self._starter.start(server, token, is_cancelled=lambda: claim.cancelled)
             with self._lock:
                 self._tracked.add(server)
         self.look(server.unit)
 
-    def _properties(
-        self,
-        server: ServerId,
-        account: Account,
-        settings: ServerSettings,
-        descriptor: int,
-        credential: Path,
-    ) -> list[Property]:
-        home = str(self._accounts.home(account))
-        runtime = runtime_directory(server, account.uid)
-        return service_properties(
-            server,
-            account=account.name,
-            home=home,
-            command=server_command(self._places),
-            environment=server_environment(
-                server,
-                account=account.name,
-                home=home,
-                runtime_directory=f"/run/{runtime}",
-                settings=settings,
-                places=self._places,
-            ),
-            credential=str(credential),
-            socket_descriptor=descriptor,
-            runtime_directory=runtime,
-            denied_addresses=self._denied_addresses(),
-            settings=settings,
-            places=self._places,
-        )
-
-    def _start_unit(
-        self,
-        server: ServerId,
-        properties: list[Property],
-        claim: _Claim,
-        settings: ServerSettings,
-    ) -> None:
-        if claim.cancelled:
-            raise SpawnFailed(_cannot_start(server), why=STOPPED)
-        timeout = settings.servers_start_timeout + _STOP_WAIT_SECONDS
-        try:
-            result = self._units.start(server.unit, properties, timeout=timeout)
-        except UnitExistsError as err:
-            raise _runs_already(server) from err
-        except TimeoutError:
-            result = "timeout"
-        except BusLostError:
-            result = self._settle(server.unit, timeout)
-        except SystemdError as err:
-            raise SpawnRefused(
-                _cannot_start(server),
-                why=f"systemd refused {server.unit}: {err}",
-                mend="journalctl -u appliance-spawner",
-            ) from err
-        state = self._units.state(server.unit)
-        if result == "done" and state and state.active == "active" and not claim.cancelled:
-            return
-        self._fail_start(server, state, result=result, claim=claim, settings=settings)
-
-    def _settle(self, unit: str, timeout: float) -> str:
-        """Find out how a start ended whose job was lost with the connection."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            with suppress(BusLostError):
-                state = self._units.state(unit)
-                if state is None or state.ended:
-                    return "failed"
-                if state.active == "active":
-                    return "done"
-            time.sleep(0.5)
-        return "timeout"
-
-    def _fail_start(
-        self,
-        server: ServerId,
-        state: UnitState | None,
-        *,
-        result: str,
-        claim: _Claim,
-        settings: ServerSettings,
-    ) -> None:
-        """Clean up after a start that didn't work out, and raise what is to be told."""
-        if state is not None and not state.ended:
-            self._units.stop(server.unit, timeout=_STOP_WAIT_SECONDS)
-        if claim.cancelled:
-            why = STOPPED
-        elif state is None or (result == "timeout" and not state.ended):
-            why = f"systemd did not finish the start (its job: {result})"
-        else:
-            why, _ = self._describe(server, state, settings)
-        lines = tuple(self._journal.read(server.unit, _FAILURE_LOG_LINES, sync=True))
-        self._units.release(server.unit)
-        timed_out = result == "timeout" or (state is not None and state.result == "timeout")
-        error = SpawnTimeout if timed_out else SpawnFailed
-        raise error(
-            _cannot_start(server),
-            why=why,
-            mend="try again; if it happens again, an admin can read the server's log",
-            log=lines,
-        )
-
-    def _describe(
-        self, server: ServerId, state: UnitState, settings: ServerSettings | None
-    ) -> tuple[str, bool]:
-        out_of_memory = was_killed(state) and self._journal.ran_out_of_memory(
-            server.unit, state.invocation
-        )
-        return describe_end(state, out_of_memory=out_of_memory, settings=settings)
-
     def _refuse_if_running(self, server: ServerId) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + _FORGET_SECONDS
         while True:
             state = self._units.state(server.unit)
             if state is None:
                 return
             if not state.ended or time.monotonic() > deadline:
-                raise _runs_already(server)
+                raise runs_already(server)
             # An ended unit that nobody has read yet; systemd forgets it in its next round.
             self.look(server.unit, claimed=True)
             self._units.release(server.unit)
@@ -237,51 +124,14 @@ class Servers:
         claim = _Claim()
         with self._lock:
             if server in self._claims:
-                raise SpawnRefused(_cannot_start(server), why="it is being started already")
+                raise SpawnRefused(cannot_start(server), why="it is being started already")
             self._claims[server] = claim
         try:
             yield claim
         finally:
             with self._lock:
                 del self._claims[server]
-
-    @contextmanager
-    def _socket_only_if_started(self, server: ServerId) -> Iterator[socket.socket]:
-        """The server's listening socket, gone again, as is the unit, if anything goes wrong."""
-        try:
-            with self._sockets.open(server) as listener:
-                yield listener
-        except OSError as err:
-            self._sockets.remove(server)
-            raise SpawnRefused(
-                _cannot_start(server),
-                why=str(err),
-                mend=f"see whether {self._places.run} is full or was changed by hand",
-            ) from err
-        except ApplianceError:
-            self._sockets.remove(server)
-            raise
-        except SystemdError as err:
-            # How far it came is unknown, so make sure that it came nowhere.
-            self._sockets.remove(server)
-            with suppress(SystemdError, TimeoutError):
-                self._units.stop(server.unit, timeout=_STOP_WAIT_SECONDS)
-            raise SpawnFailed(
-                _cannot_start(server), why=f"systemd: {err}", mend="try again in a minute"
-            ) from err
-
-    @contextmanager
-    def _credential(self, token: str) -> Iterator[Path]:
-        """A file that only root can read, there just as long as systemd needs to take it over."""
-        folder = credentials_folder(self._places)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / secrets.token_hex(16)
-        path.touch(mode=0o600, exist_ok=False)
-        try:
-            path.write_text(token)
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+            claim.finished.set()
 
     # Stopping
 
@@ -295,7 +145,9 @@ class Servers:
         try:
             # First, so that new requests get the hub's page and not a server that is going down.
             self._sockets.remove(server)
-            self._units.stop(server.unit, timeout=_STOP_WAIT_SECONDS)
+            self._units.stop(server.unit, timeout=STOP_WAIT_SECONDS)
+            if claim is not None:
+                self._await_cancelled(server, claim)
             self.look(server.unit)
         except (SystemdError, TimeoutError) as err:
             raise SpawnFailed(
@@ -306,6 +158,13 @@ class Servers:
         finally:
             with self._lock:
                 self._stopping.discard(server)
+
+    def _await_cancelled(self, server: ServerId, claim: _Claim) -> None:
+        """Until the start is over, so that the next one isn't refused because of it."""
+        deadline = time.monotonic() + STOP_WAIT_SECONDS
+        while not claim.finished.wait(0.2) and time.monotonic() < deadline:
+            # The unit may have been made just after the first stop.
+            self._units.stop(server.unit, timeout=STOP_WAIT_SECONDS)
 
     def forget_user(self, user: Username) -> None:
         """Stop what the user runs, retire the account, close the home."""
@@ -319,7 +178,7 @@ class Servers:
 
     # Looking
 
-    def list(self) -> list[dict[str, Any]]:
+    def listing(self) -> list[dict[str, Any]]:
         """Every server that runs now, straight from systemd."""
         rows = []
         for server, active in sorted(self._running().items()):
@@ -427,7 +286,7 @@ class Servers:
                 self._sockets.remove(server)
         reason, failed = STOPPED, False
         if not stopped:
-            reason, failed = self._explain(server, state)
+            reason, failed = self._causes.explain(server, state)
         if state is not None:
             self._units.release(server.unit)
         log.info("server of %s ended: %s", server, reason)
@@ -441,28 +300,6 @@ class Servers:
             }
         )
 
-    def _explain(self, server: ServerId, state: UnitState | None) -> tuple[str, bool]:
-        if state is None:
-            return _UNWATCHED, True
-        try:
-            settings = self._read_settings()
-        except SpawnRefused:
-            settings = None
-        return self._describe(server, state, settings)
-
-
-def credentials_folder(places: Places) -> Path:
-    """Where tokens wait for systemd to take them over."""
-    return places.run / "credentials"
-
-
-def runtime_directory(server: ServerId, uid: int) -> str:
-    """Below /run, short: a kernel's socket in it may have 107 bytes, of which its own name takes 49."""
-    name = f"appliance-user/{uid}"
-    if server.name:
-        name += f".{hashlib.sha256(server.name.encode()).hexdigest()[:8]}"
-    return name
-
 
 def server_of(unit: str) -> ServerId | None:
     """The server a unit runs, None for a unit that only looks like one of ours."""
@@ -472,11 +309,3 @@ def server_of(unit: str) -> ServerId | None:
     if server.name and not re.fullmatch(SERVER_NAME_PATTERN, server.name):
         return None
     return server
-
-
-def _cannot_start(server: ServerId) -> str:
-    return f"cannot start the server of '{server}'"
-
-
-def _runs_already(server: ServerId) -> SpawnRefused:
-    return SpawnRefused(_cannot_start(server), why="it runs already")

@@ -32,7 +32,7 @@ class ServerSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Pick from the whole configuration as JSON has it; KeyError or TypeError if it isn't one."""
+        """Pick from the configuration's JSON; raises KeyError, TypeError or ValueError."""
         limits, servers, culling = config["limits"], config["servers"], config["culling"]
         return cls(
             base_url=_text(config["base_url"]),

@@ -1,8 +1,8 @@
 """The listening sockets of servers, made by root and handed over as open descriptors.
 
-A directory that holds a socket must not be writable by the user, or she links it to somebody else's:
-connecting follows symbolic links. And only the proxy's group may enter, so that no other local user
-can knock. A server gets the descriptor alone.
+A directory that holds a socket must not be writable by the user, or she links it to somebody
+else's: connecting follows symbolic links. And only the proxy's group may enter, so that no other
+local user can knock. A server gets the descriptor alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sockets:
         return listener
 
     def remove(self, server: ServerId) -> None:
-        """Take the server out of the proxy's sight; its directory stays, for it says the name is one."""
+        """Take the server out of the proxy's sight; its directory keeps its name known."""
         (self._root / server.socket_path).unlink(missing_ok=True)
 
     def forget(self, user: Username) -> None:
@@ -63,9 +63,9 @@ class Sockets:
             folder.chmod(0o750)
 
     def _bind(self, listener: socket.socket, path: Path) -> None:
-        # Bound under another name and renamed, so that the proxy never meets a socket that it may not
-        # use or on which nobody listens; through the directory's descriptor, because the longest names
-        # leave no byte for a suffix (107 bytes, unix(7)).
+        # Bound under another name and renamed, so that the proxy never meets a socket that it may
+        # not use or on which nobody listens; through the directory's descriptor, because the
+        # longest names leave no byte for a suffix (107 bytes, unix(7)).
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             temporary = f"/proc/self/fd/{folder}/.{path.name}.new"

@@ -1,8 +1,8 @@
-"""The hub's side of the spawner daemon: asks it by name, over its socket, and raises what it answers.
+"""The hub's side of the spawner daemon: asks over its socket, raises what it answers.
 
-A connection for each request keeps them independent: a start that takes its minute doesn't hold up a
-list, and a daemon that is restarted breaks only what was under way. One more connection stays open and
-carries the ends of servers.
+A connection for each request keeps them independent: a start that takes its minute doesn't hold up
+a list, and a daemon that is restarted breaks only what was under way. One more connection stays
+open and carries the ends of servers.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class SystemdSpawner:
         return {running.server: running for running in servers}
 
     async def exits(self) -> AsyncIterator[Exited]:
-        """Ends of servers as they happen; those that a break of the connection hid are told after it."""
+        """Ends of servers as they happen, or after a break of the connection that hid them."""
         pause = _RETRY_FIRST_SECONDS
         while True:
             try:

@@ -90,7 +90,7 @@ class Units(Protocol):
         ...
 
     def hold(self, unit: str) -> None:
-        """Keep the unit's result readable after its end, as AddRef does for a unit that we start."""
+        """Keep the unit's result readable after its end, as AddRef does from the start."""
         ...
 
     def release(self, unit: str) -> None:
