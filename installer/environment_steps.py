@@ -8,10 +8,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.proxy.static_files import precompress
-
 from appliance.errors import ApplianceError, InstallError
 from appliance.places import Places
+from appliance.proxy.static_files import precompress
+from appliance.singleuser.environment import prepare_environment
 from installer.environments import Environment, Tools
 from installer.events import Reporter
 from installer.files import write_file
@@ -68,12 +68,13 @@ class UserEnvironment:
     def _build(self) -> None:
         try:
             self.environment.ensure(
-                self.places.software, self.tools, self.reporter, finish=_compress_static_files
+                self.places.software, self.tools, self.reporter, finish=_finish_environment
             )
         except (ApplianceError, OSError) as err:
             self._failure.append(err)
 
 
-def _compress_static_files(directory: Path) -> None:
-    """nginx sends the compressed copies as they are, so that nobody compresses on every request."""
+def _finish_environment(directory: Path) -> None:
+    """Let kernels see what users install; compress files, so that nginx needn't each time."""
+    prepare_environment(directory)
     precompress(directory)

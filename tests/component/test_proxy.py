@@ -114,9 +114,9 @@ async def test_dot_segment_is_refused_in_any_spelling(nginx: Proxy, path: str) -
 
 # fmt: off
 PIECES = st.sampled_from([
-    "/", "/", "/", "//", ".", "..", "%2e", "%2E", "%2f", "%2F", "%5c", "\\", ";",
-    "?", "#", "%00", "%25", "%252e%252e", "lab2", "hub", "user", "alice", "bob", "eve", "api", "static", "lab", "a@b.c-d",
-    "%61lice", "ALICE", "é", "@", "~", "-", "_", "stopped",
+    "/", "/", "/", "//", ".", "..", "%2e", "%2E", "%2f", "%2F", "%5c", "\\", ";", "?", "#", "%00",
+    "%25", "%252e%252e", "user", "alice", "bob", "eve", "lab2", "hub", "api", "static", "lab",
+    "a@b.c-d", "%61lice", "ALICE", "é", "@", "~", "-", "_", "stopped",
 ])
 # fmt: on
 

@@ -1,0 +1,48 @@
+"""What the user environment needs besides its packages; part of building it.
+
+People add packages of their own with `pip install` in a notebook, which lands in ~/.local. A plain
+virtual environment hides that place from kernels and from pip, and one that shows it shows the
+distribution's packages too. So the environment is marked as the second kind, and one line at every
+start takes the distribution's packages away again. The single-user server runs with `-I`, which
+leaves ~/.local out: nothing that a user installs can keep the server from starting.
+
+Standard library only: the installer runs this with the system's Python.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+USER_SITE_LINE: Final = "import sys, site; site.PREFIXES[:] = [sys.prefix]\n"
+
+# Defaults that a user may change in Lab's settings. A link in a foreign notebook must not run
+# commands of Lab (CVE-2021-32797 and its kin); nobody asks other machines for news.
+LAB_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "@jupyterlab/apputils-extension:sanitizer": {"allowCommandLinker": False},
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },
+}
+
+
+def prepare_environment(user_env: Path) -> None:
+    """Finish a user environment; safe to run again."""
+    for site_packages in user_env.glob("lib/python3*/site-packages"):
+        _write(site_packages / "_appliance.pth", USER_SITE_LINE)
+    marker = user_env / "pyvenv.cfg"
+    setting = "include-system-site-packages = true"
+    text = re.sub(r"(?m)^include-system-site-packages *=.*$", setting, marker.read_text("utf-8"))
+    _write(marker, text if setting in text else f"{text.rstrip()}\n{setting}\n")
+    # A file of our own in a directory for many: overrides.json beside it stays the admin's.
+    overrides = user_env / "share/jupyter/lab/settings/overrides.d/appliance.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    _write(overrides, json.dumps(LAB_DEFAULTS, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")

@@ -1,0 +1,97 @@
+"""What counts as the last use, and reports that outlive the hub's restarts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from appliance.singleuser.activity import ActivityReporter, last_activity
+from appliance.singleuser.hub import HubRefusedError, HubUnavailableError
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(hours=5)
+
+
+def _after(hours: float) -> datetime:
+    return START + timedelta(hours=hours)
+
+
+@dataclass
+class Kernels:
+    kernels: dict[str, Any] = field(default_factory=dict)
+
+    def list_kernel_ids(self) -> list[str]:
+        return list(self.kernels)
+
+    def get_kernel(self, kernel_id: str) -> Any:
+        return self.kernels[kernel_id]
+
+
+def _web_app(*kernels: tuple[str, float], **more: datetime) -> Any:
+    managed = {
+        str(number): SimpleNamespace(execution_state=state, last_activity=_after(hours))
+        for number, (state, hours) in enumerate(kernels)
+    }
+    settings = {"started": START, "last_activity_times": {}, "kernel_manager": Kernels(managed)}
+    return SimpleNamespace(settings=settings | more)
+
+
+def test_server_that_was_never_used_counts_from_its_start() -> None:
+    assert last_activity(_web_app(), count_busy=True, now=NOW) == START
+
+
+def test_newest_of_requests_terminals_and_kernels_counts() -> None:
+    app = _web_app(("idle", 1), api_last_activity=_after(2), terminal_last_activity=_after(3))
+    assert last_activity(app, count_busy=True, now=NOW) == _after(3)
+
+
+def test_busy_kernel_is_use_even_in_silence() -> None:
+    assert last_activity(_web_app(("busy", 1)), count_busy=True, now=NOW) == NOW
+
+
+def test_busy_kernel_is_no_use_when_told_so_even_if_it_prints() -> None:
+    app = _web_app(("busy", 4), ("idle", 2))
+    assert last_activity(app, count_busy=False, now=NOW) == _after(2)
+
+
+@dataclass
+class Refusing:
+    """A hub that fails as told, then takes the report."""
+
+    failures: list[Exception]
+    taken: list[str] = field(default_factory=list)
+
+    async def post_activity(self, stamp: str) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.taken.append(stamp)
+
+
+@pytest.mark.parametrize(
+    ("failures", "taken"),
+    [
+        ([], 1),
+        ([HubUnavailableError("down")] * 2, 1),
+        ([HubRefusedError("403")], 0),
+        ([HubUnavailableError("down")] * 50, 0),
+    ],
+    ids=["at once", "after an outage", "refused", "outage of a whole interval"],
+)
+async def test_report(
+    monkeypatch: pytest.MonkeyPatch, failures: list[Exception], taken: int
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("appliance.singleuser.activity.asyncio.sleep", sleep)
+    hub: Any = Refusing(failures)
+    settings: Any = SimpleNamespace(activity_seconds=100)
+    await ActivityReporter(hub, settings, last_used=lambda: NOW).report()
+    assert hub.taken == ["2025-01-01T05:00:00Z"] * taken
+    assert sum(slept) < 100
