@@ -2,12 +2,11 @@
 is there.
 
 Only root's command line reads the YAML. The hub, the spawner daemon and nginx read what was
-rendered from it (`read_rendered`), so that a half-edited file harms nothing.
+rendered from it (rendered.py), so that a half-edited file harms nothing.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,21 +77,6 @@ def check_text(text: str, *, name: str) -> Config:
     if problems or config is None:
         raise ConfigError(sorted(problems, key=_line_and_column))
     return config
-
-
-def read_rendered(path: Path) -> Config:
-    """Read hub.json, which is made from a checked configuration."""
-    try:
-        return Config.model_validate_json(path.read_bytes())
-    except OSError as error:
-        why = f"can't be read: {error.strerror}"
-        cause: Exception = error
-    except ValidationError as error:
-        why = "isn't what this version of the appliance writes"
-        cause = error
-    raise ConfigError(
-        [Problem(str(path), why)], mend="sudo appliance config reload --force"
-    ) from cause
 
 
 def _checkable(document: YamlText) -> dict[str, Any]:
@@ -234,11 +218,3 @@ def _place_of(document: YamlText, key: str) -> str:
 
 def _line_and_column(problem: Problem) -> tuple[int, ...]:
     return tuple(int(part) for part in problem.place.split(":")[-2:] if part.isdigit())
-
-
-def dump_json(config: Config, *, secrets: bool) -> str:
-    """The whole configuration as JSON: bytes and seconds as numbers; secrets revealed or null."""
-    values = config.model_dump(mode="json")
-    code = config.signup.code
-    values["signup"]["code"] = code.get_secret_value() if secrets and code else None
-    return json.dumps(values, indent=2) + "\n"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from appliance.config.load import read_rendered
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.db.errors import SchemaTooNewError
 from appliance.errors import ApplianceError, ConfigError
@@ -80,9 +80,7 @@ def _make_spawner(config: Config, places: Places) -> Spawner:
         return LocalSpawner(config, places)
     from appliance.systemd_spawner.spawner import SystemdSpawner
 
-    return SystemdSpawner(
-        places.spawner_socket, start_timeout_seconds=config.servers.start_timeout
-    )
+    return SystemdSpawner(places.spawner_socket, start_timeout_seconds=config.servers.start_timeout)
 
 
 def _sockets(places: Places) -> dict[str, socket.socket]:

@@ -42,7 +42,7 @@ from appliance.native_auth.throttle import Throttle
 from appliance.places import Places
 from appliance.web.access_log import log_request
 from appliance.web.parts import Pattern, RootConnections, Web
-from appliance.web.templating import STATIC, make_renderer
+from appliance.web.renderer import STATIC, Renderer
 from appliance.web.xsrf import Xsrf
 
 # Most named servers of a user, besides the default one.
@@ -148,7 +148,7 @@ def _web(
         sessions=sessions,
         root_connections=gate,
         xsrf=Xsrf(ensure_secret(places.hub_state / "xsrf.secret")),
-        render=make_renderer(config.base_url, now=clock.now),
+        render=Renderer(config.base_url, now=clock.now),
         groups_of=no_groups,
     )
 

@@ -1,99 +1,38 @@
 """The OAuth 2 provider by which single-user servers learn who their visitor is, as in JupyterHub.
 
-oauthlib decides what is valid; here is what it asks. Two facts of JupyterHub's protocol bend its
-rules: redirect URIs are bare paths, and the hub may be on plain HTTP behind a proxy. oauthlib
-insists on absolute https URIs, so it is shown the paths below a host that doesn't exist, which is
-cut off again.
+Here is who may get a code and for what; the protocol is in `oauth_grant.py`, loaded when the first
+browser comes along.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from functools import cached_property
+from typing import Any
 
-from oauthlib.oauth2 import (
-    AuthorizationCodeGrant,
-    AuthorizationEndpoint,
-    BearerToken,
-    FatalClientError,
-    OAuth2Error,
-    RequestValidator,
-    TokenEndpoint,
-)
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import Target
-from appliance.access.tokens import MAX_LENGTH, hash_secret, new_secret
 from appliance.clock import Clock
-from appliance.db.models import ApiToken, OAuthClient, OAuthCode, Server, User
+from appliance.db.models import ApiToken, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest, NotAllowed
-
-log = logging.getLogger(__name__)
-
-TOKEN_SECONDS: Final = 14 * 24 * 3600
-_CODE_LIFETIME: Final = timedelta(minutes=5)
-_NOWHERE: Final = "https://relative.invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """An OAuth client, and whose server it is."""
-
-    id: int
-    client_id: str
-    description: str
-    redirect_uri: str
-    allowed_scopes: tuple[str, ...]
-    confirm: bool
-    owner: str
-    server: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The user must be asked whether the client may know who they are."""
-
-    client: Client
-    scopes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """The browser goes back to the client, with a code or an error."""
-
-    location: str
+from appliance.hub.oauth_values import Ask, Client, Go
 
 
 class OAuthProvider:
-    """Gives codes to browsers and tokens to clients."""
+    """Decides what a browser's user grants to a client."""
 
     def __init__(self, *, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        validator = _Validator(db=db, clock=clock)
-        grant = AuthorizationCodeGrant(validator, refresh_token=False)
-        bearer = BearerToken(
-            validator,
-            token_generator=lambda *_args, **_more: new_secret(),
-            expires_in=TOKEN_SECONDS,
-        )
-        # The stubs want a name where the library wants the handler itself.
-        self._authorization = AuthorizationEndpoint(
-            "code",
-            bearer,  # type: ignore[arg-type]
-            {"code": grant},
-        )
-        self._token = TokenEndpoint(
-            "authorization_code",
-            bearer,  # type: ignore[arg-type]
-            {"authorization_code": grant},
-        )
+
+    @cached_property
+    def _grant(self) -> Any:
+        from appliance.hub.oauth_grant import CodeGrant
+
+        return CodeGrant(db=self._db, clock=self._clock)
 
     def authorize(
         self, query: str, principal: Principal, *, agreed: Iterable[str] | None = None
@@ -103,39 +42,20 @@ class OAuthProvider:
         Raises BadRequest for an unknown client or address, to which nobody is sent back;
         NotAllowed for who may not use that server.
         """
-        uri = f"{_NOWHERE}/?{_absolute(query)}"
-        try:
-            _, found = self._authorization.validate_authorization_request(uri, "GET")
-            client: Client = found["request"].client
-            self._check_access(client, principal)
-            scopes = _granted(client, principal, agreed)
-            if agreed is None and self._must_ask(client, principal):
-                return Ask(client, tuple(scopes))
-            headers, _, _ = self._authorization.create_authorization_response(
-                uri,
-                "GET",
-                scopes=scopes,
-                credentials={"principal": principal},
-            )
-        except FatalClientError as err:
-            raise BadRequest(
-                "cannot log in there",
-                why=str(err.description or err.error),
-                mend="go back and try again",
-            ) from err
-        except OAuth2Error as err:
-            log.info("authorization refused: %s", err.error)
-            return Go(_relative(err.in_uri(err.redirect_uri or _NOWHERE)))
-        return Go(_relative(headers["Location"]))
+        client: Client | Go = self._grant.check(query)
+        if isinstance(client, Go):
+            return client
+        self._check_access(client, principal)
+        scopes = _granted(client, principal, agreed)
+        if agreed is None and self._must_ask(client, principal):
+            return Ask(client, tuple(scopes))
+        way: Go = self._grant.give_code(query, principal, scopes)
+        return way
 
     def token(self, body: str) -> tuple[int, dict[str, str], str]:
         """Answer a client that has a code: status, headers and JSON."""
-        headers, answer, status = self._token.create_token_response(
-            f"{_NOWHERE}/", "POST", _absolute(body), {}
-        )
-        if status >= 400:
-            log.info("no token given: %s", answer)
-        return status, headers, answer
+        answer: tuple[int, dict[str, str], str] = self._grant.token(body)
+        return answer
 
     def _must_ask(self, client: Client, principal: Principal) -> bool:
         """Not for people's own servers, nor again while they hold a token of this client."""
@@ -165,183 +85,6 @@ class OAuthProvider:
             )
 
 
-class _Validator(RequestValidator):
-    """What oauthlib asks about clients, codes and tokens."""
-
-    def __init__(self, *, db: Database, clock: Clock) -> None:
-        super().__init__()
-        self._db = db
-        self._clock = clock
-
-    # The browser's part
-
-    def validate_client_id(self, client_id: str, request: Any, *_: Any, **__: Any) -> bool:
-        found = self._clients(client_id)
-        wanted = _relative(request.redirect_uri or "")
-        matching = [client for client in found if client.redirect_uri == wanted]
-        request.client = next(iter(matching or found), None)
-        return request.client is not None
-
-    def validate_redirect_uri(
-        self, client_id: str, redirect_uri: str, request: Any, *_: Any, **__: Any
-    ) -> bool:
-        return bool(request.client.redirect_uri == _relative(redirect_uri))
-
-    def get_default_redirect_uri(self, client_id: str, request: Any, *_: Any, **__: Any) -> str:
-        return f"{_NOWHERE}{request.client.redirect_uri}"
-
-    def validate_response_type(
-        self,
-        client_id: str,
-        response_type: str,
-        client: Any,
-        request: Any,
-        *_: Any,
-        **__: Any,
-    ) -> bool:
-        return response_type == "code"
-
-    def get_default_scopes(self, client_id: str, request: Any, *_: Any, **__: Any) -> list[str]:
-        return list(request.client.allowed_scopes)
-
-    def validate_scopes(
-        self,
-        client_id: str,
-        scopes: list[str],
-        client: Any,
-        request: Any,
-        *_: Any,
-        **__: Any,
-    ) -> bool:
-        # Clients older than scopes ask for "identify", which everybody gets.
-        return set(scopes) <= {*client.allowed_scopes, "identify", "user"}
-
-    def is_pkce_required(self, client_id: str, request: Any) -> bool:
-        return False  # clients of JupyterHub 5 send none; who sends one is held to it
-
-    def save_authorization_code(
-        self, client_id: str, code: Any, request: Any, *_: Any, **__: Any
-    ) -> None:
-        principal: Principal = request.principal
-        with self._db.session() as session:
-            user_id = session.scalar(select(User.id).where(User.name == principal.name))
-            session.add(
-                OAuthCode(
-                    hash=hash_secret(code["code"]),
-                    client_id=request.client.id,
-                    user_id=user_id,
-                    session_id=principal.session_id,
-                    redirect_uri=_relative(request.redirect_uri),
-                    scopes=list(request.scopes),
-                    code_challenge=(request.code_challenge or None),
-                    code_challenge_method=(request.code_challenge_method or None),
-                    expires=self._clock.now() + _CODE_LIFETIME,
-                )
-            )
-
-    # The client's part
-
-    def client_authentication_required(self, request: Any, *_: Any, **__: Any) -> bool:
-        return True
-
-    def authenticate_client(self, request: Any, *_: Any, **__: Any) -> bool:
-        secret = request.client_secret or ""
-        if not 0 < len(secret) <= MAX_LENGTH:
-            return False
-        found = self._clients(request.client_id or "", secret_hash=hash_secret(secret))
-        if not found:
-            return False
-        request.client = found[0]
-        return True
-
-    def validate_grant_type(
-        self, client_id: str, grant_type: str, client: Any, request: Any, *_: Any, **__: Any
-    ) -> bool:
-        return grant_type == "authorization_code"
-
-    def validate_code(
-        self, client_id: str, code: str, client: Any, request: Any, *_: Any, **__: Any
-    ) -> bool:
-        """Whether the code is good; it is used up by asking, right or wrong."""
-        hashed = hash_secret(code)
-        with self._db.session() as session:
-            row = session.get(OAuthCode, hashed)
-            if row is None:
-                return False
-            session.execute(delete(OAuthCode).where(OAuthCode.hash == hashed))
-        if row.client_id != client.id or row.expires <= self._clock.now():
-            return False
-        request.grant = row
-        request.user = row.user_id
-        request.scopes = row.scopes
-        return True
-
-    def get_code_challenge(self, code: str, request: Any) -> Any:
-        return request.grant.code_challenge
-
-    def get_code_challenge_method(self, code: str, request: Any) -> Any:
-        return request.grant.code_challenge_method
-
-    def confirm_redirect_uri(
-        self,
-        client_id: str,
-        code: str,
-        redirect_uri: str,
-        client: Any,
-        request: Any,
-        *_: Any,
-        **__: Any,
-    ) -> bool:
-        return bool(request.grant.redirect_uri == _relative(redirect_uri))
-
-    def save_bearer_token(self, token: Any, request: Any, *_: Any, **__: Any) -> Any:
-        now = self._clock.now()
-        grant: OAuthCode = request.grant
-        with self._db.session() as session:
-            session.add(
-                ApiToken(
-                    hash=hash_secret(token["access_token"]),
-                    user_id=grant.user_id,
-                    oauth_client_id=grant.client_id,
-                    session_id=grant.session_id,
-                    scopes=grant.scopes,
-                    note=f"OAuth for {request.client.description}",
-                    created=now,
-                    expires=now + timedelta(seconds=TOKEN_SECONDS),
-                )
-            )
-        return None
-
-    def invalidate_authorization_code(
-        self, client_id: str, code: str, request: Any, *_: Any, **__: Any
-    ) -> None:
-        """Nothing left to do: `validate_code` used it up."""
-
-    def _clients(self, name: str, *, secret_hash: str | None = None) -> list[Client]:
-        query = (
-            select(OAuthClient, User.name, Server.name)
-            .outerjoin(Server, Server.id == OAuthClient.server_id)
-            .outerjoin(User, User.id == Server.user_id)
-            .where(OAuthClient.name == name[:255])
-        )
-        if secret_hash is not None:
-            query = query.where(OAuthClient.secret_hash == secret_hash)
-        with self._db.session() as session:
-            return [
-                Client(
-                    id=row.id,
-                    client_id=row.name,
-                    description=row.description,
-                    redirect_uri=row.redirect_uri,
-                    allowed_scopes=tuple(row.allowed_scopes),
-                    confirm=row.confirm,
-                    owner=owner or "",
-                    server=server or "",
-                )
-                for row, owner, server in session.execute(query).tuples()
-            ]
-
-
 def _granted(client: Client, principal: Principal, agreed: Iterable[str] | None) -> list[str]:
     """What the token will hold: access to this server, and who its bearer is; nothing else."""
     if agreed is not None and not set(agreed) <= {*client.allowed_scopes, *_identify(principal)}:
@@ -351,27 +94,3 @@ def _granted(client: Client, principal: Principal, agreed: Iterable[str] | None)
 
 def _identify(principal: Principal) -> set[str]:
     return {f"read:users:name!user={principal.name}", f"read:users:groups!user={principal.name}"}
-
-
-def _absolute(query: str) -> str:
-    """A form or query whose redirect URI, if it is a path, is put below a host."""
-    try:
-        pairs = parse_qsl(
-            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50
-        )
-    except ValueError as err:
-        raise BadRequest("cannot read the request", why="it is no well-formed query") from err
-    return urlencode(
-        [
-            (name, _NOWHERE + value if name == "redirect_uri" and value[:1] == "/" else value)
-            for name, value in pairs
-        ]
-    )
-
-
-def _relative(uri: str) -> str:
-    """Undo `_absolute`."""
-    if not uri.startswith(f"{_NOWHERE}/"):
-        return uri
-    parts = urlsplit(uri)
-    return parts._replace(scheme="", netloc="").geturl()

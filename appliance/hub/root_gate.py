@@ -30,9 +30,9 @@ class RootGate(HTTPServerConnectionDelegate):
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        if isinstance(request_conn, HTTP1Connection):
-            if _peer_uid(request_conn.stream) in {0, os.getuid()}:
-                self._trusted.add(request_conn)
+        trusted = {0, os.getuid()}
+        if isinstance(request_conn, HTTP1Connection) and _peer_uid(request_conn.stream) in trusted:
+            self._trusted.add(request_conn)
         return self._application.start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:

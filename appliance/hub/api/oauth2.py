@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.hub.oauth import Ask, OAuthProvider
+from appliance.hub.oauth import OAuthProvider
+from appliance.hub.oauth_values import Ask
 from appliance.web.guards import login_needed, public
 from appliance.web.handlers import ApiHandler, PageHandler
 from appliance.web.parts import Pattern

@@ -1,0 +1,38 @@
+"""hub.json and spawner.json, which are made from a checked configuration: their text, and reading
+it.
+
+Apart from `load.py`, so that the hub doesn't load a YAML library that it never uses.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from appliance.config.schema import Config
+from appliance.errors import ConfigError, Problem
+
+
+def read_rendered(path: Path) -> Config:
+    """Read hub.json, which is made from a checked configuration."""
+    try:
+        return Config.model_validate_json(path.read_bytes())
+    except OSError as error:
+        why = f"can't be read: {error.strerror}"
+        cause: Exception = error
+    except ValidationError as error:
+        why = "isn't what this version of the appliance writes"
+        cause = error
+    raise ConfigError(
+        [Problem(str(path), why)], mend="sudo appliance config reload --force"
+    ) from cause
+
+
+def dump_json(config: Config, *, secrets: bool) -> str:
+    """The whole configuration as JSON: bytes and seconds as numbers; secrets revealed or null."""
+    values = config.model_dump(mode="json")
+    code = config.signup.code
+    values["signup"]["code"] = code.get_secret_value() if secrets and code else None
+    return json.dumps(values, indent=2) + "\n"

@@ -1,0 +1,28 @@
+"""Templates to HTML; Jinja is loaded for the first page, not when the hub starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+STATIC: Final = Path(__file__).parent / "static"
+
+
+class Renderer:
+    """Renders templates for the hub at a base URL."""
+
+    def __init__(self, base_url: str, *, now: Callable[[], datetime]) -> None:
+        self._base_url = base_url
+        self._now = now
+
+    def __call__(self, template: str, values: dict[str, Any]) -> str:
+        return self._render(template, values)
+
+    @cached_property
+    def _render(self) -> Callable[[str, dict[str, Any]], str]:
+        from appliance.web.templating import make_renderer
+
+        return make_renderer(self._base_url, now=self._now)
