@@ -79,17 +79,22 @@ def size(number: float | None) -> str:
     return f"{number:.3g}T"
 
 
-def age(stamp: str | None) -> str:
+def age(text: str | None) -> str:
     """How long ago a time in ISO 8601 was, in words."""
-    if not stamp:
+    if not text:
         return "never"
-    then = datetime.fromisoformat(stamp)
+    then = datetime.fromisoformat(text)
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
     seconds = max(0, int((datetime.now(UTC) - then).total_seconds()))
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length}{unit} ago"
     return f"{seconds}s ago"
+
+
+def stamp(text: str) -> str:
+    """A time in ISO 8601 as people read it."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def count(number: int, one: str, many: str = "") -> str:

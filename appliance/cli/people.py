@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 
 from appliance.cli.addresses import link_url
 from appliance.cli.errors import UsageError
-from appliance.cli.output import Output, age, count
+from appliance.cli.output import Output, age, count, stamp
 from appliance.client.hub import HubClient, HubUnreachable
 from appliance.errors import ApplianceError
 from appliance.names import Username, parse_username
@@ -124,7 +124,7 @@ def link(places: Places, output: Output, name: str) -> None:
     made = HubClient.of(places).make_link(user)
     url = link_url(places, made["path"])
     output.data({"name": user, "url": url, "expires_at": made["expires_at"]}, url)
-    output.say(f"{user} chooses a password there, once, until {made['expires_at']}")
+    output.say(f"{user} chooses a password there, once, until {stamp(made['expires_at'])}")
 
 
 def _user(model: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,8 @@ def _each(
             failed.append((user, error))
     failures = [{"name": user, "why": error.why or error.what} for user, error in failed]
     result = {"done": done, "failed": failures}
-    output.done(result, "\n".join(f"{user}: {said}" for user in done) or "nobody to do it for")
+    text = "\n".join(f"{user}: {said}" for user in done)
+    output.done(result, text or ("" if failed else "nobody to do it for"))
     if len(failed) == 1:
         raise failed[0][1]
     if failed:

@@ -17,7 +17,8 @@ from appliance.cli.errors import Exit
 from appliance.cli.logs import UNITS
 from appliance.cli.output import Output, count, size
 from appliance.client.hub import HubClient
-from appliance.config.load import load, read_rendered
+from appliance.config.load import load
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places

@@ -111,6 +111,12 @@ class HubClient:
             raise self._unreachable(error) from error
         finally:
             connection.close()
+        if http.client.MULTIPLE_CHOICES <= answer.status < http.client.BAD_REQUEST:
+            raise HubUnreachable(
+                "cannot reach the hub's API",
+                why=f"the hub does not serve {self._api}: its base URL is another",
+                mend="appliance config reload --force",
+            )
         if answer.status >= http.client.BAD_REQUEST:
             raise _refusal(answer, content, f"{method} {url}")
         return json.loads(content) if content.strip() else None

@@ -21,8 +21,9 @@ from typing import Final
 from appliance.config.edit import keep_version, write_config
 from appliance.config.fields import MASK, Kind, Setting, settings
 from appliance.config.files import locked
-from appliance.config.load import check_text, read_rendered, read_text
+from appliance.config.load import check_text, read_text
 from appliance.config.reference import yaml_value
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
@@ -330,6 +331,8 @@ def _notes(old: Config | None, new: Config) -> list[str]:
         new.base_url,
     ):
         notes.append("the appliance has a new address; open browser pages lead to the old one")
+    if _address_moved(old, new):
+        notes.append("the proxy was started anew, which cut open connections; pages reconnect")
     if old.base_url != new.base_url:
         notes.append("servers that run now must be stopped and started to be reached again")
     return notes

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.files import write_atomically
-from appliance.config.load import dump_json
+from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.places import Places

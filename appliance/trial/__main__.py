@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from appliance.client.first_admins import FirstAdmins, SetupLink
-from appliance.config.load import read_rendered
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import parse_username
@@ -29,9 +29,8 @@ ADMINS_FILE: Final = "admins.json"
 """In the state: whom `bootstrap.py --trial --admin` named."""
 
 _WHAT_IT_IS_NOT: Final = """\
-This is a trial: servers run as you. There are no limits on memory and CPU, and nothing keeps users
-from each other's files or from yours. Let in only people whom you would let use your own
-account."""
+This is a trial: servers run as you. Nothing limits their memory and CPU, and nothing keeps users
+from each other's files or from yours. Let in only people whom you would let use your account."""
 
 
 class Greeting:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config.edit import set_value, write_first
-from appliance.config.load import load, read_rendered
+from appliance.config.load import load
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places

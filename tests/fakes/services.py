@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from appliance.config.load import read_rendered
+from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.load import check_text, dump_json, load, read_rendered
+from appliance.config.load import check_text, load
+from appliance.config.rendered import dump_json, read_rendered
 from appliance.config.schema import Config, FrontEnd, SignupMode
 from appliance.config.yaml_text import SIZE_MAX
 from appliance.errors import ConfigError
