@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -178,9 +178,12 @@ class Browser:
     async def get(self, url: str, **more: Any) -> Answer:
         return await self.request("GET", url, **more)
 
-    async def post(self, url: str, fields: Mapping[str, str], **more: Any) -> Answer:
-        """Send a form as a page of ours would."""
-        whole = {"_xsrf": self.xsrf, **fields}
+    async def post(
+        self, url: str, fields: Mapping[str, str] | Sequence[tuple[str, str]], **more: Any
+    ) -> Answer:
+        """Send a form as a page of ours would; pairs are for fields that come several times."""
+        pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
+        whole = pairs if "_xsrf" in dict(pairs) else [("_xsrf", self.xsrf), *pairs]
         more.setdefault("Content_Type", "application/x-www-form-urlencoded")
         return await self.request("POST", url, urlencode(whole).encode(), **more)
 
