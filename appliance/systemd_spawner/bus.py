@@ -72,7 +72,8 @@ class Bus:
         self._calls: queue.SimpleQueue[tuple[Callable[[DBus], Any], Future[Any]]] = (
             queue.SimpleQueue()
         )
-        self._jobs: dict[str, Future[str]] = {}
+        # Several may wait for one job: systemd merges those that want the same.
+        self._jobs: dict[str, list[Future[str]]] = {}
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._heard = False
         self.last_alive = time.monotonic()
@@ -180,14 +181,12 @@ class Bus:
         def enqueue(bus: DBus) -> str:
             # Registered before any signal is read, so the job's end can't be missed.
             job: str = _manager(bus, method, arguments).decode()
-            self._jobs[job] = done
+            self._jobs.setdefault(job, []).append(done)
             return job
 
-        job = self._call(enqueue)
-        try:
-            return done.result(timeout=timeout)
-        finally:
-            self._jobs.pop(job, None)
+        self._call(enqueue)
+        # A waiter that gives up leaves its entry to the job's end, or to the connection's.
+        return done.result(timeout=timeout)
 
     # The connection's thread.
 
@@ -222,8 +221,7 @@ class Bus:
             self._heard = True
             message.process_reply(False)  # noqa: FBT003 - no keyword in C
             _, job, _, result = message.body
-            waiting = self._jobs.get(job.decode())
-            if waiting is not None:
+            for waiting in self._jobs.pop(job.decode(), ()):
                 waiting.set_result(result.decode())
 
         def on_properties_changed(message: Any, error: Any = None, userdata: Any = None) -> None:
@@ -287,9 +285,9 @@ class Bus:
             answer.set_result(result)
 
     def _fail_jobs(self) -> None:
-        for waiting in list(self._jobs.values()):
-            if not waiting.done():
-                waiting.set_exception(BusLostError("the connection to systemd broke"))
+        for waiting in (future for futures in self._jobs.values() for future in futures):
+            waiting.set_exception(BusLostError("the connection to systemd broke"))
+        self._jobs.clear()
 
 
 class NoSuchUnitError(SystemdError):

@@ -106,8 +106,8 @@ class Host:
         # fmt: off
         return [
             "useradd", "--uid", str(uid), "--gid", account, "--no-user-group",
-            "--groups", USERS_GROUP, "--home-dir", str(self.home(account)), "--no-create-home", "--shell", "/bin/bash",
-            "--comment", "Jupyter user", "--no-log-init",
+            "--groups", USERS_GROUP, "--home-dir", str(self.home(account)), "--no-create-home",
+            "--shell", "/bin/bash", "--comment", "Jupyter user", "--no-log-init",
             # Subordinate ids are for containers, which the servers' sandbox forbids; 65536 for each
             # account would use the range up after 9000 users.
             "-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0", "--", account,
