@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -107,8 +107,9 @@ class Database:
             return
         copy = self.path.with_name(f"{self.path.name}.before-upgrade-from-{revision}")
         copy.unlink(missing_ok=True)
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM INTO ?", (str(copy),))
+        # By the driver itself, because this can't be done within a transaction.
+        with closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("VACUUM INTO ?", (str(copy),))
         copy.chmod(0o600)
 
 
@@ -117,8 +118,8 @@ def translated() -> Iterator[None]:
     """Turn what the disk did into StorageError, with a sentence for whoever waits for an answer."""
     try:
         yield
-    except DBAPIError as err:
-        code = getattr(err.orig, "sqlite_errorcode", None)
+    except (DBAPIError, sqlite3.Error) as err:
+        code = getattr(getattr(err, "orig", err), "sqlite_errorcode", None)
         why = _STORAGE.get(code & 0xFF) if code is not None else None
         if why is None:
             raise

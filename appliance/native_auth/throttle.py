@@ -34,7 +34,7 @@ class Rule:
 
     def wait(self, failures: float) -> float:
         """Seconds to wait after the latest failure."""
-        over = int(failures) - self.free
+        over = failures - self.free
         return min(self.cap_seconds, 2.0 ** min(over, 30)) if over >= 0 else 0.0
 
 

@@ -1,0 +1,92 @@
+"""Hashes are made in threads, bounded, and the same work is done for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from unittest import mock
+
+import bcrypt
+import pytest
+
+from appliance.errors import TooMany
+from appliance.native_auth.hashing import MAX_COST, MIN_COST, Hasher, calibrate
+
+
+async def test_a_hash_knows_its_password() -> None:
+    hasher = Hasher(cost=4)
+    hashed = await hasher.hash(b"secret")
+    assert hashed.startswith("$2b$04$")
+    assert await hasher.check(b"secret", hashed)
+    assert not await hasher.check(b"Secret", hashed)
+
+
+async def test_without_a_hash_the_same_work_is_done_for_nothing() -> None:
+    hasher = Hasher(cost=4)
+    with mock.patch("bcrypt.checkpw", wraps=bcrypt.checkpw) as checked:
+        assert not await hasher.check(b"secret", None)
+    assert checked.call_count == 1
+    assert checked.call_args.args[1].startswith(b"$2b$04$")
+
+
+async def test_a_dummy_check_takes_as_long_as_a_real_one() -> None:
+    hasher = Hasher(cost=9)
+    hashed = await hasher.hash(b"secret")
+
+    async def cost(target: str | None) -> float:
+        best = 1e9
+        for _ in range(5):
+            began = time.perf_counter()
+            await hasher.check(b"wrong", target)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    real, dummy = await cost(hashed), await cost(None)
+    assert dummy == pytest.approx(real, rel=0.5)
+
+
+async def test_work_is_done_off_the_event_loop() -> None:
+    seen = []
+
+    def checkpw(_password: bytes, _hashed: bytes) -> bool:
+        seen.append(threading.current_thread())
+        return True
+
+    with mock.patch("bcrypt.checkpw", checkpw):
+        await Hasher(cost=4).check(b"x", "$2b$04$" + "." * 53)
+    assert seen[0] is not threading.main_thread()
+
+
+async def test_over_the_bound_people_are_told_when_to_come_back() -> None:
+    release = threading.Event()
+    hasher = Hasher(cost=4, workers=1, queue_length=2)
+
+    def checkpw(_password: bytes, _hashed: bytes) -> bool:
+        return release.wait(5)
+
+    with mock.patch("bcrypt.checkpw", checkpw):
+        waiting = [asyncio.create_task(hasher.check(b"x", None)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooMany) as refused:
+            await hasher.check(b"x", None)
+        release.set()
+        await asyncio.gather(*waiting)
+    assert refused.value.retry_after_seconds >= 1
+    assert not await hasher.check(b"x", None)
+
+
+@pytest.mark.parametrize(
+    ("hashed", "outdated"),
+    [("$2b$10$abc", True), ("$2b$12$abc", False), ("$2b$13$abc", False), ("nonsense", True)],
+)
+def test_a_hash_of_lower_cost_is_outdated(hashed: str, outdated: bool) -> None:
+    assert Hasher(cost=12).is_outdated(hashed) is outdated
+
+
+def test_the_cost_fits_the_machine_within_bounds() -> None:
+    assert MIN_COST <= calibrate() <= MAX_COST
+    with mock.patch("appliance.native_auth.hashing._time_of_one", return_value=9.0):
+        assert calibrate() == MIN_COST
+    with mock.patch("appliance.native_auth.hashing._time_of_one", return_value=0.0001):
+        assert calibrate() == MAX_COST
