@@ -8,7 +8,7 @@ import traceback
 
 from appliance.client.first_admins import FirstAdmins
 from appliance.errors import ApplianceError, ConfigError
-from appliance.rollout.apply import nginx_text
+from appliance.proxy.machine import nginx_text
 from installer import environments, trial
 from installer.environment_steps import UserEnvironment, own_requirements
 from installer.events import Reporter
