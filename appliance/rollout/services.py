@@ -154,11 +154,20 @@ class TrialServices:
                 raise Unhealthy(
                     "cannot restart the hub of the trial",
                     why="it was not ready in time",
-                    mend="look at the terminal where the trial runs",
+                    mend="appliance logs hub",
+                    log=self._log(),
                 )
             time.sleep(0.1)
 
+    def _log(self) -> tuple[str, ...]:
+        try:
+            text = (self._places.state / "log" / "hub.log").read_text("utf-8", errors="replace")
+        except OSError:
+            return ()
+        return tuple(text.splitlines()[-_LOG_LINES:])
+
     def make_ready(self, deadline: Deadline) -> None:
+        """The supervisor starts a hub that ended again by itself."""
         del deadline
 
     def is_stopped(self) -> bool:

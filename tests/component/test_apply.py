@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -29,8 +30,9 @@ from appliance.rollout.health import (
     wait_for_health,
 )
 from appliance.rollout.render import HUB_FILE, PROXY_FILE, SPAWNER_FILE
-from appliance.rollout.services import SystemdServices
+from appliance.rollout.services import SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
+from tests.fakes.hub_api import FakeHubApi
 from tests.fakes.services import (
     FakeCommands,
     FakeServices,
@@ -372,3 +374,28 @@ def test_stopped_means_that_both_units_are(tmp_path: Path, said: str, stopped: b
     commands = FakeCommands({"systemctl is-active": (3, said)})
     services = SystemdServices(Places.of_trial(tmp_path), runner=commands)
     assert services.is_stopped() is stopped
+
+
+def test_a_trial_is_told_by_a_signal_and_waited_for(tmp_path: Path) -> None:
+    places = Places.of_trial(tmp_path)
+    services = TrialServices(places)
+    assert services.is_stopped()
+    hub = FakeHubApi(places)
+    (places.run / "trial.pid").write_text(f"{os.getpid()}\n")
+    assert not services.is_stopped()
+
+    def restart(number: int, frame: FrameType | None) -> None:
+        hub.started = "2030-01-01T09:00:00Z"
+
+    old = signal.signal(signal.SIGHUP, restart)
+    try:
+        services.carry_out(Reload.HUB, Deadline.after(5), restart_proxy=False)
+        assert hub.started.endswith("09:00:00Z")
+        (places.state / "log").mkdir(parents=True)
+        (places.state / "log" / "hub.log").write_text("no such table\n")
+        with pytest.raises(Unhealthy, match="not ready in time") as caught:
+            services.carry_out(Reload.HUB, Deadline.after(0.1), restart_proxy=False)
+    finally:
+        signal.signal(signal.SIGHUP, old)
+        hub.close()
+    assert caught.value.log == ("no such table",)

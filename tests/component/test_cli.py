@@ -27,6 +27,7 @@ from appliance.errors import BadRequest, ConfigError, NotFound
 from appliance.names import ServerId, ServerName, Username
 from appliance.places import TRIAL_VARIABLE, Places
 from appliance.rollout.apply import Applier
+from appliance.rollout.transaction import Marker
 from tests.component.test_apply import nginx_text
 from tests.fakes.hub_api import FakeHubApi
 from tests.fakes.services import FakeServices, free_port
@@ -483,3 +484,13 @@ def test_servers_are_named_by_user_and_name() -> None:
 def test_the_default_configuration_is_what_the_first_file_says(places: Places) -> None:
     config = load(places.config_file)
     assert config.model_copy(update={"http": Config().http}) == Config()
+
+
+def test_status_says_that_a_change_was_cut_off(
+    run: Run, services: FakeServices, places: Places
+) -> None:
+    Marker(places).place()
+    assert run("status --json").json["configuration"]["state"] == "interrupted"
+    assert "a change was cut off" in run("status").out
+    assert "is in force again" in run("config reload").err
+    assert run("status --json").json["configuration"]["state"] == "in_force"

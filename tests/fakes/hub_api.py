@@ -24,6 +24,7 @@ class FakeHubApi:
         self.requests: list[tuple[str, str, Any]] = []
         self.passwords: dict[str, str] = {}
         self.fails_to_start = ""
+        self.started = "2030-01-01T08:00:00Z"
         self._base = f"{base_url}hub/api"
         fake = self
 
@@ -99,7 +100,7 @@ class FakeHubApi:
                 "users": {"total": len(self.users), "waiting": waiting, "admins": admins},
                 "servers": {"running": len(self.running), "starting": 0},
                 "signup_mode": "approval",
-                "started": "2030-01-01T08:00:00Z",
+                "started": self.started,
                 "database": "ok",
             }
         if path == ["servers"]:
