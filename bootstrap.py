@@ -1095,17 +1095,11 @@ class Bootstrap:
                 "",
                 "install python3-venv (Debian), or your system's python3-pip",
             )
+        # No cache: after a power cut it may be damaged, and uv is all that is fetched this way.
         command = [
-            *pip,
-            "download",
-            "-q",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "-d",
-            target,
-            *words,
-        ]
+            *pip, "download", "-q", "--no-cache-dir", "--no-deps", "--only-binary", ":all:",
+            "-d", target, *words,
+        ]  # fmt: skip
         self.runner.run(
             command,
             "cannot download Python packages",

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import InstallError
+from installer.cache import trusted_cache
 from installer.commands import run
 from installer.events import Reporter
 from installer.files import digest_of, point_link, remove_tree, sync_directory, write_file
@@ -83,10 +84,11 @@ class Environment:
         if not (directory / COMPLETE).exists():
             remove_tree(directory)
             directory.parent.mkdir(parents=True, exist_ok=True)
-            _Build(self, directory, tools, reporter, cache=software / "wheels/cache").run()
-            if finish:
-                finish(directory)
-            _make_durable(directory)
+            with trusted_cache(software / "wheels/cache") as cache:
+                _Build(self, directory, tools, reporter, cache).run()
+                if finish:
+                    finish(directory)
+            mark_complete(directory)
         point_link(software / self.name, f"environments/{directory.name}")
 
 
@@ -185,7 +187,7 @@ def _runs_from(process: Path, inside: str) -> bool:
     return inside.encode() in (process / "cmdline").read_bytes()
 
 
-def _make_durable(directory: Path) -> None:
+def mark_complete(directory: Path) -> None:
     """All files reach the disk before the mark that says so."""
     os.sync()
     write_file(directory / COMPLETE, b"")

@@ -17,7 +17,7 @@ from appliance.errors import InstallError
 from appliance.places import Places
 from appliance.systemd_spawner.files import DAEMON_FILES
 from installer.commands import run
-from installer.environments import COMPLETE
+from installer.environments import COMPLETE, mark_complete
 from installer.events import Reporter
 from installer.files import digest_of, point_link, remove_tree, write_file
 
@@ -140,7 +140,7 @@ class SpawnerFiles:
                 failure="cannot compile the spawner daemon",
                 reporter=self.reporter,
             )
-            write_file(directory / COMPLETE, b"")
+            mark_complete(directory)
         point_link(self.places.software / "spawner", f"environments/{directory.name}")
 
 

@@ -1,0 +1,43 @@
+"""uv's cache is kept unless the machine went down while uv wrote to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from installer.cache import trusted_cache
+
+
+@pytest.fixture
+def boot_id(tmp_path: Path) -> Path:
+    path = tmp_path / "boot_id"
+    path.write_text("first\n")
+    return path
+
+
+def _die_while_writing(cache: Path, boot_id: Path) -> None:
+    """What a power cut or kill -9 leaves: the mark."""
+    using = trusted_cache(cache, boot_id=boot_id)
+    (using.__enter__() / "wheel").touch()
+
+
+def test_a_finished_cache_survives_a_reboot(tmp_path: Path, boot_id: Path) -> None:
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
+        (cache / "wheel").touch()
+    boot_id.write_text("second\n")
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
+        assert (cache / "wheel").exists()
+
+
+def test_a_killed_run_leaves_a_good_cache(tmp_path: Path, boot_id: Path) -> None:
+    _die_while_writing(tmp_path / "cache", boot_id)
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
+        assert (cache / "wheel").exists()
+
+
+def test_after_a_power_cut_the_cache_is_not_trusted(tmp_path: Path, boot_id: Path) -> None:
+    _die_while_writing(tmp_path / "cache", boot_id)
+    boot_id.write_text("second\n")
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
+        assert not (cache / "wheel").exists()
