@@ -158,6 +158,7 @@ async def test_the_home_page_follows_the_server_by_itself(room: Room) -> None:
     await expect(title).to_have_text("Your server is stopped")
     await room.machine.hub.servers.start(BOB, wait=5.0)
     await expect(title).to_have_text("Your server is running", timeout=15_000)
+    await expect(page.locator("[aria-live]")).to_have_text("Your server is running")
     await page.get_by_role("button", name="Stop my server").focus()
     await page.keyboard.press("Enter")
     await expect(title).to_have_text("Your server is stopping")

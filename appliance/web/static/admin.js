@@ -71,3 +71,17 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => window.print());
 }
+
+// Hashing many passwords takes a while, and pressing again would send the list twice.
+for (const button of document.querySelectorAll("[data-busy]")) {
+  const words = button.textContent;
+  button.form.addEventListener("submit", () => {
+    button.textContent = button.dataset.busy;
+    button.disabled = true;
+  });
+  // The browser's "back" may bring the page as it was left.
+  window.addEventListener("pageshow", () => {
+    button.textContent = words;
+    button.disabled = false;
+  });
+}

@@ -30,7 +30,10 @@ function replace(card, fresh) {
   if (card.outerHTML === fresh.outerHTML) return;
   const focused = card.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
   const open = card.querySelector("details")?.open ?? false;
+  const before = card.querySelector("#server-title").textContent;
   card.replaceWith(document.adoptNode(fresh));
+  const now = fresh.querySelector("#server-title").textContent;
+  if (now !== before) document.querySelector("[data-announce]").textContent = now;
   if (open) fresh.querySelector("details")?.setAttribute("open", "");
   if (focused === null) return;
   const same = [...fresh.querySelectorAll("a, button, summary")].find((one) => one.textContent.trim() === focused);
@@ -38,9 +41,15 @@ function replace(card, fresh) {
 }
 
 function plan() {
-  if (failures >= failureLimit) return;
+  if (failures >= failureLimit) return;  // until somebody looks again, below
   const seconds = Number(document.getElementById("server").dataset.live);
   setTimeout(refresh, seconds * 1000 * 2 ** failures);
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || failures < failureLimit) return;
+  failures = 0;
+  plan();
+});
 
 plan();
