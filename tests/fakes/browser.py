@@ -109,14 +109,20 @@ class Browser:
         }
         return "; ".join(f"{name}={value}" for name, value in sent.items())
 
-    def cookie(self, name: str) -> str:
-        return next((value for (key, _), value in self.cookies.items() if key == name), "")
+    def cookie(self, name: str, path: str = "") -> str:
+        """A cookie's value: the one that is sent to a path, or any."""
+        found = [
+            value
+            for (key, scope), value in self.cookies.items()
+            if key == name and (not path or path.startswith(scope))
+        ]
+        return found[0] if found else ""
 
     async def get(self, path: str, **headers: str) -> Reply:
         return await self.ask("GET", path, headers=headers)
 
     async def post(self, path: str, value: object) -> Reply:
-        headers = {"Content-Type": "application/json", "X-XSRFToken": self.cookie("_xsrf")}
+        headers = {"Content-Type": "application/json", "X-XSRFToken": self.cookie("_xsrf", path)}
         return await self.ask("POST", path, headers=headers, body=json.dumps(value).encode())
 
     async def ask(
