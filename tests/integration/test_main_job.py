@@ -77,13 +77,13 @@ def day(request: pytest.FixtureRequest) -> Iterator[Day]:
 def test_from_set_up_link_to_running_cell(day: Day) -> None:
     day.ada.use_setup_link(day.installed.setup_link(day.machine.http_base))
     day.bob.sign_up()
-    day.bob.sees("(?i)approv")
+    day.bob.sees("approv")
     day.bob.look(day.bob.page, "signed-up")
 
     day.ada.go("/hub/admin")
     day.ada.look(day.ada.page, "admin-with-bob-waiting")
     day.ada.press("Approve bob")
-    day.ada.sees("(?i)bob")
+    day.ada.sees("bob")
 
     day.bob.log_in()
     lab = day.bob_lab
