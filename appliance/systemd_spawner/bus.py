@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -59,6 +60,9 @@ _LOST: Final = frozenset(
 # pystemd passes on, so it is asked this often in a row before it counts as empty.
 _IDLE_ROUNDS: Final = 16
 _ANSWER_TIMEOUT: Final = 60.0
+# When dbus restarts, systemd and this daemon come back to it at the same time, and systemd may
+# forget a subscription that came too early (seen with 257). So it is asked again, this long after.
+_SUBSCRIBE_AGAIN: Final = (1.0, 5.0, 30.0)
 
 
 class Bus:
@@ -96,10 +100,12 @@ class Bus:
 
     def stop(self, unit: str, *, timeout: float) -> None:
         arguments = apply_signature(b"ss", [unit.encode(), b"replace"])
-        try:
-            self._run_job(b"StopUnit", arguments, timeout=timeout)
-        except NoSuchUnitError:
-            return
+        with suppress(NoSuchUnitError):
+            try:
+                self._run_job(b"StopUnit", arguments, timeout=timeout)
+            except BusLostError:
+                # Asking again is harmless, and tells whether the first time was heard.
+                self._run_job(b"StopUnit", arguments, timeout=timeout)
 
     def state(self, unit: str) -> UnitState | None:
         def read(bus: DBus) -> UnitState:
@@ -194,10 +200,12 @@ class Bus:
         pause = 0.1
         while True:
             self.last_alive = time.monotonic()
+            bus = DBus()
             try:
-                bus = self._connect()
+                self._connect(bus)
             except DBusBaseError as err:
                 log.warning("cannot reach systemd over D-Bus: %s", _text(err))
+                bus.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
                 continue
@@ -213,8 +221,7 @@ class Bus:
             bus.close()
             self._fail_jobs()
 
-    def _connect(self) -> DBus:
-        bus = DBus()
+    def _connect(self, bus: DBus) -> None:
         bus.open()
 
         def on_job_removed(message: Any, error: Any = None, userdata: Any = None) -> None:
@@ -240,16 +247,23 @@ class Bus:
             b"PropertiesChanged",
             on_properties_changed,
         )
-        _manager(bus, b"Subscribe", [])
-        return bus
+        _subscribe(bus)
 
     def _serve(self, bus: DBus) -> None:
         poll = select.poll()
         poll.register(bus.get_fd(), select.POLLIN)
         poll.register(self._wake, select.POLLIN)
+        connected = time.monotonic()
+        again = list(_SUBSCRIBE_AGAIN)
         while True:
             self.last_alive = time.monotonic()
             self._read_signals(bus)
+            if again and self.last_alive - connected > again[0]:
+                again.pop(0)
+                if _subscribe(bus):
+                    log.warning("systemd had forgotten whom to tell of changes")
+                    self._fail_jobs()
+                    self._on_connected()
             try:
                 action, answer = self._calls.get_nowait()
             except queue.Empty:
@@ -292,6 +306,17 @@ class Bus:
 
 class NoSuchUnitError(SystemdError):
     """systemd has no unit of that name loaded."""
+
+
+def _subscribe(bus: DBus) -> bool:
+    """Ask for signals; False when systemd sends them already."""
+    try:
+        _manager(bus, b"Subscribe", [])
+    except DBusBaseError as err:
+        if b"AlreadySubscribed" in _name(err):
+            return False
+        raise
+    return True
 
 
 def _manager(bus: DBus, method: bytes, arguments: list[Any]) -> Any:
@@ -341,6 +366,11 @@ def _translate(err: DBusBaseError) -> SystemdError:
     if type(err).__name__ == "DBusNoReplyError" or code == errno.ETIMEDOUT:
         return BusLostError(text)
     return SystemdError(text)
+
+
+def _name(err: DBusBaseError) -> bytes:
+    name = err.err_name
+    return name if isinstance(name, bytes) else str(name).encode()
 
 
 def _text(err: DBusBaseError) -> str:
