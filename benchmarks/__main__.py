@@ -47,7 +47,10 @@ def main() -> int:
         return 1
     finally:
         image.remove(folder)
-    print((report.as_json if options.json else report.table)(run.figures, run.about))
+    table = report.table(run.figures, run.about)
+    if options.json:
+        say(f"done\n{table}")
+    print(report.as_json(run.figures, run.about) if options.json else table)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -39,7 +40,8 @@ def table(figures: Figures, about: dict[str, dict[str, Any]]) -> str:
         )
     for side, known in about.items():
         versions = ", ".join(f"{name} {text}" for name, text in known["versions"].items())
-        lines.append(f"{side}: bcrypt cost {known['bcrypt_cost']}; {versions}")
+        lines.append(f"\n{side}: bcrypt cost {known['bcrypt_cost']}; {versions}")
+    lines.append(f"\nhost: {os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f} (15 min)")
     return "\n".join(lines)
 
 
