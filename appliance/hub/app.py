@@ -165,6 +165,7 @@ def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
         *info.last_handlers,
         *pages.handlers,
     ]
+    yield URLSpec(hub, outside.OutsideHandler, parts)
     yield URLSpec(rf"{hub}/static/(.*)", StaticFileHandler, {"path": str(STATIC)})
     for pattern in below:
         yield URLSpec(f"{hub}{pattern.path}", pattern.handler, parts)

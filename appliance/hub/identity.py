@@ -52,7 +52,7 @@ class Identity:
             found = session.execute(query).one_or_none()
         if found is None:
             return None
-        row, user, must_change = found.tuple()
+        row, user, must_change = found
         if row.expires <= now or row.last_seen + IDLE <= now:
             return None
         if abs(now - row.last_seen) > _RESOLUTION:
@@ -82,7 +82,7 @@ class Identity:
             found = session.execute(query).one_or_none()
         if found is None:
             return None
-        row, user = found.tuple()
+        row, user = found
         if row.expires is not None and row.expires <= now:
             return None
         if row.last_activity is None or abs(now - row.last_activity) > _RESOLUTION:

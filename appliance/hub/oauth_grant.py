@@ -274,7 +274,7 @@ class _Validator(RequestValidator):
                     owner=owner or "",
                     server=server or "",
                 )
-                for row, owner, server in session.execute(query).tuples()
+                for row, owner, server in session.execute(query)
             ]
 
 

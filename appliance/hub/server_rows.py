@@ -38,6 +38,8 @@ class FailureNote:
     why: str = ""
     mend: str = ""
     log: tuple[str, ...] = ()
+    kind: str = ""
+    """Of errors while starting: the name of their class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class ServerRows:
             .where(User.state == UserState.ACTIVE)
         )
         with self._db.session() as session:
-            rows = session.execute(query).tuples()
+            rows = session.execute(query)
             return {ServerId(Username(user), ServerName(name)) for user, name in rows}
 
     def note_activity(
@@ -184,7 +186,7 @@ class ServerRows:
     def _views(self, *where: ColumnElement[bool]) -> list[ServerView]:
         query = select(Server, User.name).join(User, User.id == Server.user_id).where(*where)
         with self._db.session() as session:
-            return [self._view(row, name) for row, name in session.execute(query).tuples()]
+            return [self._view(row, name) for row, name in session.execute(query)]
 
     def _view(self, row: Server, user: str) -> ServerView:
         server = ServerId(Username(user), ServerName(row.name))
@@ -247,5 +249,9 @@ def _note(failure: dict[str, Any] | None) -> FailureNote | None:
     if failure is None:
         return None
     return FailureNote(
-        failure["what"], failure["why"], failure["mend"], tuple(failure.get("log", ()))
+        failure["what"],
+        failure["why"],
+        failure["mend"],
+        tuple(failure.get("log", ())),
+        failure.get("kind", ""),
     )

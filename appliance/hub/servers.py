@@ -16,7 +16,15 @@ from typing import Any, Final
 
 from appliance.access.tokens import new_secret
 from appliance.clock import Clock
-from appliance.errors import ApplianceError, BadRequest, NotFound, SpawnError, SpawnTimeout
+from appliance.errors import (
+    ApplianceError,
+    BadRequest,
+    NotFound,
+    SpawnError,
+    SpawnFailed,
+    SpawnRefused,
+    SpawnTimeout,
+)
 from appliance.hub.activity import Activity
 from appliance.hub.progress import Event, Progress
 from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
@@ -31,6 +39,7 @@ log = logging.getLogger(__name__)
 # The spawner keeps the time of a start itself; this is for a spawner that doesn't answer.
 _GRACE_SECONDS: Final = 150
 _LOG_LINES: Final = 40
+_SPAWN_ERRORS: Final = {kind.__name__: kind for kind in (SpawnRefused, SpawnTimeout, SpawnFailed)}
 
 
 @dataclass(slots=True)
@@ -137,7 +146,8 @@ class Servers:
         view = self.view(server)
         if view.state is ServerState.FAILED and view.failure:
             note = view.failure
-            raise SpawnError(note.what, why=note.why, mend=note.mend, log=note.log)
+            error = _SPAWN_ERRORS.get(note.kind, SpawnError)
+            raise error(note.what, why=note.why, mend=note.mend, log=note.log)
         return view
 
     async def _launch(self, server: ServerId, live: _Live, progress: Progress, token: str) -> None:
@@ -174,7 +184,9 @@ class Servers:
 
     async def _fail(self, server: ServerId, progress: Progress, err: ApplianceError) -> None:
         lines = err.log if isinstance(err, SpawnError) else ()
-        note = FailureNote(err.what, err.why, err.mend, tuple(lines[-_LOG_LINES:]))
+        note = FailureNote(
+            err.what, err.why, err.mend, tuple(lines[-_LOG_LINES:]), type(err).__name__
+        )
         log.warning("server %s: %s", server, err)
         self._rows.change(server, ServerState.FAILED, failure=note)
         progress.close(**_failed_event(note))

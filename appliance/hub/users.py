@@ -167,7 +167,7 @@ class Users:
             func.count().filter(User.admin.is_(True)),
         )
         with self._db.session() as session:
-            total, waiting, admins = session.execute(query).one().tuple()
+            total, waiting, admins = session.execute(query).one()
         return Counts(total, waiting, admins)
 
     async def create_many(

@@ -10,11 +10,11 @@ log = logging.getLogger("appliance.access")
 
 
 def log_request(handler: RequestHandler) -> None:
-    """Failures of ours as errors, refusals as information, the rest only when debugging."""
+    """Failures as warnings (bugs have a traceback besides), refusals as information."""
     status = handler.get_status()
     level = logging.DEBUG
     if status >= 500:
-        level = logging.ERROR
+        level = logging.WARNING
     elif status >= 400 and status not in {404, 424}:
         level = logging.INFO
     if not log.isEnabledFor(level):

@@ -16,6 +16,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from appliance import __version__
 from appliance.access.principal import Kind, Principal, root
+from appliance.db.errors import DatabaseError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
 from appliance.web import notes, xsrf
@@ -190,7 +191,8 @@ class Handler(RequestHandler):
         where = f"{self.request.method} {self.request.path[:200]!r}"
         if isinstance(value, ApplianceError | HTTPError):
             failure = failure_of(value)
-            level = logging.ERROR if failure.status >= 500 else logging.DEBUG
+            level = logging.WARNING if failure.status >= 500 else logging.DEBUG
+            level = logging.ERROR if isinstance(value, DatabaseError) else level
             log.log(level, "%s: %s", where, value)
         else:
             self._failure = failure_of(value)

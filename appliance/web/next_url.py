@@ -14,6 +14,8 @@ from urllib.parse import quote
 _MAX: Final = 4096
 # Browsers read a backslash as a slash, and drop tabs and newlines from URLs (WHATWG URL, 4.4).
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\]")
+# Slashes in disguise at the front, and the segments "." and ".." that browsers take away.
+_DISGUISED: Final = re.compile(r"^/(%2f|%5c)|/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _KEPT: Final = "/:?#[]@!$&'()*+,;=%-._~"
 
 
@@ -24,7 +26,7 @@ def safe_next(value: str, *, base_url: str, origin: str = "") -> str | None:
     if len(value) > _MAX or _FORBIDDEN.search(value) or not value.startswith(base_url):
         return None
     path = re.split(r"[?#]", value, maxsplit=1)[0]
-    if "//" in path or re.match(r"/(%2f|%5c)", path, re.IGNORECASE) or "/." in path:
+    if "//" in path or _DISGUISED.search(path):
         return None
     try:
         return quote(value, safe=_KEPT)

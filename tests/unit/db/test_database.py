@@ -104,7 +104,7 @@ def test_before_an_upgrade_there_is_a_copy(
         session.add(User(name="ada", state="active", created=NOW))
     db.close()
     monkeypatch.setattr(migrations, "HEAD", "0002")
-    upgraded = []
+    upgraded: list[object] = []
     monkeypatch.setattr("appliance.db.migrations.upgrade.upgrade", upgraded.append)
     Database.at(tmp_path / "hub.sqlite").open()
     assert len(upgraded) == 1

@@ -23,6 +23,7 @@ ORIGIN = "https://hub.test"
             "/hub/user-redirect/git-pull?repo=https://git.test/x",
         ),
         ("https://hub.test/user/ada/", "/user/ada/"),
+        ("/user/ada/tree/.config/..x", "/user/ada/tree/.config/..x"),
         ("/user/ada/tree/ü", "/user/ada/tree/%C3%BC"),
     ],
 )
@@ -35,7 +36,8 @@ def test_own_paths_are_kept(value: str, expected: str) -> None:
     [
         "", "home", "//evil.test", "///evil.test", "/\\evil.test", "\\\\evil.test", "https://evil.test/",
         "https:evil.test", "javascript:alert(1)", "/\t/evil.test", "/%2fevil.test", "/%5Cevil.test",
-        "/hub//evil.test", "/hub/\n", "/.//evil.test", "/../..//evil.test", "https://hub.test.evil.test/",
+        "/hub//evil.test", "/hub/\n", "/.//evil.test",
+        "/hub/../home", "/%2e%2E/x", "/hub/.", "/../..//evil.test", "https://hub.test.evil.test/",
         "https://hub.test@evil.test/", "http://hub.test/", " /hub/home", "/hub/\ud800",
         "/" + "a" * 5000,
     ],

@@ -1,0 +1,198 @@
+"""After any restart, hub and spawner agree again by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import SpawnError
+from appliance.hub.states import ServerState
+from appliance.names import ServerId, Username
+from tests.fakes.clock import FakeClock
+from tests.fakes.hub_machine import Browser, Machine
+
+BOB = ServerId(Username("bob"))
+GONE = SpawnError("cannot ask the spawner", why="its socket is not there")
+
+
+async def _start(machine: Machine, bob: Browser) -> None:
+    assert (await bob.api("POST", "users/bob/server", {})).status == 201
+
+
+async def test_running_servers_are_adopted_with_their_tokens(
+    machine: Machine, bob: Browser
+) -> None:
+    await _start(machine, bob)
+    token = machine.spawner.tokens[BOB]
+    await machine.restart()
+    assert machine.hub.servers.view(BOB).ready
+    assert (await machine.token_call(token, "GET", "user")).json["name"] == "bob"
+    assert (await bob.get("/hub/home")).status == 200
+
+
+async def test_servers_that_died_meanwhile_are_stopped(machine: Machine, bob: Browser) -> None:
+    await _start(machine, bob)
+    token = machine.spawner.tokens[BOB]
+    machine.spawner.servers.clear()
+    await machine.restart()
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
+    assert (await machine.token_call(token, "GET", "user")).status == 403
+    await _start(machine, bob)
+
+
+async def test_a_hub_killed_in_the_middle_of_a_start_goes_on_with_it(
+    machine: Machine, bob: Browser
+) -> None:
+    machine.spawner.delay = 30
+    await bob.get("/hub/spawn")
+    await machine.restart()
+    assert machine.hub.servers.view(BOB).state is ServerState.STARTING
+    listener = asyncio.create_task(bob.api("GET", "users/bob/server/progress"))
+    await asyncio.sleep(0.05)
+    machine.spawner.run_outside(BOB)
+    await machine.hub.reconciler.once()
+    assert machine.hub.servers.view(BOB).ready
+    assert '"ready": true' in (await listener).body
+    assert (await machine.token_call(machine.spawner.tokens[BOB], "GET", "user")).status == 200
+
+
+async def test_a_start_of_an_earlier_hub_has_its_time(
+    machine: Machine, bob: Browser, clock: FakeClock
+) -> None:
+    machine.spawner.delay = 30
+    await bob.get("/hub/spawn")
+    await machine.restart()
+    clock.pass_time(59)
+    await machine.hub.reconciler.once()
+    assert machine.hub.servers.view(BOB).state is ServerState.STARTING
+    clock.pass_time(2)
+    await machine.hub.reconciler.once()
+    view = machine.hub.servers.view(BOB)
+    assert view.state is ServerState.FAILED
+    assert view.failure
+    assert "60 s" in view.failure.why
+    assert machine.spawner.servers == {}
+
+
+async def test_a_start_that_never_reached_the_spawner_has_failed(
+    machine: Machine, bob: Browser
+) -> None:
+    machine.spawner.delay = 30
+    await bob.get("/hub/spawn")
+    machine.spawner.servers.clear()
+    await machine.restart()
+    assert machine.hub.servers.view(BOB).state is ServerState.FAILED
+    machine.spawner.delay = 0
+    await _start(machine, bob)
+
+
+async def test_what_nobody_knows_is_stopped(machine: Machine, bob: Browser) -> None:
+    machine.spawner.run_outside(BOB)
+    machine.spawner.run_outside(ServerId(Username("a-ghost")))
+    await machine.restart()
+    assert machine.spawner.servers == {}
+
+
+async def test_a_stop_that_was_cut_short_is_finished(machine: Machine, bob: Browser) -> None:
+    await _start(machine, bob)
+    machine.spawner.unreachable = GONE
+    answer = await bob.api("DELETE", "users/bob/server")
+    assert answer.status == 202
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPING
+    await machine.restart()
+    machine.spawner.unreachable = None
+    await machine.hub.reconciler.once()
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
+    assert machine.spawner.servers == {}
+
+
+async def test_without_a_spawner_the_hub_comes_up_and_says_why_nothing_starts(
+    machine: Machine, bob: Browser
+) -> None:
+    machine.spawner.unreachable = GONE
+    await machine.restart()
+    assert (await bob.get("/hub/home")).status == 200
+    answer = await bob.api("POST", "users/bob/server", {})
+    assert answer.status == 500
+    assert "its socket is not there" in answer.json["message"]
+
+
+async def test_a_user_removed_while_the_spawner_is_away_is_finished_later(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    await _start(machine, bob)
+    machine.spawner.unreachable = GONE
+    assert (await ada.api("DELETE", "users/bob")).status == 204
+    assert machine.hub.users.find("bob") is None
+    skipped = (await ada.api("POST", "appliance/users", {"usernames": ["bob"]})).json["skipped"]
+    assert skipped[0]["why"] == "the user is still being removed"
+    machine.spawner.unreachable = None
+    await machine.restart()
+    await machine.hub.users.finish_departures()
+    assert machine.spawner.servers == {}
+    assert machine.spawner.forgotten == ["bob"]
+    assert (await ada.api("POST", "appliance/users", {"usernames": ["bob"]})).json["created"]
+
+
+async def test_a_server_whose_user_is_removed_in_mid_start_is_gone(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    machine.spawner.delay = 0.2
+    await bob.get("/hub/spawn")
+    assert (await ada.api("DELETE", "users/bob")).status == 204
+    await asyncio.sleep(0.3)
+    assert machine.spawner.servers == {}
+
+
+EVENTS = st.lists(
+    st.sampled_from(["start", "stop", "die", "ghost", "lose", "old news", "restart", "look"]),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(events=EVENTS)
+async def test_whatever_happens_they_agree_in_the_end(
+    tmp_path_factory: pytest.TempPathFactory, events: list[str]
+) -> None:
+    async with Machine(_folder(tmp_path_factory)) as machine:
+        await machine.root("POST", "users", {"usernames": ["bob"]})
+        for event in events:
+            await _happen(machine, event)
+        await machine.hub.reconciler.once()
+        view = machine.hub.servers.view(BOB)
+        assert view.pending is None
+        assert view.ready is (BOB in machine.spawner.servers)
+        assert set(machine.spawner.servers) <= {BOB}
+        if view.ready:
+            token = machine.spawner.tokens[BOB]
+            assert (await machine.token_call(token, "GET", "user")).status == 200
+
+
+def _folder(factory: pytest.TempPathFactory) -> Path:
+    return factory.mktemp("machine")
+
+
+async def _happen(machine: Machine, event: str) -> None:
+    spawner = machine.spawner
+    if event == "start":
+        await machine.root("POST", "users/bob/server", {})
+    elif event == "stop":
+        await machine.root("DELETE", "users/bob/server")
+    elif event == "die":
+        spawner.end(BOB)
+    elif event == "ghost":
+        spawner.run_outside(ServerId(Username("ghost")))
+    elif event == "lose":
+        spawner.servers.clear()
+    elif event == "old news":
+        spawner.end(ServerId(Username("bob-of-old")))
+    elif event == "restart":
+        await machine.restart()
+    else:
+        await machine.hub.reconciler.once()
+    await asyncio.sleep(0)
