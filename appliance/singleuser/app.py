@@ -107,9 +107,9 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         self._short_runtime: tempfile.TemporaryDirectory[str] | None = None
         super().__init__(**options)
         self.no_browser_open_file = True
-        self.update_config(defaults(appliance))
 
     def load_config_file(self, suppress_errors: bool = True) -> None:  # noqa: FBT001, FBT002
+        self.update_config(defaults(self.appliance))
         super().load_config_file(suppress_errors=suppress_errors)
         for section, names in NOT_FOR_USERS.items():
             for name in names:

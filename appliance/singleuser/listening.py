@@ -6,6 +6,7 @@ the user, so nobody can put another's socket in its place, and requests wait in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -37,12 +38,15 @@ def _listens(sock: socket.socket) -> bool:
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Send a message to the service manager, as sd_notify(3); without one, do nothing."""
+    """Send a message to the service manager, as sd_notify(3), if there is one that listens."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+        contextlib.suppress(OSError),
+    ):
         sock.connect(address)
         sock.sendall(message.encode())

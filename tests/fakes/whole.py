@@ -66,6 +66,8 @@ class Visitor(Browser):
         fields = {"username": name, "password": PASSWORD}
         signed_up = await self.submit("/hub/signup", **fields)
         assert signed_up.status in {200, 302, 303}, signed_up.body
+        if (await self.get("/hub/home")).status == 200:
+            return
         logged_in = await self.submit("/hub/login", **fields)
         assert logged_in.status in {302, 303}, logged_in.body
 

@@ -42,3 +42,4 @@ def test_notify_reaches_the_service_manager(tmp_path: Path) -> None:
         notify("READY=1", {"NOTIFY_SOCKET": path})
         assert manager.recv(100) == b"READY=1"
     notify("READY=1", {})
+    notify("STOPPING=1", {"NOTIFY_SOCKET": path})
