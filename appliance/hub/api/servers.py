@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,13 +12,16 @@ from typing import Any, Final
 from tornado.iostream import StreamClosedError
 
 from appliance.clock import Clock
-from appliance.errors import BadRequest
+from appliance.errors import ApplianceError, BadRequest
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.models import server_model
 from appliance.hub.progress import Event
+from appliance.interfaces import Running
 from appliance.names import ServerId, ServerName, parse_server_name
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
+
+log = logging.getLogger(__name__)
 
 # A request waits this long for a start or stop before it answers 202, as in JupyterHub.
 SLOW_SECONDS: Final = 10.0
@@ -183,7 +187,7 @@ class ServerListHandler(HubApiHandler):
 
     @needs_scope("read:servers", rows=True)
     async def get(self) -> None:
-        usage = await self.servers.usage()
+        usage = await self._usage()
         scopes = self.identified().scopes
         rows = []
         for view in self.servers.active():
@@ -202,6 +206,14 @@ class ServerListHandler(HubApiHandler):
                 }
             )
         self.reply(rows)
+
+    async def _usage(self) -> dict[ServerId, Running]:
+        """What each uses; nothing while the spawner can't be asked."""
+        try:
+            return await self.servers.usage()
+        except ApplianceError as err:
+            log.warning("cannot tell what servers use: %s", err)
+            return {}
 
 
 _USER: Final = r"/users/(?P<user>[^/]+)"

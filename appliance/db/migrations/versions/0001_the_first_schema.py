@@ -13,6 +13,7 @@ def upgrade() -> None:
     _standing_alone()
     _of_users()
     _of_servers()
+    _of_tokens()
 
 
 def _standing_alone() -> None:
@@ -133,6 +134,9 @@ def _of_servers() -> None:
         sa.UniqueConstraint("server_id", name="uq_oauth_clients_server_id"),
     )
     op.create_index("ix_oauth_clients_name", "oauth_clients", ["name"], unique=False)
+
+
+def _of_tokens() -> None:
     op.create_table(
         "api_tokens",
         sa.Column("id", sa.Integer(), nullable=False),
