@@ -374,6 +374,7 @@ class Runner:
                 self.log.write(line)
                 if line.strip():
                     last.append(line)
+                if line[:2] not in ("", "+ "):
                     self.screen.detail = line.strip()
             code = process.wait()
         except BaseException:
@@ -1017,8 +1018,7 @@ class Bootstrap:
         mine = self.machine.exists(APT_MARKER)
         with open(APT_MARKER, "w", encoding="ascii") as marker:
             marker.write("apt-get was started by the appliance's bootstrap\n")
-            marker.flush()
-            os.fsync(marker.fileno())
+        os.sync()
         if mine:
             self.log.write("an earlier run was interrupted here; finishing it")
             self.runner.run(["dpkg", "--configure", "-a"], "cannot finish the interrupted packages")
@@ -1342,20 +1342,12 @@ def ask_to_go_on() -> bool:
     consent.
     """
     try:
-        with open("/dev/tty", "r+", encoding="utf-8", errors="replace", buffering=1) as terminal:
-            terminal.write("Go on? [Y/n] ")
-            terminal.flush()
-            return terminal.readline().strip().lower() in (
-                "",
-                "y",
-                "yes",
-                "j",
-                "ja",
-                "o",
-                "oui",
-                "s",
-                "si",
-            )
+        with open("/dev/tty", "w") as out, open("/dev/tty", errors="replace") as answers:
+            out.write("Go on? [Y/n] ")
+            out.flush()
+            answer = answers.readline()
+        # Nothing at all is Ctrl-D.
+        return answer.strip().lower() in ("", "y", "yes") and answer != ""
     except (OSError, ValueError):
         return True
 
