@@ -24,8 +24,8 @@ from appliance.proxy.static_files import StaticRoots
 
 # jupyter_server refuses larger requests; more need not be kept for it.
 SERVER_BODY: Final = "512m"
-# Forms, and rosters pasted into one.
-HUB_BODY: Final = "4m"
+# Forms, and rosters pasted into one; what the hub itself takes at most.
+HUB_BODY: Final = "2m"
 
 
 @dataclass(frozen=True, slots=True)
