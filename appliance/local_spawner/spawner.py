@@ -83,6 +83,7 @@ class LocalSpawner:
     async def _start(self, server: ServerId, request: StartRequest) -> None:
         settings = self._read_settings()
         home = self._ensure_folder(self._places.homes / server.user)
+        self._ensure_folder(self._places.run)
         with self._sockets.open(server) as listener:
             # Short, because kernels' sockets are in it, and their paths may have 107 bytes.
             folder = self._ensure_folder(self._places.run / "s" / secrets.token_hex(4))

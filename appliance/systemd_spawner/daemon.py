@@ -86,7 +86,7 @@ class Watch:
 
 def main() -> int:
     """Run until SIGTERM; returns the exit status."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    _log_to_journal()
     threading.stack_size(_STACK_BYTES)
     os.umask(0o077)
     try:
@@ -94,6 +94,13 @@ def main() -> int:
     except ApplianceError as err:
         log.error("%s", err)  # noqa: TRY400 - a sentence for people, not a traceback
         return _EXIT_CONFIG if isinstance(err, StoreDamagedError) else 1
+
+
+def _log_to_journal() -> None:
+    """To stderr, each line with its priority as sd-daemon(3) has it."""
+    for level, priority in ((logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3)):
+        logging.addLevelName(level, f"<{priority}>")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s%(message)s")
 
 
 def _run(places: Places) -> int:

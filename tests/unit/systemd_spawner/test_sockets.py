@@ -54,9 +54,9 @@ def test_the_longest_names_fit() -> None:
         folder = Path(base, "x" * (length - len(base) - 1))
         path = str(folder / longest.socket_path)
         assert len(path) == 107
-        with Sockets(folder, proxy_group=os.getgid()).open(longest):
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect(path)
+        sockets = Sockets(folder, proxy_group=os.getgid())
+        with sockets.open(longest), socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
 
 
 def test_removing_twice_is_no_error(root: Path, sockets: Sockets) -> None:

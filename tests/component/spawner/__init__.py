@@ -1,0 +1,1 @@
+"""The spawner daemon without systemd, and both spawners as the hub uses them."""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.config.schema import Config
+from appliance.places import Places
+from appliance.systemd_spawner.accounts import Accounts
+from appliance.systemd_spawner.ends import Ends
+from appliance.systemd_spawner.listener import Listener
+from appliance.systemd_spawner.servers import Servers
+from appliance.systemd_spawner.settings import read_settings
+from appliance.systemd_spawner.sockets import Sockets
+from tests.fakes.systemd import FakeHost, FakeJournal, FakeUnits
+
+
+@pytest.fixture
+def places() -> Iterator[Places]:
+    """In a short folder, for the sake of sockets' paths."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="s") as folder:
+        base = Path(folder)
+        places = Places(
+            software=base / "software",
+            settings=base / "settings",
+            state=base / "state",
+            run=base / "run",
+            homes=base / "homes",
+        )
+        for path in (places.rendered, places.run, places.homes, places.spawner_state):
+            path.mkdir(parents=True)
+        (places.rendered / "spawner.json").write_text(Config().model_dump_json())
+        yield places
+
+
+@pytest.fixture
+def units() -> FakeUnits:
+    return FakeUnits()
+
+
+@pytest.fixture
+def journal() -> FakeJournal:
+    return FakeJournal()
+
+
+@pytest.fixture
+def host(places: Places) -> FakeHost:
+    return FakeHost(places.homes)
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return Ends()
+
+
+@pytest.fixture
+def servers(
+    places: Places, units: FakeUnits, journal: FakeJournal, host: FakeHost, ends: Ends
+) -> Servers:
+    servers = Servers(
+        units=units,
+        accounts=Accounts(places.spawner_state / "accounts.json", host=host),
+        sockets=Sockets(places.server_sockets, proxy_group=os.getgid()),
+        journal=journal,
+        places=places,
+        read_settings=lambda: read_settings(places.rendered / "spawner.json"),
+        denied_addresses=list,
+        ends=ends,
+    )
+    units.on_changed = servers.look
+    return servers
+
+
+class Daemon:
+    """A listener in a thread, which can be restarted under its clients."""
+
+    def __init__(self, path: Path, servers: Servers, ends: Ends) -> None:
+        self.path = path
+        self._servers = servers
+        self._ends = ends
+        self.allowed = {os.getuid()}
+        self.connections_max = 64
+        self._stop, self._stopped = os.pipe()
+        self._thread = threading.Thread()
+
+    def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(self.path))
+        listening.listen(128)
+        self._stop, self._stopped = os.pipe()
+        listener = Listener(
+            listening,
+            servers=self._servers,
+            ends=self._ends,
+            allowed_uids=lambda: self.allowed,
+            connections_max=self.connections_max,
+            request_timeout=0.5,
+        )
+
+        def run() -> None:
+            with listening:
+                listener.serve(stop=self._stop, tick=lambda: None, interval=1)
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        os.close(self._stopped)
+        self._thread.join()
+        os.close(self._stop)
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(10)
+        client.connect(str(self.path))
+        return client
+
+
+@pytest.fixture
+def daemon(places: Places, servers: Servers, ends: Ends) -> Iterator[Daemon]:
+    daemon = Daemon(places.spawner_socket, servers, ends)
+    daemon.start()
+    yield daemon
+    daemon.stop()

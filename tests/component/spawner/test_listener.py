@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from appliance.systemd_spawner.protocol import LINE_MAX
+from tests.component.spawner.conftest import Daemon
+from tests.fakes.systemd import CRASHED, FakeUnits
+
+TOKEN = "ab" * 32
+
+
+def ask(daemon: Daemon, **fields: Any) -> dict[str, Any]:
+    with daemon.connect() as client:
+        client.sendall(json.dumps(fields).encode() + b"\n")
+        with client.makefile() as file:
+            reply: dict[str, Any] = json.loads(file.readline())
+            return reply
+
+
+def closes(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_the_verbs_work_over_the_socket(daemon: Daemon) -> None:
+    assert ask(daemon, verb="ping") == {"ok": True}
+    assert ask(daemon, verb="start", user="ada", server="", token=TOKEN) == {"ok": True}
+    (row,) = ask(daemon, verb="list")["servers"]
+    assert (row["user"], row["server"], row["ready"], row["tasks"]) == ("ada", "", True, 3)
+    assert ask(daemon, verb="log", user="ada", server="", lines=5) == {"ok": True, "lines": []}
+    assert ask(daemon, verb="apply_limits") == {"ok": True, "changed": 1}
+    assert ask(daemon, verb="stop", user="ada", server="") == {"ok": True}
+    assert ask(daemon, verb="forget_user", user="ada") == {"ok": True}
+    assert ask(daemon, verb="list")["servers"] == []
+
+
+def test_several_requests_are_answered_in_order(daemon: Daemon) -> None:
+    with daemon.connect() as client:
+        client.sendall(b'{"verb": "ping"}\n{"verb": "list"}\n{"verb": "ping"}\n')
+        with client.makefile() as file:
+            replies = [json.loads(file.readline()) for _ in range(3)]
+    assert ["servers" in reply for reply in replies] == [False, True, False]
+
+
+def test_nobody_but_root_and_the_hub_is_heard(daemon: Daemon) -> None:
+    daemon.allowed = {os.getuid() + 1}
+    with daemon.connect() as client:
+        assert closes(client)
+
+
+@pytest.mark.parametrize("content", [b"\n", b"rubbish\n", b'{"verb": "exec"}\n'])
+def test_what_is_not_understood_ends_the_connection(content: bytes, daemon: Daemon) -> None:
+    with daemon.connect() as client:
+        client.sendall(content + b'{"verb": "ping"}\n')
+        with client.makefile() as file:
+            assert json.loads(file.readline())["code"] == "bad_request"
+            assert file.readline() == ""
+
+
+def test_an_oversized_line_is_refused(daemon: Daemon) -> None:
+    with daemon.connect() as client:
+        try:
+            client.sendall(b"x" * (LINE_MAX + 64 * 1024))
+        except ConnectionError:
+            return
+        reply = client.recv(4096)
+        assert b"bytes long" in reply
+
+
+def test_clients_that_stall_or_vanish_harm_nobody(daemon: Daemon) -> None:
+    stalled = daemon.connect()
+    stalled.sendall(b'{"verb": "pi')
+    for _ in range(10):
+        with daemon.connect() as vanishing:
+            vanishing.sendall(b'{"verb": "list"}\n')
+    assert ask(daemon, verb="ping") == {"ok": True}
+    assert closes(stalled)
+    stalled.close()
+
+
+def test_a_slow_start_holds_up_nothing_else(daemon: Daemon, units: FakeUnits) -> None:
+    units.gate.clear()
+    request = {"verb": "start", "user": "ada", "server": "", "token": TOKEN}
+    starting = threading.Thread(target=ask, args=(daemon,), kwargs=request)
+    starting.start()
+    while not (rows := ask(daemon, verb="list")["servers"]):
+        time.sleep(0.005)
+    assert rows[0]["ready"] is False
+    assert ask(daemon, verb="stop", user="bob", server="") == {"ok": True}
+    units.gate.set()
+    starting.join()
+    assert ask(daemon, verb="list")["servers"][0]["ready"] is True
+
+
+def test_ends_are_pushed_to_who_watches(daemon: Daemon, units: FakeUnits) -> None:
+    ask(daemon, verb="start", user="ada", server="", token=TOKEN)
+    with daemon.connect() as client, client.makefile() as file:
+        client.sendall(b'{"verb": "watch"}\n')
+        assert json.loads(file.readline()) == {"ok": True}
+        units.end("appliance-user-ada.service", CRASHED)
+        event = json.loads(file.readline())
+    assert (event["event"], event["user"], event["failed"]) == ("exited", "ada", True)
+
+
+def test_an_end_that_nobody_watched_is_told_to_the_next(daemon: Daemon, units: FakeUnits) -> None:
+    ask(daemon, verb="start", user="ada", server="", token=TOKEN)
+    units.end("appliance-user-ada.service", CRASHED)
+    with daemon.connect() as client, client.makefile() as file:
+        client.sendall(b'{"verb": "watch"}\n')
+        file.readline()
+        assert json.loads(file.readline())["user"] == "ada"
+
+
+def test_connections_are_bounded(daemon: Daemon) -> None:
+    daemon.stop()
+    daemon.connections_max = 2
+    daemon.start()
+    with daemon.connect() as first, daemon.connect() as second:
+        for client in (first, second):
+            client.sendall(b'{"verb": "ping"}\n')
+            assert client.recv(100)
+        with daemon.connect() as third:
+            assert closes(third)
+
+
+def test_a_fault_of_our_own_is_told_without_its_inside(daemon: Daemon, units: FakeUnits) -> None:
+    units.listing = None  # type: ignore[assignment]
+    reply = ask(daemon, verb="list")
+    assert reply["code"] == "failed"
+    assert "NoneType" not in json.dumps(reply)
