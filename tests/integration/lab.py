@@ -74,20 +74,22 @@ class Lab:
 
     def restart_kernel(self) -> None:
         """Restart the kernel from the menu, with the dialog's consent."""
-        self.dismiss_dialogs()
         self._command("Restart Kernel…")
         self.page.locator(".jp-Dialog .jp-mod-accept").click(timeout=SLOW_MS)
         self.wait_until_idle()
 
     def dismiss_dialogs(self) -> None:
         """Close what Lab put in front of the notebook, such as the word that a kernel died."""
-        for _ in range(3):
-            button = self.page.locator(".jp-Dialog .jp-Dialog-button").last
-            if not button.count():
+        dialog = self.page.locator(".jp-Dialog")
+        for _ in range(5):
+            if not dialog.count():
                 return
-            button.click()
+            # The first button is the one that changes nothing: "Dismiss", "Cancel".
+            dialog.last.locator(".jp-Dialog-button").first.click()
             self.page.wait_for_timeout(500)
+        raise AssertionError("a dialog stays: " + " / ".join(dialog.all_inner_texts()))
 
     def _command(self, name: str) -> None:
+        self.dismiss_dialogs()
         self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
         self.page.locator(".lm-Menu").get_by_text(name, exact=True).click(timeout=SLOW_MS)
