@@ -79,6 +79,14 @@ class Places:
         return cls.of_trial(Path(folder)) if folder else cls.installed()
 
     @property
+    def user_environment(self) -> Path:
+        """The directory behind software/user, a link that a newer installation points elsewhere.
+
+        A server is started from here, so that it doesn't import half of it from the newer one.
+        """
+        return (self.software / "user").resolve()
+
+    @property
     def config_file(self) -> Path:
         return self.settings / "config.yaml"
 

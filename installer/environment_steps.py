@@ -19,15 +19,17 @@ from installer.files import write_file
 
 def own_requirements(places: Places, given: Path | None) -> str:
     """What the machine's owner wants besides: given now, or kept from an earlier run."""
-    kept = places.settings / "user-requirements.txt"
-    if given:
-        try:
-            text = given.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as err:
-            raise InstallError(f"cannot read {given}", why=str(err)) from err
-        write_file(kept, text.encode())
-        return text
-    return kept.read_text("utf-8") if kept.exists() else ""
+    path = given or kept_requirements(places)
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as err:
+        raise InstallError(f"cannot read {path}", why=str(err)) from err
+
+
+def kept_requirements(places: Places) -> Path:
+    return places.settings / "user-requirements.txt"
 
 
 @dataclass
@@ -70,6 +72,9 @@ class UserEnvironment:
             self.environment.ensure(
                 self.places.software, self.tools, self.reporter, finish=_finish_environment
             )
+            if self.wanted:
+                # Only now: what can't be installed must not fail the next run too.
+                write_file(kept_requirements(self.places), self.wanted.encode())
         except (ApplianceError, OSError) as err:
             self._failure.append(err)
 

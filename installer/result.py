@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import socket
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -40,6 +41,11 @@ def own_addresses() -> list[str]:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as one:
             one.connect((probe, 9))
             found.append(str(one.getsockname()[0]))
+    if not found:
+        # No route out of here; the addresses of its own network are what counts then.
+        command = ["hostname", "-I"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = done.stdout.split()
     return found or [socket.gethostname()]
 
 

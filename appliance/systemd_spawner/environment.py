@@ -71,7 +71,7 @@ def server_environment(
         "LOGNAME": account,
         "SHELL": "/bin/bash",
         "LANG": "C.UTF-8",
-        "PATH": f"{places.software}/user/bin:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{places.user_environment}/bin:/usr/local/bin:/usr/bin:/bin",
     }
     if settings.limits_memory is not None:
         environment["MEM_LIMIT"] = str(settings.limits_memory)
@@ -82,7 +82,7 @@ def server_environment(
 
 def server_command(places: Places) -> list[str]:
     """The server's command: with -I nothing in the user's home changes what it imports."""
-    return [f"{places.software}/user/bin/python", "-I", "-m", "appliance.singleuser"]
+    return [f"{places.user_environment}/bin/python", "-I", "-m", "appliance.singleuser"]
 
 
 def _host(address: str) -> str:
