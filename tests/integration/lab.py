@@ -32,6 +32,7 @@ class Lab:
 
     def run(self, code: str) -> int:
         """Run code in the last cell without waiting for its end; returns the cell's number."""
+        self.dismiss_dialogs()
         cell = self.page.locator(".jp-Notebook .jp-CodeCell").last
         number = self.page.locator(".jp-Notebook .jp-CodeCell").count() - 1
         editor = cell.locator(".cm-content")
@@ -77,6 +78,10 @@ class Lab:
         self._command("Restart Kernel…")
         self.page.locator(".jp-Dialog .jp-mod-accept").click(timeout=SLOW_MS)
         self.wait_until_idle()
+
+    def wait_for_dialog(self, text: str) -> None:
+        """Wait until Lab says something in front of the notebook."""
+        expect(self.page.locator(".jp-Dialog")).to_contain_text(text, timeout=SLOW_MS)
 
     def dismiss_dialogs(self) -> None:
         """Close what Lab put in front of the notebook, such as the word that a kernel died."""

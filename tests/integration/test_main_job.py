@@ -144,6 +144,7 @@ def test_memory_past_the_limit_kills_the_kernel_and_nothing_else(day: Day) -> No
         "process of this unit has been killed",
     ]
     assert day.machine.execute(f"systemctl show -p MainPID --value {BOB_UNIT}").strip() == server
+    lab.wait_for_dialog("died")
     day.bob.look(day.bob.page, "kernel-killed")
     lab.dismiss_dialogs()
     lab.wait_until_idle()
