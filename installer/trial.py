@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.config.edit import set_value, write_config
+from appliance.config.load import load, read_text
 from appliance.errors import InstallError
 from appliance.places import TRIAL_VARIABLE, Places
-from appliance.rollout.render import NginxText, find_nginx
+from appliance.rollout.render import SOURCE_FILE, NginxText, find_nginx
 from appliance.trial.__main__ import ADMINS_FILE
 from installer.environment_steps import UserEnvironment, own_requirements
 from installer.environments import Environment, prune
@@ -83,6 +85,8 @@ def prepare(options: Options, reporter: Reporter, nginx_text: NginxText) -> None
     users.start()
     # Loopback alone: whoever gets in runs programs as the person who started the trial.
     changes = {"http.address": "127.0.0.1", "http.port": str(options.port or _PORT)}
+    if options.port:
+        move(places, options.port)
     steps: list[Step] = [
         Nginx(options, reporter),
         Commands(places, folder),
@@ -94,3 +98,14 @@ def prepare(options: Options, reporter: Reporter, nginx_text: NginxText) -> None
         names = json.dumps(list(options.admins))
         write_file(places.state / ADMINS_FILE, names.encode(), mode=0o600)
     prune(places.software)
+
+
+def move(places: Places, port: int) -> None:
+    """Let a trial that was there before listen at another port; it isn't running now."""
+    path = places.config_file
+    if path.exists() and load(path).http.port != port:
+        write_config(
+            places,
+            set_value(read_text(path), "http.port", [str(port)], name=str(path)),
+        )
+        (places.rendered / SOURCE_FILE).unlink(missing_ok=True)
