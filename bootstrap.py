@@ -1041,7 +1041,12 @@ class Bootstrap:
                 self.apt("install", *wanted)
                 return
         mend = "see whether `apt-get update` works by itself; behind a proxy see --help"
-        command = ["apt-get", "-q", "-o", "Acquire::Retries=3", *self.apt_certificates(), "update"]
+        command = [
+            "apt-get", "-q", "-o", "Acquire::Retries=3",
+            # Descriptions in other languages are a third of the download; those that are there stay.
+            "-o", "Acquire::Languages=none", "-o", "APT::Get::List-Cleanup=false",
+            *self.apt_certificates(), "update",
+        ]  # fmt: skip
         self.runner.run(command, "cannot read the lists of Debian packages", mend)
         self.apt("install", *wanted)
 

@@ -26,10 +26,12 @@ def _load() -> ModuleType:
 bootstrap: Any = _load()
 
 DEBIAN_12 = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n'
-# /proc/net/tcp with one listener on port 80 (0x50).
-LISTEN = (
-    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n"
-    "   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1\n"
+# /proc/net/tcp with one listener on port 80 (0x50), whose socket is inode 4711.
+LISTEN = "\n".join(
+    [
+        "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode",
+        "0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1",
+    ]
 )
 
 
