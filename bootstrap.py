@@ -1043,7 +1043,7 @@ class Bootstrap:
         mend = "see whether `apt-get update` works by itself; behind a proxy see --help"
         command = [
             "apt-get", "-q", "-o", "Acquire::Retries=3",
-            # Descriptions in other languages are a third of the download; those that are there stay.
+            # Descriptions in other languages are a third of it; those that are there stay.
             "-o", "Acquire::Languages=none", "-o", "APT::Get::List-Cleanup=false",
             *self.apt_certificates(), "update",
         ]  # fmt: skip
