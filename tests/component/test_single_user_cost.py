@@ -19,7 +19,7 @@ import pytest
 from tests.fakes.browser import Target, send
 from tests.fakes.hub import FakeHub
 from tests.fakes.nginx import free_port
-from tests.fakes.single_user import environment, single_user, user_python
+from tests.fakes.single_user import environment, single_user
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _plain_lab(folder: Path, port: int) -> Iterator[int]:
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [user_python(), "-m", "jupyterlab", f"--ServerApp.port={port}", *options],
+            [sys.executable, "-m", "jupyterlab", f"--ServerApp.port={port}", *options],
             env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "JUPYTER_RUNTIME_DIR": str(folder)},
             cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,6 @@ from tests.fakes.single_user import (
     SingleUser,
     environment,
     single_user,
-    user_python,
 )  # fmt: skip
 
 HEADERS = {"Authorization": "token t"}
@@ -144,7 +144,7 @@ async def test_kernels_stay_on_ipc_where_the_directory_has_a_long_path(tmp_path:
 
 def _start(folder: Path, environ: dict[str, str], stdin: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))],
+        [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))],
         env=environ, cwd=folder, stdin=stdin, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

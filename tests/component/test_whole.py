@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.fakes.browser import WebSocket, send
 from tests.fakes.whole import Visitor, Whole, whole
@@ -14,13 +15,13 @@ from tests.fakes.whole import Visitor, Whole, whole
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def appliance(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Whole]:
     async with whole(tmp_path_factory.mktemp("whole") / "trial") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ada(appliance: Whole) -> Visitor:
     """Ada, with her server running and open in her browser."""
     visitor = appliance.visitor()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, Response, expect
 
 from appliance.proxy.static_files import find_static_roots
 from tests.fakes.chromium import chromium
-from tests.fakes.single_user import user_python
 from tests.fakes.whole import PASSWORD, Whole, whole
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -43,19 +43,11 @@ class Classroom:
             self.static[response.url] = response.headers.get("cache-control", "")
 
 
-def _user_env() -> Path:
-    done = subprocess.run(
-        [user_python(), "-c", "import sys; print(sys.prefix)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return Path(done.stdout.strip())
-
-
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Classroom]:
     folder = tmp_path_factory.mktemp("room") / "trial"
     async with (
-        whole(folder, static=find_static_roots(_user_env())) as appliance,
+        whole(folder, static=find_static_roots(Path(sys.prefix))) as appliance,
         chromium() as chrome,
     ):
         port = appliance.config.http.port

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import os
 import socket
@@ -14,20 +13,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 TOKEN = "5e" * 32
-
-
-def user_python() -> str:
-    """A Python that has JupyterLab: the one that $APPLIANCE_TEST_USER_PYTHON names, or this one."""
-    named = os.environ.get("APPLIANCE_TEST_USER_PYTHON", "")
-    if not named and importlib.util.find_spec("jupyterlab") is None:
-        pytest.skip("needs JupyterLab; set APPLIANCE_TEST_USER_PYTHON to a Python that has it")
-    return named or sys.executable
-
 
 # What `python -I -m appliance.singleuser` is on an appliance, where our package is installed.
 LAUNCH = (
@@ -84,7 +72,7 @@ def environment(
         "HOME": str(folder / "home"),
         "USER": user,
         "LANG": "C.UTF-8",
-        "PATH": f"{Path(user_python()).parent}:/usr/bin:/bin",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     } | more
 
 
@@ -122,7 +110,7 @@ def _start(
     with _bound(path, socket.SOCK_STREAM) as listening, log.open("wb") as output:
         listening.listen(128)
         yield subprocess.Popen(
-            [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))],
+            [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))],
             env=environ | {"NOTIFY_SOCKET": str(notify)},
             cwd=environ["HOME"], stdin=listening.fileno(), stdout=output, stderr=output,
         )  # fmt: skip

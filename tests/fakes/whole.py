@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.local_spawner.spawner import LocalSpawner
 from tests.fakes.browser import Browser, Reply
 from tests.fakes.nginx import Proxy, proxy
-from tests.fakes.single_user import LAUNCH, ROOT, user_python
+from tests.fakes.single_user import LAUNCH, ROOT
 
 PASSWORD = "grey-lake-2000"
 
@@ -88,7 +89,7 @@ class Visitor(Browser):
 @contextlib.asynccontextmanager
 async def whole(folder: Path, **settings: Any) -> AsyncIterator[Whole]:
     """Run everything until the block ends."""
-    command = [user_python(), "-I", "-c", LAUNCH.format(str(ROOT))]
+    command = [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))]
     async with proxy(folder, signup={"mode": "open"}, **settings) as nginx:
         places = nginx.places
         for directory in (places.hub_state, places.homes):

@@ -38,7 +38,9 @@ class Person:
         self.page.get_by_role("button", name=button, exact=True).first.click(timeout=SLOW_MS)
 
     def sees(self, text: str) -> None:
-        expect(self.page.get_by_text(re.compile(text, re.IGNORECASE)).first).to_be_visible(timeout=SLOW_MS)
+        expect(self.page.get_by_text(re.compile(text, re.IGNORECASE)).first).to_be_visible(
+            timeout=SLOW_MS
+        )
 
     def use_setup_link(self, link: str) -> None:
         """Choose a password through a one-time link; ends logged in."""
