@@ -5,7 +5,7 @@ share home, processes and server (CVE-2020-15110 is of that kind). Numbers count
 the same reason: a new account must not own what an old one left in /srv.
 
 Every change is stored before it is made on the machine, so that after a power cut the next
-`ensure` or `finish_retirements` carries on where it stopped.
+`ensure` or `finish_interrupted` carries on where it stopped.
 """
 
 from __future__ import annotations
@@ -96,9 +96,11 @@ class Accounts:
             if account is not None:
                 self._seal(self._change(account, AccountState.RETIRING))
 
-    def finish_retirements(self) -> None:
-        """Carry on with what a power cut or a full disk interrupted."""
+    def finish_interrupted(self) -> None:
+        """Carry on with what a power cut or a full disk interrupted; before the first request."""
         with self._lock:
+            if any(account.state is AccountState.PLANNED for account in self._accounts):
+                self._host.mend_databases()
             for account in list(self._accounts):
                 if account.state is AccountState.RETIRING:
                     self._seal(account)

@@ -82,6 +82,9 @@ class Watch:
             except (SystemdError, ApplianceError) as err:
                 log.warning("cannot look at %s: %s", unit or "the running servers", err)
                 due = min(due, time.monotonic() + 5)
+            except Exception:
+                # The edge of this thread, without which nobody would hear of ends any more.
+                log.exception("looking at %s failed", unit or "the running servers")
 
 
 def main() -> int:
@@ -108,7 +111,7 @@ def _run(places: Places) -> int:
     host = Host(homes=places.homes)
     host.clear_stale_locks()
     accounts = Accounts(places.spawner_state / "accounts.json", host=host)
-    accounts.finish_retirements()
+    accounts.finish_interrupted()
     watch, ends = Watch(), Ends()
     bus = Bus(on_changed=watch.on_changed, on_connected=watch.on_connected)
     servers = Servers(

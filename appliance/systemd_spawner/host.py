@@ -170,6 +170,11 @@ class Host:
             ])
             # fmt: on
 
+    def mend_databases(self) -> None:
+        """Make the shadow entries that a power cut between two files kept back."""
+        self._run(["pwconv"])
+        self._run(["grpconv"])
+
     def clear_stale_locks(self) -> None:
         """Remove the user database's locks that a power cut left.
 

@@ -117,11 +117,12 @@ class FakeHost(Host):
         self.taken_ids: set[int] = set()
         self.sealed: set[str] = set()
         self.fail_at = 0
-        self._changes = 0
+        self.changes = 0
+        self.mended = 0
 
     def _change(self) -> None:
-        self._changes += 1
-        if self._changes == self.fail_at:
+        self.changes += 1
+        if self.changes == self.fail_at:
             raise PowerCutError
 
     def home(self, account: str) -> Path:
@@ -145,6 +146,9 @@ class FakeHost(Host):
 
     def check_home(self, account: str, uid: int) -> None:
         assert self.homes_of[account] == uid
+
+    def mend_databases(self) -> None:
+        self.mended += 1
 
     def seal(self, account: str, uid: int) -> None:
         self._change()

@@ -91,7 +91,7 @@ def test_a_power_cut_at_any_step_heals(step: int, host: FakeHost, store: Path) -
 
     def live() -> None:
         accounts = Accounts(store, host=host)
-        accounts.finish_retirements()
+        accounts.finish_interrupted()
         accounts.ensure(ADA)
         accounts.retire(ADA)
 
@@ -99,7 +99,7 @@ def test_a_power_cut_at_any_step_heals(step: int, host: FakeHost, store: Path) -
         live()
     except PowerCutError:
         accounts = Accounts(store, host=host)
-        accounts.finish_retirements()
+        accounts.finish_interrupted()
         if accounts.find(ADA) is not None:
             accounts.ensure(ADA)
             accounts.retire(ADA)
@@ -107,6 +107,17 @@ def test_a_power_cut_at_any_step_heals(step: int, host: FakeHost, store: Path) -
     assert [row["state"] for row in rows] == [AccountState.RETIRED]
     assert host.sealed == {"nb-ada"}
     assert host.accounts == {"nb-ada": FIRST_ID}
+
+
+def test_databases_are_mended_only_after_an_interruption(host: FakeHost, store: Path) -> None:
+    Accounts(store, host=host).ensure(ADA)
+    Accounts(store, host=host).finish_interrupted()
+    assert host.mended == 0
+    host.fail_at = host.changes + 1
+    with pytest.raises(PowerCutError):
+        Accounts(store, host=host).ensure(Username("bob"))
+    Accounts(store, host=host).finish_interrupted()
+    assert host.mended == 1
 
 
 def test_numbers_are_not_reused_even_if_the_counter_was_lost(host: FakeHost, store: Path) -> None:
