@@ -660,6 +660,9 @@ def check_port(machine: Machine, options: argparse.Namespace) -> "list[Problem]"
         unit = re.search(r"([^/\n]+\.service)", machine.read(f"/proc/{pid}/cgroup"))
         if unit and unit.group(1) == "appliance-proxy.service":
             continue
+        if not pid and machine.uid() != 0 and machine.exists(SOFTWARE + "/hub"):
+            # Only root can see whose it is; it is likely the appliance's own.
+            continue
         who = machine.process_name(pid) if pid else "another user's program"
         if unit:
             who += f" ({unit.group(1)})"
