@@ -7,6 +7,7 @@ uv writes; a mark from before a reboot means that the cache can't be trusted.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,13 +25,17 @@ def trusted_cache(cache: Path, *, boot_id: Path = _BOOT_ID) -> Iterator[Path]:
 
     A process that was merely killed leaves a good cache, so that going on is quick.
     """
-    mark = cache.with_name(f"{cache.name}.unsynced")
-    now = boot_id.read_bytes()
-    if mark.exists() and mark.read_bytes() != now:
-        remove_tree(cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    write_file(mark, now)
-    yield cache
-    os.sync()
-    mark.unlink()
-    sync_directory(mark.parent)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.with_name(f"{cache.name}.lock").open("w") as lock:
+        # One at a time, also among threads: the mark is about the whole cache.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mark = cache.with_name(f"{cache.name}.unsynced")
+        now = boot_id.read_bytes()
+        if mark.exists() and mark.read_bytes() != now:
+            remove_tree(cache)
+        cache.mkdir(exist_ok=True)
+        write_file(mark, now)
+        yield cache
+        os.sync()
+        mark.unlink()
+        sync_directory(mark.parent)

@@ -50,6 +50,9 @@ class TrialSockets:
         for listener in self.listening.values():
             listener.close()
         shutil.rmtree(places.run, ignore_errors=True)
+        visible = places.state.parent / "run"
+        if visible.is_symlink():
+            visible.unlink()
         os.close(self.lock)
 
 

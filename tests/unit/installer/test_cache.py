@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,9 @@ def boot_id(tmp_path: Path) -> Path:
 
 def _die_while_writing(cache: Path, boot_id: Path) -> None:
     """What a power cut or kill -9 leaves: the mark."""
-    using = trusted_cache(cache, boot_id=boot_id)
-    (using.__enter__() / "wheel").touch()
+    with contextlib.suppress(KeyboardInterrupt), trusted_cache(cache, boot_id=boot_id) as writing:
+        (writing / "wheel").touch()
+        raise KeyboardInterrupt
 
 
 def test_a_finished_cache_survives_a_reboot(tmp_path: Path, boot_id: Path) -> None:
@@ -41,3 +44,18 @@ def test_after_a_power_cut_the_cache_is_not_trusted(tmp_path: Path, boot_id: Pat
     boot_id.write_text("second\n")
     with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
         assert not (cache / "wheel").exists()
+
+
+def test_two_builds_take_turns(tmp_path: Path, boot_id: Path) -> None:
+    second_is_in = threading.Event()
+
+    def second() -> None:
+        with trusted_cache(tmp_path / "cache", boot_id=boot_id):
+            second_is_in.set()
+
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not second_is_in.wait(0.2)
+    thread.join(5)
+    assert second_is_in.is_set()
