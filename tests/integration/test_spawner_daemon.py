@@ -106,6 +106,8 @@ def _install(machine: Machine) -> None:
     machine.execute(
         "systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload"
         " && systemctl start appliance-spawner.service"
+        # Power is going to be cut, and what is tested is the daemon, not tar.
+        " && sync"
     )
 
 
