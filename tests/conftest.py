@@ -6,7 +6,13 @@ release is installed once.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from appliance import places
 
 
 def _release(item: pytest.Item) -> str:
@@ -23,3 +29,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if release := _release(item):
             item.add_marker(pytest.mark.xdist_group(release))
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_stay_in_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sockets of a trial are in /tmp when its folder's path is long, as pytest's are."""
+    found: list[Path] = []
+    find = places._trial_run
+
+    def remember(folder: Path) -> Path:
+        found.append(find(folder))
+        return found[-1]
+
+    monkeypatch.setattr(places, "_trial_run", remember)
+    yield
+    for run in found:
+        if run.name.startswith("ha-"):
+            shutil.rmtree(run, ignore_errors=True)
