@@ -253,7 +253,7 @@ class Applier:
         again = health or "the configuration before it is in force again"
         return ApplyFailed(
             "cannot keep this configuration",
-            why=f"{why}; {again}",
+            why=f"{why.rstrip('.')}; {again}",
             mend=f"look at the reason, then try again; what was refused is kept in {kept}",
             log=log,
         )
