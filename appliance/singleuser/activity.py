@@ -22,6 +22,9 @@ def last_activity(web_app: Any, *, count_busy: bool, now: datetime) -> datetime:
 
     jupyter_server notes a kernel's messages, so a cell that computes in silence looks idle and one
     that prints looks used. Here a busy kernel is in use now, or not at all, as the setting says.
+
+    Stamps in the future are from before the clock was set back. The hub refuses them and would take
+    a server for idle that is in use; so they don't count, and without any other it is in use now.
     """
     settings = web_app.settings
     kernels = settings["kernel_manager"]
@@ -34,7 +37,8 @@ def last_activity(web_app: Any, *, count_busy: bool, now: datetime) -> datetime:
                 return now
         elif getattr(kernel, "last_activity", None):
             times.append(kernel.last_activity)
-    return max(time for time in times if isinstance(time, datetime))
+    past = (time for time in times if isinstance(time, datetime) and time <= now)
+    return max(past, default=now)
 
 
 class ActivityReporter:

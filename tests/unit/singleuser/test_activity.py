@@ -49,6 +49,13 @@ def test_newest_of_requests_terminals_and_kernels_counts() -> None:
     assert last_activity(app, count_busy=True, now=NOW) == _after(3)
 
 
+def test_stamps_from_before_the_clock_was_set_back_do_not_count() -> None:
+    back = START - timedelta(hours=24)
+    assert last_activity(_web_app(("idle", 1)), count_busy=True, now=back) == back
+    used = _web_app(("idle", 1), api_last_activity=_after(-25))
+    assert last_activity(used, count_busy=True, now=back) == _after(-25)
+
+
 def test_busy_kernel_is_use_even_in_silence() -> None:
     assert last_activity(_web_app(("busy", 1)), count_busy=True, now=NOW) == NOW
 
