@@ -127,7 +127,7 @@ def _configuration(places: Places) -> dict[str, Any]:
     said: dict[str, Any] = {"state": "unknown", "changes": [], "problems": []}
     if Marker(places).is_left_over:
         return {**said, "state": "interrupted"}
-    if not os.access(places.config_file, os.R_OK):
+    if places.config_file.exists() and not os.access(places.config_file, os.R_OK):
         return said
     try:
         wanted = load(places.config_file)

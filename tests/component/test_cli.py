@@ -323,6 +323,13 @@ def test_status_says_what_is_wrong_when_nothing_runs(run: Run, places: Places) -
     assert run("status --json").json["configuration"]["state"] == "wrong"
 
 
+def test_status_says_that_the_configuration_is_missing(
+    run: Run, hub: FakeHubApi, services: FakeServices, places: Places
+) -> None:
+    places.config_file.unlink()
+    assert "config.yaml has 1 problem" in run("status").out
+
+
 def test_a_hub_that_is_down_is_told(run: Run, places: Places) -> None:
     for command in ("user list", "server list", "user add zoe"):
         done = run(command)
