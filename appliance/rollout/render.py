@@ -85,7 +85,8 @@ def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
     program = nginx or find_nginx(places)
     if program is None:
         return
-    with tempfile.TemporaryDirectory(prefix="appliance-check-") as scratch:
+    # Beside the sockets, in memory: it must work when the disk is full.
+    with tempfile.TemporaryDirectory(prefix="check-", dir=_scratch_place(places)) as scratch:
         for number, folder in enumerate((places.run / "proxy", places.state / "proxy")):
             mine = Path(scratch) / str(number)
             mine.mkdir()
@@ -111,6 +112,11 @@ def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
             why=f"nginx says: {said[0] if said else f'exit code {done.returncode}'}",
             mend="take the change back, or look at the setting that nginx names",
         )
+
+
+def _scratch_place(places: Places) -> Path | None:
+    """The folder of the sockets, once it is there and ours to write to."""
+    return places.run if os.access(places.run, os.W_OK) else None
 
 
 def _group_id(group: str | None, path: Path) -> int | None:

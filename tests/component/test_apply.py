@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from appliance.rollout.health import (
     listening,
     wait_for_health,
 )
-from appliance.rollout.render import HUB_FILE, PROXY_FILE, SPAWNER_FILE
+from appliance.rollout.render import HUB_FILE, PROXY_FILE, SPAWNER_FILE, check_nginx
 from appliance.rollout.services import SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
 from tests.fakes.hub_api import FakeHubApi
@@ -399,3 +400,10 @@ def test_a_trial_is_told_by_a_signal_and_waited_for(tmp_path: Path) -> None:
         signal.signal(signal.SIGHUP, old)
         hub.close()
     assert caught.value.log == ("no such table",)
+
+
+def test_nginx_checks_a_configuration_when_no_disk_has_room(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(places.state / "full"))
+    check_nginx(nginx_text(load(places.config_file), places), places)
