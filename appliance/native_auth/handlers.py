@@ -123,9 +123,8 @@ class SignupHandler(PageHandler):
         if made.state == UserState.WAITING:
             self.redirect(self.hub_path(f"signup/waiting?{urlencode({'username': made.name})}"))
         else:
-            self.log_in(made.name)
-            self.leave_note("good", f"Welcome, {made.name}. Your account is ready.")
-            self.redirect(self.hub_path("home"))
+            note = f"Welcome, {made.name}. Your account is ready."
+            self.enter(made.name, note, self.hub_path("home"))
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         self._show(FormError("", "This page was open for too long.", "Send the form again.", 403))
@@ -186,14 +185,11 @@ class PasswordHandler(PageHandler):
         except TooMany as refused:
             self.set_header("Retry-After", str(refused.retry_after_seconds))
             self._show(FormError.of(refused))
-        else:
-            self.redirect(self.next_path() or self.hub_path("home"))
 
     async def _change(self, user: Username, old: str, new: str) -> None:
         await self.authenticator.change_password(user, old, new, address=self.address)
         self.principal = None  # all sessions have ended, this one too
-        self.log_in(user)
-        self.leave_note("good", "Your password is changed.")
+        self.enter(user, "Your password is changed.", self.next_path() or self.hub_path("home"))
 
     def _show(self, error: FormError | None = None) -> None:
         self.render_page(

@@ -16,7 +16,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from appliance import __version__
 from appliance.access.principal import Kind, Principal, root
-from appliance.db.errors import DatabaseError
+from appliance.db.errors import DatabaseError, StorageError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
 from appliance.web import notes, xsrf
@@ -332,6 +332,20 @@ class PageHandler(Handler):
         )  # fmt: skip
         self.principal = self.web.identify.by_cookie(new.secret)
         self._set_xsrf_cookie(self._bound_to(self.principal))
+
+    def enter(self, user: Username, note: str, goal: str) -> None:
+        """Log in who has just got an account or a password, and go on.
+
+        What the user got is stored, so a disk that is full at just this moment must not end in a
+        page that says that nothing was changed.
+        """
+        try:
+            self.log_in(user)
+        except StorageError as error:
+            log.warning("cannot log in %s yet: %s", user, error.why)
+            note, goal = f"{note} Log in with your password.", self.hub_path("login")
+        self.leave_note("good", note)
+        self.redirect(goal)
 
     def log_out(self) -> None:
         """End the session with its tokens, and clear the cookies."""

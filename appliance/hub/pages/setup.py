@@ -39,9 +39,7 @@ class SetupHandler(PageHandler):
         except BadRequest as wrong:
             self._show(token, FormError.of(wrong, field="password"))
         else:
-            self.log_in(user)
-            self.leave_note("good", f"Welcome, {user}. Your password is set.")
-            self.redirect(self.hub_path("home"))
+            self.enter(user, f"Welcome, {user}. Your password is set.", self.hub_path("home"))
 
     def _show(self, token: str, error: FormError | None = None) -> None:
         user = self.links.find_user(token) if token else None

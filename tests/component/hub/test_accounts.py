@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from appliance.config.schema import Config
+from appliance.db.errors import StorageError
 from appliance.hub.links import LIFETIME
 from appliance.hub.sessions import IDLE
 from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
@@ -320,3 +321,17 @@ async def test_acknowledged_sign_ups_survive_a_hub_that_is_killed(tmp_path: Path
         assert [person.name for person in again.hub.users.list_page().items] == acknowledged
         for name in acknowledged:
             assert (await again.browser().log_in(name, STUDENT_PASSWORD)).status == 302
+
+
+@pytest.mark.parametrize("config", [Config.model_validate({"signup": {"mode": "open"}})])
+async def test_who_cannot_be_logged_in_after_signing_up_is_not_told_that_nothing_happened(
+    machine: Machine,
+) -> None:
+    bob = machine.browser()
+    full = StorageError("cannot save", why="the disk is full")
+    with mock.patch.object(machine.hub.sessions, "open", side_effect=full):
+        answer = await bob.sign_up("bob", STUDENT_PASSWORD)
+    assert (answer.status, answer.location) == (302, "/hub/login")
+    page = await bob.get("/hub/login")
+    assert "Your account is ready. Log in with your password." in page.body
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).status == 302
