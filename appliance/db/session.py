@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from appliance.db import migrations
 from appliance.db.errors import DatabaseError, SchemaTooNewError, StorageError
+from appliance.db.reserve import Reserve
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +38,18 @@ _STORAGE: Final = {
 class Database:
     """One database, given by URL; `open` before use."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, reserve: Reserve | None = None) -> None:
+        """With a `reserve` it goes on for a while when the disk is full."""
         self.url = make_url(url)
+        self._reserve = reserve
         self._engine: Engine = create_engine(self.url)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_connection)
             event.listen(self._engine, "begin", _begin)
 
     @classmethod
-    def at(cls, path: Path) -> Database:
-        return cls(f"sqlite:///{path}")
+    def at(cls, path: Path, *, reserve: Reserve | None = None) -> Database:
+        return cls(f"sqlite:///{path}", reserve=reserve)
 
     @property
     def is_sqlite(self) -> bool:
@@ -58,6 +61,14 @@ class Database:
 
     def open(self) -> None:
         """Bring the schema up to date; raises SchemaTooNewError for a later program's database."""
+        try:
+            self._open()
+        except StorageError:
+            if not self._make_room():
+                raise
+            self._open()
+
+    def _open(self) -> None:
         with translated():
             current = self._current_revision()
             if current == migrations.HEAD:
@@ -76,12 +87,22 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A transaction: committed at the end of the block, undone by any exception."""
-        with (
-            translated(),
-            Session(self._engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            yield session
+        try:
+            with (
+                translated(),
+                Session(self._engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+        except StorageError as err:
+            if not self._make_room():
+                raise
+            # What the block did can't be done again from here, but by whoever asked for it.
+            mend = "try again, that works for a while; an admin must make room on the disk"
+            raise StorageError(err.what, why=err.why, mend=mend) from err
+
+    def _make_room(self) -> bool:
+        return self._reserve is not None and self._reserve.give_up()
 
     def _current_revision(self) -> str | None:
         with self._engine.connect() as connection:

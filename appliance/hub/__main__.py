@@ -10,12 +10,14 @@ import logging
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
-from appliance.db.errors import SchemaTooNewError
+from appliance.db.errors import SchemaTooNewError, StorageError
+from appliance.db.reserve import Reserve
 from appliance.errors import ApplianceError, ConfigError
 from appliance.hub.app import make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
@@ -26,6 +28,7 @@ from appliance.places import Places
 log = logging.getLogger("appliance.hub")
 
 _EX_CONFIG: Final = 78
+_STORAGE_SECONDS: Final = 5
 # sd-daemon(3): the journal takes the priority from the line.
 _PRIORITIES: Final = {
     logging.DEBUG: "<7>",
@@ -59,7 +62,8 @@ def main() -> int:
     try:
         config = read_rendered(places.rendered / "hub.json")
         places.hub_state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hub = make_hub(config, places, _make_spawner(config, places))
+        reserve = None if places.trial else Reserve(places.hub_state / "reserve")
+        hub = make_hub(config, places, _make_spawner(config, places), reserve=reserve)
     except (ConfigError, SchemaTooNewError) as err:
         for problem in getattr(err, "problems", []):
             log.critical("%s", problem)
@@ -67,6 +71,9 @@ def main() -> int:
         return _EX_CONFIG
     except ApplianceError as err:
         log.critical("cannot start: %s", err)
+        if isinstance(err, StorageError):
+            # A full disk stays full for longer than systemd waits before it starts us again.
+            time.sleep(_STORAGE_SECONDS)
         return 1
     asyncio.run(HubServer(hub).run(_sockets(places)))
     return 0

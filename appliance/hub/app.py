@@ -12,6 +12,7 @@ from tornado.web import Application, StaticFileHandler
 from appliance.access.scopes import no_groups
 from appliance.clock import Clock
 from appliance.config.schema import Config
+from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.api import accounts, info, oauth2, servers, users
@@ -74,11 +75,12 @@ def make_hub(
     *,
     clock: Clock | None = None,
     named_server_limit: int = NAMED_SERVERS,
+    reserve: Reserve | None = None,
 ) -> Hub:
     """Open the database and join all parts; nothing runs yet."""
     clock = clock or Clock()
     hub_url = f"{config.base_url}hub/"
-    db = Database.at(places.database)
+    db = Database.at(places.database, reserve=reserve)
     db.open()
     throttle = Throttle(db=db, clock=clock)
     authenticator = NativeAuthenticator(
@@ -129,7 +131,9 @@ def make_hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=all_users,
         servers=all_servers, sessions=sessions, links=links, reconciler=reconciler,
         culler=Culler(servers=all_servers, activity=activity, settings=config.culling),
-        housekeeping=Housekeeping(sessions=sessions, throttle=throttle, users=all_users),
+        housekeeping=Housekeeping(
+            sessions=sessions, throttle=throttle, users=all_users, reserve=reserve
+        ),
         supervisor=supervisor,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from appliance.db.reserve import Reserve
 from appliance.hub.sessions import Sessions
 from appliance.hub.users import Users
 from appliance.native_auth.throttle import Throttle
@@ -16,10 +17,18 @@ _PURGE_EVERY: Final = 10
 class Housekeeping:
     """Does the chores, some each minute and the others every ten."""
 
-    def __init__(self, *, sessions: Sessions, throttle: Throttle, users: Users) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        throttle: Throttle,
+        users: Users,
+        reserve: Reserve | None = None,
+    ) -> None:
         self._sessions = sessions
         self._throttle = throttle
         self._users = users
+        self._reserve = reserve
 
     async def run(self) -> None:
         """Do the chores for ever."""
@@ -27,6 +36,8 @@ class Housekeeping:
             self.purge()
             for _ in range(_PURGE_EVERY):
                 await self._users.finish_departures()
+                if self._reserve:
+                    self._reserve.take()
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     def purge(self) -> None:
