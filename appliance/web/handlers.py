@@ -32,6 +32,8 @@ SESSION_COOKIE: Final = "jupyterhub-session-id"
 JUPYTERHUB_VERSION: Final = "6.1.1"
 FORM_BYTES: Final = 64 * 1024
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Sec-Fetch-Mode of what scripts and elements of a page ask for: it isn't shown in a tab.
+_FETCHES: Final = frozenset({"cors", "no-cors", "same-origin"})
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,6 +44,8 @@ class Handler(RequestHandler):
     web: Web
     principal: Principal | None = None
     largest_body: ClassVar[int] = FORM_BYTES
+    _xsrf_shown = False
+    """Whether this request brought a valid XSRF token."""
 
     def initialize(self, **parts: Any) -> None:
         """Keep the parts that `hub/app.py` gives; subclasses annotate those they need."""
@@ -124,7 +128,13 @@ class Handler(RequestHandler):
 
     @property
     def xsrf_value(self) -> str:
-        """The token for forms and scripts of the page being made; sets its cookie if need be."""
+        """The token for forms and scripts of the page being made; sets its cookie if need be.
+
+        Empty in what a script fetches without it, be it an error page: the script may be one of a
+        student's page, which reads all that this host answers.
+        """
+        if self._fetch_mode in _FETCHES and not self._xsrf_shown:
+            return ""
         known = getattr(self, "_xsrf_made", None)
         if known is None:
             bound = self._bound_to(self.principal)
@@ -155,6 +165,7 @@ class Handler(RequestHandler):
         cookies = self._cookie_values(xsrf.COOKIE)
         if sent not in cookies or not self.web.xsrf.check(sent, self._bound_to(principal)):
             raise XsrfRefused(f"XSRF cookie does not match {verb} argument")
+        self._xsrf_shown = True
 
     def check_origin_of_write(self) -> None:
         """Refuse writes that a browser says come from elsewhere.
@@ -236,7 +247,7 @@ class PageHandler(Handler):
         self.principal = self.identify_root() or self.identify_cookie()
         if self.is_read:
             # A script of a student's own page may not read ours, and the token in it.
-            if self.principal and self._fetch_mode in {"cors", "no-cors", "same-origin"}:
+            if self.principal and self._fetch_mode in _FETCHES:
                 self.check_xsrf(self.principal)
             return
         if self.principal and self.principal.kind is Kind.ROOT:

@@ -30,13 +30,17 @@ def _example(pattern: str) -> str:
     )
 
 
+def _addresses(machine: Machine) -> list[str]:
+    """An address for every pattern that the hub knows."""
+    rules = machine.hub.application.default_router.rules[0].target.rules
+    return [_example(rule.matcher.regex.pattern) for rule in rules]
+
+
 async def test_no_address_takes_a_write_without_a_token(
     machine: Machine, ada: Browser, bob: Browser
 ) -> None:
-    rules = machine.hub.application.default_router.rules[0].target.rules
     tried = 0
-    for rule in rules:
-        path = _example(rule.matcher.regex.pattern)
+    for path in _addresses(machine):
         if not path.startswith("/hub/") or "static" in path or path.endswith("oauth2/token"):
             continue
         for method in WRITES:
@@ -140,6 +144,23 @@ async def test_scripts_of_other_pages_cannot_read_ours(
     assert (await ada.get("/hub/admin", mode=mode)).status == 403
     assert (await ada.get("/hub/admin", mode=mode, X_XSRFToken=ada.xsrf)).status == 200
     assert (await ada.get("/hub/admin")).status == 200
+
+
+async def test_no_answer_to_a_script_of_another_page_has_a_token(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    """With it a page of a student's server would be whoever looks at it; error pages count too."""
+    known = ada.xsrf
+    for path in [*_addresses(machine), "/hub/nowhere", "/hub/user/bob/", "/hub/user/ada/lab"]:
+        for method in ("GET", "POST"):
+            body = b"a=b" if method == "POST" else b""
+            answer = await ada.request(method, path, body, mode="cors", Accept="text/html", **FORM)
+            assert known not in answer.body, (method, path)
+            assert not re.search(r'name="_xsrf" value="[^"]', answer.body), (method, path)
+            # A token of a visitor in its place would break the forms in open tabs.
+            assert not any(cookie.startswith("_xsrf=") for cookie in answer.cookies), path
+    shown = await ada.get("/hub/home", mode="cors", X_XSRFToken=known)
+    assert known in shown.body
 
 
 async def test_what_the_api_asks_of_cookies_is_what_jupyterhub_asks(
