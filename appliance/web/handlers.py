@@ -145,9 +145,11 @@ class Handler(RequestHandler):
 
     def _set_xsrf_cookie(self, bound_to: str) -> str:
         token = self.web.xsrf.make(bound_to)
+        # Not for scripts: in a frame of anything below our path, any page of this host reads it.
         self.set_cookie(
-            xsrf.COOKIE, token, path=self.web.hub_url, secure=self.is_https, samesite="Lax"
-        )
+            xsrf.COOKIE, token, path=self.web.hub_url,
+            httponly=True, secure=self.is_https, samesite="Lax",
+        )  # fmt: skip
         self._xsrf_made = token
         return token
 

@@ -44,7 +44,8 @@ async def test_cookies_have_the_names_paths_and_flags_that_clients_expect(
     assert "HttpOnly" in cookies["jupyterhub-hub-login"]
     assert "SameSite=Lax" in cookies["jupyterhub-hub-login"]
     assert "Path=/;" in cookies["jupyterhub-session-id"] + ";"
-    assert "HttpOnly" not in cookies["_xsrf"]
+    # Unlike JupyterHub's: any page of this host could read it in a frame of some file of ours.
+    assert "HttpOnly" in cookies["_xsrf"]
     assert "Secure" not in cookies["jupyterhub-hub-login"]
     assert browser.xsrf != before
     secure = await browser.request(
