@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,28 +17,52 @@ FIRST_RETRY_SECONDS: Final = 1.0
 log = logging.getLogger("appliance.singleuser")
 
 
-def last_activity(web_app: Any, *, count_busy: bool, now: datetime) -> datetime:
-    """The last use: requests, terminals, kernels.
+class LastUse:
+    """When the server was last used: requests, terminals, kernels.
 
     jupyter_server notes a kernel's messages, so a cell that computes in silence looks idle and one
     that prints looks used. Here a busy kernel is in use now, or not at all, as the setting says.
 
     Stamps in the future are from before the clock was set back. The hub refuses them and would take
-    a server for idle that is in use; so they don't count, and without any other it is in use now.
+    a server for idle that is in use; so they don't count. Where there are no others, it was in use
+    until the jump was seen.
     """
+
+    def __init__(self, *, count_busy: bool) -> None:
+        self._count_busy = count_busy
+        self._set_back: datetime | None = None
+
+    def of(self, web_app: Any, *, now: datetime) -> datetime:
+        """The last use as far as it is known at this moment."""
+        if self._count_busy and any(_is_busy(kernel) for kernel in _kernels(web_app)):
+            return now
+        past = [time for time in _stamps(web_app) if time <= now]
+        if past:
+            return max(past)
+        if self._set_back is None or self._set_back > now:
+            self._set_back = now
+        return self._set_back
+
+
+def _stamps(web_app: Any) -> Iterator[datetime]:
     settings = web_app.settings
-    kernels = settings["kernel_manager"]
     times = [settings["started"], *settings["last_activity_times"].values()]
     times += [value for key, value in settings.items() if key.endswith("_last_activity")]
-    for kernel_id in kernels.list_kernel_ids():
-        kernel = kernels.get_kernel(kernel_id)
-        if getattr(kernel, "execution_state", "") == "busy":
-            if count_busy:
-                return now
-        elif getattr(kernel, "last_activity", None):
-            times.append(kernel.last_activity)
-    past = (time for time in times if isinstance(time, datetime) and time <= now)
-    return max(past, default=now)
+    times += [
+        getattr(kernel, "last_activity", None)
+        for kernel in _kernels(web_app)
+        if not _is_busy(kernel)
+    ]
+    return (time for time in times if isinstance(time, datetime))
+
+
+def _kernels(web_app: Any) -> Iterator[Any]:
+    manager = web_app.settings["kernel_manager"]
+    return (manager.get_kernel(kernel_id) for kernel_id in manager.list_kernel_ids())
+
+
+def _is_busy(kernel: Any) -> bool:
+    return getattr(kernel, "execution_state", "") == "busy"
 
 
 class ActivityReporter:

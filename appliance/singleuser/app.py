@@ -19,7 +19,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import JupyterServerAuthWarning
 from traitlets.config import Config
 
-from .activity import ActivityReporter, last_activity
+from .activity import ActivityReporter, LastUse
 from .hub import Hub
 from .identity import SESSION_CHECK_SECONDS, HubIdentityProvider
 from .listening import notify
@@ -180,9 +180,10 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         self._spawn(self._watch_sessions())
 
     def _reporter(self) -> ActivityReporter:
+        last_use = LastUse(count_busy=self.appliance.count_busy)
+
         def last_used() -> datetime.datetime:
-            now = datetime.datetime.now(datetime.UTC)
-            return last_activity(self.web_app, count_busy=self.appliance.count_busy, now=now)
+            return last_use.of(self.web_app, now=datetime.datetime.now(datetime.UTC))
 
         return ActivityReporter(self.hub, self.appliance, last_used=last_used)
 

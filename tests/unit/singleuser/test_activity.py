@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.singleuser.activity import ActivityReporter, last_activity
+from appliance.singleuser.activity import ActivityReporter, LastUse
 from appliance.singleuser.hub import HubRefusedError, HubUnavailableError
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -40,29 +40,36 @@ def _web_app(*kernels: tuple[str, float], **more: datetime) -> Any:
     return SimpleNamespace(settings=settings | more)
 
 
+def _last_use(app: Any, *, count_busy: bool) -> datetime:
+    return LastUse(count_busy=count_busy).of(app, now=NOW)
+
+
 def test_server_that_was_never_used_counts_from_its_start() -> None:
-    assert last_activity(_web_app(), count_busy=True, now=NOW) == START
+    assert _last_use(_web_app(), count_busy=True) == START
 
 
 def test_newest_of_requests_terminals_and_kernels_counts() -> None:
     app = _web_app(("idle", 1), api_last_activity=_after(2), terminal_last_activity=_after(3))
-    assert last_activity(app, count_busy=True, now=NOW) == _after(3)
+    assert _last_use(app, count_busy=True) == _after(3)
 
 
 def test_stamps_from_before_the_clock_was_set_back_do_not_count() -> None:
-    back = START - timedelta(hours=24)
-    assert last_activity(_web_app(("idle", 1)), count_busy=True, now=back) == back
-    used = _web_app(("idle", 1), api_last_activity=_after(-25))
-    assert last_activity(used, count_busy=True, now=back) == _after(-25)
+    last_use = LastUse(count_busy=True)
+    app = _web_app(("idle", 1))
+    assert last_use.of(app, now=_after(-24)) == _after(-24)
+    assert last_use.of(app, now=_after(-22)) == _after(-24), "idle since"
+    app.settings["api_last_activity"] = _after(-21)
+    assert last_use.of(app, now=_after(-20)) == _after(-21)
+    assert last_use.of(_web_app(), now=_after(-30)) == _after(-30), "set back once more"
 
 
 def test_busy_kernel_is_use_even_in_silence() -> None:
-    assert last_activity(_web_app(("busy", 1)), count_busy=True, now=NOW) == NOW
+    assert _last_use(_web_app(("busy", 1)), count_busy=True) == NOW
 
 
 def test_busy_kernel_is_no_use_when_told_so_even_if_it_prints() -> None:
     app = _web_app(("busy", 4), ("idle", 2))
-    assert last_activity(app, count_busy=False, now=NOW) == _after(2)
+    assert _last_use(app, count_busy=False) == _after(2)
 
 
 @dataclass
