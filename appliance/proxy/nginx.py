@@ -134,6 +134,7 @@ map $appliance_upgrade $appliance_connection {{
 }}
 
 {_cookies()}
+{_OWN_HEADERS}
 {_trusted(config)}
 upstream appliance_hub {{
     server {quote(f"unix:{places.hub_socket}")};
@@ -211,6 +212,41 @@ REMOVED: Final = (
 )
 
 
+# What a browser obeys for the whole host or for all of a window's pages. A user's server speaks for
+# itself alone: with the first of them its script would stand between everybody's browser and the
+# hub, with the last its pages would share a window, and so all they show, with the hub's.
+NOT_FROM_SERVERS: Final = (
+    "Service-Worker-Allowed",
+    "Clear-Site-Data",
+    "Strict-Transport-Security",
+    "Alt-Svc",
+    "NEL",
+    "Report-To",
+    "Cross-Origin-Opener-Policy",
+)
+
+# Two users' pages are of one origin, and this keeps them out of each other's windows; not
+# `same-origin`, which would let them in.
+SERVERS_WINDOWS: Final = 'add_header Cross-Origin-Opener-Policy "noopener-allow-popups" always;'
+
+# nginx's own pages, and files: nobody's page may look into them in a frame or a window, because a
+# document below a path can read the cookies of that path.
+_OWN_HEADERS: Final = """\
+map $upstream_http_cross_origin_opener_policy $appliance_opener {
+    default "";
+    "" same-origin;
+}
+map $upstream_http_content_security_policy $appliance_framing {
+    default "";
+    "" "frame-ancestors 'none'";
+}
+"""
+_CLOSED: Final = """\
+add_header Cross-Origin-Opener-Policy $appliance_opener always;
+add_header Content-Security-Policy $appliance_framing always;
+"""
+
+
 def _trusted(config: Config) -> str:
     """Who the client is, and whether it came by https, as a web server in front says if trusted."""
     networks = [_network(text) for text in config.http.trusted_proxies]
@@ -242,7 +278,7 @@ server {{
     server_name _;
     error_log stderr emerg;
     limit_conn appliance_addresses {500 if places.trial else 4000};
-
+{_indent(_CLOSED)}
     if ($appliance_route = bad) {{
         return 400;
     }}
@@ -331,10 +367,13 @@ def _to_server() -> str:
             "Cookie": "$appliance_server_cookie",
         }
     )
+    hidden = _lines(f"proxy_hide_header {name};" for name in NOT_FROM_SERVERS)
     return f"""\
 client_max_body_size {SERVER_BODY};
 proxy_pass "http://unix:$appliance_socket:$request_uri";
 {_UPSTREAM}\
+{hidden}
+{SERVERS_WINDOWS}
 # A websocket is silent between two pings, and some cells take a night.
 proxy_read_timeout 1d;
 proxy_send_timeout 300s;
@@ -378,7 +417,7 @@ location = /-{route} {{
 {gzip_static}    gzip_vary on;
     add_header Cache-Control "public, max-age=31536000, immutable";
     add_header X-Content-Type-Options nosniff;
-}}
+{_indent(_CLOSED)}}}
 """
         for route, root in roots.items()
         if root
@@ -394,6 +433,7 @@ location @{name} {{
     default_type {kind};
     add_header Retry-After 4 always;
     add_header Cache-Control no-store always;
+{_indent(_CLOSED)}\
     return 503 {quote(text)};
 }}
 """

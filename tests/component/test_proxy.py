@@ -262,6 +262,51 @@ async def test_servers_cannot_send_nginx_elsewhere(nginx: Proxy, target: str) ->
     assert not reply.header("X-Accel-Redirect")
 
 
+HOST_WIDE = {
+    "Service-Worker-Allowed": "/",
+    "Clear-Site-Data": '"cookies"',
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Alt-Svc": 'h3="evil.test:443"',
+    "NEL": '{"report_to":"x","max_age":1}',
+    "Report-To": '{"group":"x","max_age":1,"endpoints":[{"url":"https://evil.test/"}]}',
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@pytest.mark.parametrize("name", HOST_WIDE)
+async def test_servers_cannot_speak_for_the_whole_host(nginx: Proxy, name: str) -> None:
+    headers = {"X-Answer-With": f"{name}: {HOST_WIDE[name]}"}
+    for path in ("/user/alice/x", "/user/alice/lab2/x"):
+        reply = await send(nginx.address, path, headers=headers)
+        assert reply.status == 200
+        assert HOST_WIDE[name] not in reply.every(name)
+    at_hub = await send(nginx.address, "/hub/x", headers=headers)
+    assert at_hub.every(name) == [HOST_WIDE[name]]
+
+
+NOBODY_LOOKS_IN = ("/user/alice/%2e%2e/x", f"/user/alice/static/lab/{HASHED}", "/hub/static/x")
+
+
+@pytest.mark.parametrize("path", NOBODY_LOOKS_IN)
+async def test_no_page_may_frame_or_hold_what_is_not_its_own(nginx: Proxy, path: str) -> None:
+    """A document may read the cookies of its path, and who frames it may read it."""
+    reply = await send(nginx.address, path)
+    assert reply.every("Cross-Origin-Opener-Policy") == ["same-origin"]
+    assert reply.every("Content-Security-Policy") == ["frame-ancestors 'none'"]
+
+
+async def test_too_long_an_address_may_not_be_framed_either(nginx: Proxy) -> None:
+    reply = await send(nginx.address, f"/user/alice/{'x' * 20_000}")
+    assert reply.status == 414
+    assert reply.every("Content-Security-Policy") == ["frame-ancestors 'none'"]
+
+
+async def test_users_pages_keep_out_of_each_others_windows(nginx: Proxy) -> None:
+    reply = await send(nginx.address, "/user/alice/x")
+    assert reply.every("Cross-Origin-Opener-Policy") == ["noopener-allow-popups"]
+    assert not reply.every("Content-Security-Policy")
+
+
 @pytest.mark.parametrize("path", ["/user/alice/stream", "/hub/stream"])
 async def test_event_streams_are_not_held_back(nginx: Proxy, path: str) -> None:
     reader, writer = await asyncio.open_connection(*nginx.address)
