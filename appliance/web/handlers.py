@@ -58,6 +58,8 @@ class Handler(RequestHandler):
         self.set_header("X-Appliance-Version", __version__)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
+        # A page of a student's server that opens ours in a window may not look into it.
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
         self.set_header("Access-Control-Allow-Headers", "accept, content-type, authorization")
 
     @property
@@ -240,7 +242,6 @@ class PageHandler(Handler):
             "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'; "
             "base-uri 'none'; object-src 'none'",
         )
-        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 

@@ -201,5 +201,6 @@ async def test_security_headers_are_on_every_answer(machine: Machine, bob: Brows
         headers = (await bob.get(path)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
         assert headers["x-jupyterhub-version"] == "6.1.1"
         assert "server" not in headers
