@@ -96,7 +96,7 @@ async def whole(folder: Path, **settings: Any) -> AsyncIterator[Whole]:
             directory.mkdir(parents=True, exist_ok=True)
         paths = {HUB_SOCKET: places.hub_socket, ADMIN_SOCKET: places.admin_socket}
         spawner = LocalSpawner(nginx.config, places, command=command)
-        listening = {name: _listen(path) for name, path in paths.items()}
+        listening = {name: listen(path) for name, path in paths.items()}
         running = Whole(nginx, nginx.config, spawner, listening)
         await running.start_hub()
         try:
@@ -109,7 +109,7 @@ async def whole(folder: Path, **settings: Any) -> AsyncIterator[Whole]:
                 sock.close()
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     sock.listen(128)
