@@ -89,6 +89,9 @@ def enforced(settings: Settings) -> Config:
     app.certfile = app.keyfile = app.client_ca = app.sock = ""
     # Over TCP every local user could talk to a kernel.
     config.KernelManager.transport = "ipc"
+    config.TerminalsExtensionApp.terminal_manager_class = (
+        "appliance.singleuser.terminals.UnguessableTerminals"
+    )
     return config
 
 

@@ -255,6 +255,25 @@ async def test_websocket_of_strangers_is_refused(ada: Ada) -> None:
             pass
 
 
+async def test_terminals_have_names_that_no_other_page_can_guess(ada: Ada) -> None:
+    """A page of another user's server opens websockets here with the visitor's cookie."""
+    browser = await ada.logged_in()
+    names = [
+        (await browser.post(PREFIX + "api/terminals", wish)).json()["name"]
+        for wish in ({}, {"name": "1"}, {"name": "1"})
+    ]
+    assert all(len(name) >= 10 for name in names)
+    with pytest.raises(ConnectionRefusedError, match="404"):
+        async with browser.websocket(f"{PREFIX}terminals/websocket/1"):
+            pass
+    async with browser.websocket(f"{PREFIX}terminals/websocket/{names[1]}") as socket:
+        assert (await socket.receive_json())[0] == "setup"
+    for name in names:
+        xsrf = {"X-XSRFToken": browser.cookie("_xsrf")}
+        path = f"{PREFIX}api/terminals/{name}"
+        assert (await browser.ask("DELETE", path, headers=xsrf)).status == 204
+
+
 async def test_notebook_with_a_broken_format_is_refused(ada: Ada) -> None:
     """nbformat's check works without the module that is kept from being imported."""
     broken = {
