@@ -2,7 +2,8 @@
 
 Routing needs no table: a server that listens has a socket at a known path, and every request whose
 socket isn't there goes to the hub, which offers to start the server. How addresses map to sockets
-is in routing.py; this file has the rest. Written for nginx 1.22 and newer.
+is in routing.py, which headers pass in headers.py; this file has the rest. Written for nginx 1.22
+and newer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from typing import Final
 from appliance.config.schema import Config
 from appliance.errors import ConfigError, Problem
 from appliance.places import Places
+from appliance.proxy.headers import (
+    CLOSED,
+    CLOSED_MAPS,
+    NOT_FROM_SERVERS,
+    REMOVED,
+    SERVERS_WINDOWS,
+    cookie_maps,
+)
 from appliance.proxy.routing import quote, route_map
 from appliance.proxy.static_files import StaticRoots
 
@@ -133,8 +142,8 @@ map $appliance_upgrade $appliance_connection {{
     websocket upgrade;
 }}
 
-{_cookies()}
-{_OWN_HEADERS}
+{cookie_maps()}
+{CLOSED_MAPS}
 {_trusted(config)}
 upstream appliance_hub {{
     server {quote(f"unix:{places.hub_socket}")};
@@ -160,90 +169,6 @@ types {
     application/vnd.ms-fontobject eot;
 }
 default_type application/octet-stream;
-"""
-
-# A server belongs to its user: the hub's own cookies are none of its business. Browsers keep the
-# log-in to the hub's path; this is for what a path doesn't hold back.
-HUB_COOKIES: Final = ("jupyterhub-hub-login", "jupyterhub-session-id")
-
-
-def _cookies() -> str:
-    """Maps from what a browser sends to what a server sees of it, one cookie's name at a time."""
-    source = "http_cookie"
-    maps = []
-    for number, name in enumerate(HUB_COOKIES, 1):
-        before, after = f"appliance_before_{number}", f"appliance_after_{number}"
-        pattern = rf"~^(?<{before}>(?:.*;)?)\s*{name}=[^;]*;?(?<{after}>.*)$"
-        result = f"appliance_cookies_{number}"
-        maps.append(
-            f"map ${source} ${result} {{\n"
-            f"    default ${source};\n"
-            f'    {quote(pattern)} "${before}${after}";\n}}'
-        )
-        source = result
-    # Sent twice, or nothing left: then nothing is passed on.
-    twice = quote(rf"~(?:^|;)\s*(?:{'|'.join(HUB_COOKIES)})=")
-    nothing = quote(r"~^[;\s]*$")
-    maps.append(
-        f"map ${source} $appliance_server_cookie {{\n"
-        f"    default ${source};\n"
-        f'    {twice} "";\n'
-        f'    {nothing} "";\n}}'
-    )
-    return _lines(maps)
-
-
-# Headers by which a client could pretend to be a proxy; servers and hub believe none but ours.
-REMOVED: Final = (
-    "Forwarded",
-    "X-Forwarded-Port",
-    "X-Forwarded-Prefix",
-    "X-Forwarded-Server",
-    "X-Forwarded-Ssl",
-    "X-Forwarded-User",
-    "X-Original-URL",
-    "X-Rewrite-URL",
-    "X-Scheme",
-    "Remote-User",
-    "X-Remote-User",
-    "Proxy",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-)
-
-
-# What a browser obeys for the whole host or for all of a window's pages. A user's server speaks for
-# itself alone: with the first of them its script would stand between everybody's browser and the
-# hub, with the last its pages would share a window, and so all they show, with the hub's.
-NOT_FROM_SERVERS: Final = (
-    "Service-Worker-Allowed",
-    "Clear-Site-Data",
-    "Strict-Transport-Security",
-    "Alt-Svc",
-    "NEL",
-    "Report-To",
-    "Cross-Origin-Opener-Policy",
-)
-
-# Two users' pages are of one origin, and this keeps them out of each other's windows; not
-# `same-origin`, which would let them in.
-SERVERS_WINDOWS: Final = 'add_header Cross-Origin-Opener-Policy "noopener-allow-popups" always;'
-
-# nginx's own pages, and files: nobody's page may look into them in a frame or a window, because a
-# document below a path can read the cookies of that path.
-_OWN_HEADERS: Final = """\
-map $upstream_http_cross_origin_opener_policy $appliance_opener {
-    default "";
-    "" same-origin;
-}
-map $upstream_http_content_security_policy $appliance_framing {
-    default "";
-    "" "frame-ancestors 'none'";
-}
-"""
-_CLOSED: Final = """\
-add_header Cross-Origin-Opener-Policy $appliance_opener always;
-add_header Content-Security-Policy $appliance_framing always;
 """
 
 
@@ -278,7 +203,7 @@ server {{
     server_name _;
     error_log stderr emerg;
     limit_conn appliance_addresses {500 if places.trial else 4000};
-{_indent(_CLOSED)}
+{_indent(CLOSED)}
     if ($appliance_route = bad) {{
         return 400;
     }}
@@ -417,7 +342,7 @@ location = /-{route} {{
 {gzip_static}    gzip_vary on;
     add_header Cache-Control "public, max-age=31536000, immutable";
     add_header X-Content-Type-Options nosniff;
-{_indent(_CLOSED)}}}
+{_indent(CLOSED)}}}
 """
         for route, root in roots.items()
         if root
@@ -433,7 +358,7 @@ location @{name} {{
     default_type {kind};
     add_header Retry-After 4 always;
     add_header Cache-Control no-store always;
-{_indent(_CLOSED)}\
+{_indent(CLOSED)}\
     return 503 {quote(text)};
 }}
 """
