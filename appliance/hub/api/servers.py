@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from pydantic import Field
 from tornado.iostream import StreamClosedError
 
 from appliance.clock import Clock
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 SLOW_SECONDS: Final = 10.0
 _KEEP_ALIVE_SECONDS: Final = 8.0
 _FUTURE: Final = timedelta(minutes=59)
+# Each is looked up in the database, which nobody else can use meanwhile.
+_SERVERS_IN_REPORT: Final = 100
+# They are kept, and read again with every list of servers.
+_OPTIONS_BYTES: Final = 16 * 1024
 
 
 class ServerHandler(HubApiHandler):
@@ -69,6 +74,7 @@ class ServerHandler(HubApiHandler):
         )
         if not isinstance(options, dict):
             raise BadRequest("cannot read the request", why="user_options is no JSON object")
+        _check_options(options)
         return options
 
     def _check_named(self, server: ServerId) -> None:
@@ -88,6 +94,18 @@ class ServerHandler(HubApiHandler):
         else:
             self.set_header("Content-Type", "text/plain")
         self.finish()
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raise BadRequest for options that would make lists of servers long, or no JSON."""
+    try:
+        size = len(json.dumps(options, allow_nan=False))
+    except ValueError as err:
+        why = "user_options has numbers that JSON can't write"
+        raise BadRequest("cannot read the request", why=why) from err
+    if size > _OPTIONS_BYTES:
+        why = f"user_options is longer than {_OPTIONS_BYTES} bytes"
+        raise BadRequest("cannot read the request", why=why)
 
 
 class ProgressHandler(HubApiHandler):
@@ -137,7 +155,7 @@ class ActivityReport(Body):
     """When a user and the user's servers were last active."""
 
     last_activity: str | None = None
-    servers: dict[str, ServerActivity] | None = None
+    servers: dict[str, ServerActivity] | None = Field(None, max_length=_SERVERS_IN_REPORT)
 
 
 class ActivityHandler(HubApiHandler):

@@ -203,6 +203,20 @@ async def test_servers_with_the_same_client_id_are_told_apart(
     assert (await machine.token_call(tokens[two], "GET", "user")).json["name"] == "eve-x"
 
 
+@pytest.mark.parametrize(
+    "options", [b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "%s"}' % (b"x" * 20_000)]
+)
+async def test_options_that_would_harm_lists_of_servers_are_refused(
+    machine: Machine, bob: Browser, options: bytes
+) -> None:
+    answer = await bob.request(
+        "POST", "/hub/api/users/bob/server", b'{"user_options": %s}' % options,
+        mode="cors", X_XSRFToken=bob.xsrf, Content_Type="application/json",
+    )  # fmt: skip
+    assert answer.status == 400
+    assert machine.spawner.starts == 0
+
+
 class TestActivity:
     async def _report(self, machine: Machine, token: str, stamp: str, **more: object) -> Answer:
         body = {"last_activity": stamp, "servers": {"": {"last_activity": stamp}}, **more}
@@ -251,6 +265,16 @@ class TestActivity:
             machine.spawner.tokens[BOB], "POST", "users/bob/activity", body
         )
         assert answer.status == 400
+
+    async def test_a_report_of_very_many_servers_is_refused_before_looking_for_them(
+        self, machine: Machine, bob: Browser
+    ) -> None:
+        """Looking for 20,000 of them kept the hub from everybody else for seconds."""
+        await bob.api("POST", "users/bob/server", {})
+        servers = {f"s{n}": {"last_activity": "20260901"} for n in range(101)}
+        answer = await bob.api("POST", "users/bob/activity", {"servers": servers})
+        assert answer.status == 400
+        assert "at most 100" in answer.json["message"]
 
     async def test_it_reports_for_nobody_else(self, machine: Machine, bob: Browser) -> None:
         await bob.api("POST", "users/bob/server", {})
