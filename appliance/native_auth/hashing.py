@@ -20,6 +20,8 @@ import bcrypt
 from appliance.errors import TooMany
 
 MIN_COST: Final = 10
+# bcrypt's own.
+_LEAST_COST: Final = 4
 MAX_COST: Final = 14
 TARGET_SECONDS: Final = 0.1
 QUEUE_LENGTH: Final = 100
@@ -62,15 +64,23 @@ class Hasher:
         return await self._run(lambda: bcrypt.hashpw(password, salt).decode())
 
     async def check(self, password: bytes, hashed: str | None) -> bool:
-        """Whether it is the password; without a hash the same work is done for nothing."""
+        """Whether it is the password; if not, the same work is done whatever the hash, or none."""
         known = hashed is not None
         target = (hashed or self._nobody()).encode()
-        return await self._run(lambda: bcrypt.checkpw(password, target)) and known
+        return await self._run(lambda: self._check(password, target)) and known
+
+    def _check(self, password: bytes, target: bytes) -> bool:
+        if bcrypt.checkpw(password, target):
+            return True
+        # Generated passwords have cheap hashes, and time would tell whose they are. Each cost is
+        # twice the one before, so all from the hash's up to today's make the difference.
+        for cost in range(max(_cost_of(target.decode()), _LEAST_COST), self.cost):
+            bcrypt.hashpw(password, f"$2b${cost:02}$".encode() + b"." * 22)
+        return False
 
     def is_outdated(self, hashed: str) -> bool:
         """Whether the hash was made at a lower cost than today's."""
-        cost = hashed.split("$")[2] if hashed.count("$") >= 3 else "0"
-        return not cost.isdecimal() or int(cost) < self.cost
+        return _cost_of(hashed) < self.cost
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -93,6 +103,12 @@ class Hasher:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1
+
+
+def _cost_of(hashed: str) -> int:
+    """The cost of a hash; 0 if it is none of bcrypt's."""
+    cost = hashed.split("$")[2] if hashed.count("$") >= 3 else "0"
+    return int(cost) if cost.isdecimal() else 0
 
 
 def _lower_priority() -> None:

@@ -46,6 +46,29 @@ async def test_a_dummy_check_takes_as_long_as_a_real_one() -> None:
     assert dummy == pytest.approx(real, rel=0.5)
 
 
+async def test_a_wrong_password_costs_the_same_whatever_the_hash() -> None:
+    """Else time would tell who has a generated password, whose hash is cheap."""
+    hasher = Hasher(cost=8)
+    work: list[int] = []
+
+    def note(_password: bytes, salt_or_hash: bytes) -> bool:
+        work.append(2 ** int(salt_or_hash.split(b"$")[2]))
+        return False
+
+    with mock.patch("bcrypt.checkpw", note), mock.patch("bcrypt.hashpw", note):
+        for hashed in (None, "$2b$08$" + "." * 53, "$2b$05$" + "." * 53, "$2b$04$" + "." * 53):
+            work.clear()
+            assert not await hasher.check(b"wrong", hashed)
+            assert sum(work) == 2**8
+
+
+async def test_a_right_password_of_a_cheap_hash_waits_for_nothing() -> None:
+    hashed = await Hasher(cost=4).hash(b"secret")
+    with mock.patch("bcrypt.hashpw") as hashpw:
+        assert await Hasher(cost=12).check(b"secret", hashed)
+    hashpw.assert_not_called()
+
+
 async def test_work_is_done_off_the_event_loop() -> None:
     seen = []
 
