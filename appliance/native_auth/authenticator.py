@@ -26,6 +26,7 @@ from appliance.db.models import (
     Departure,
     Fact,
     LoginSession,
+    OAuthCode,
     OneTimeLink,
     Password,
     User,
@@ -246,7 +247,8 @@ def put_password(
 ) -> None:
     """Store a password hash and end what the old password had opened.
 
-    Sessions, tokens and one-time links end; single-user servers and their own tokens go on.
+    Sessions, tokens, codes for tokens and one-time links end; single-user servers and their own
+    tokens go on.
     """
     if user.password is None:
         user.password = Password(hash=hashed, changed=now, must_change=must_change)
@@ -257,6 +259,7 @@ def put_password(
     session.execute(
         delete(ApiToken).where(ApiToken.user_id == user.id, ApiToken.server_id.is_(None))
     )
+    session.execute(delete(OAuthCode).where(OAuthCode.user_id == user.id))
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     session.execute(delete(OneTimeLink).where(OneTimeLink.user_id == user.id))
 

@@ -92,6 +92,15 @@ async def test_clients_without_pkce_are_served_too(
     assert (await _redeem(machine, secret, _code(await bob.get(_ask())))).status == 200
 
 
+async def test_a_new_password_ends_codes_that_wait(
+    machine: Machine, ada: Browser, bob: Browser, secret: str
+) -> None:
+    code = _code(await bob.get(_ask()))
+    changed = await ada.api("PUT", "appliance/users/bob/password", {"password": "new-one-2000"})
+    assert changed.status == 200
+    assert (await _redeem(machine, secret, code)).status == 400
+
+
 async def test_that_token_can_do_nothing_else(
     machine: Machine, ada: Browser, bob: Browser, secret: str
 ) -> None:
