@@ -31,6 +31,7 @@ SESSION_COOKIE: Final = "jupyterhub-session-id"
 # Clients read this header and compare; our own version is in the other one.
 JUPYTERHUB_VERSION: Final = "6.1.1"
 FORM_BYTES: Final = 64 * 1024
+_LOGIN_COOKIES: Final = 10
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Sec-Fetch-Mode of what scripts and elements of a page ask for: it isn't shown in a tab.
 _FETCHES: Final = frozenset({"cors", "no-cors", "same-origin"})
@@ -100,8 +101,11 @@ class Handler(RequestHandler):
         return root() if self.web.root_connections.is_root(self.request.connection) else None
 
     def identify_cookie(self) -> Principal | None:
-        """The first log-in cookie that is valid: pages of other paths may have set more of them."""
-        for value in self._cookie_values(LOGIN_COOKIE):
+        """The first log-in cookie that is valid: pages of other paths may have set more of them.
+
+        Only some of them, for each is looked up, and a request has room for hundreds.
+        """
+        for value in self._cookie_values(LOGIN_COOKIE)[:_LOGIN_COOKIES]:
             found = self.web.identify.by_cookie(value)
             if found:
                 return found

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from tests.component.hub.conftest import PASSWORD
 from tests.fakes.hub_machine import Browser, Machine, exchange
@@ -125,6 +126,17 @@ async def test_a_tossed_cookie_beside_ours_changes_nothing(machine: Machine, bob
         answer = await bob.request("GET", "/hub/home", Cookie=cookies)
         bob.jar = keep
         assert answer.status == 200
+
+
+async def test_a_request_full_of_cookies_does_not_keep_the_hub_busy(machine: Machine) -> None:
+    """With 2000 of them each stranger's request took half a second of everybody's."""
+    asked: list[str] = []
+    event.listen(
+        machine.hub.db._engine, "before_cursor_execute", lambda *call: asked.append(call[2])
+    )
+    cookies = "; ".join(f"jupyterhub-hub-login={number}" for number in range(500))
+    await exchange(machine.places.hub_socket, "GET", "/hub/login", {"Cookie": cookies}, b"")
+    assert 0 < len(asked) <= 10
 
 
 async def test_a_log_in_form_that_is_stale_comes_again(machine: Machine, ada: Browser) -> None:
