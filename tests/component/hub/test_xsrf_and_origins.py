@@ -136,7 +136,8 @@ async def test_a_request_full_of_cookies_does_not_keep_the_hub_busy(machine: Mac
     )
     cookies = "; ".join(f"jupyterhub-hub-login={number}" for number in range(500))
     await exchange(machine.places.hub_socket, "GET", "/hub/login", {"Cookie": cookies}, b"")
-    assert 0 < len(asked) <= 10
+    looked_up = [statement for statement in asked if "SELECT" in statement]
+    assert 0 < len(looked_up) <= 10
 
 
 async def test_a_log_in_form_that_is_stale_comes_again(machine: Machine, ada: Browser) -> None:
