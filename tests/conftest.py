@@ -24,6 +24,7 @@ def _release(item: pytest.Item) -> str:
     return releases[0] if releases else "bookworm"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_release)
     for item in items:
