@@ -29,7 +29,7 @@ from typing import Final, Self
 from tests.integration import images
 from tests.integration.health import Allowed, find_problems
 from tests.integration.images import Debian
-from tests.integration.network import Network
+from tests.integration.network import Network, NetworkError
 from tests.integration.power import Power
 from tests.integration.serve import FileServer
 from tests.integration.ssh import CommandError, Result, Shell
@@ -219,7 +219,9 @@ class Machine:
     def note_failed_test(self) -> None:
         """Save what helps to understand it; a machine of a failed test isn't checked at the end."""
         self._has_failed_test = True
-        self.save_artifacts()
+        # Without its network it is gone already: what failed was its end, which saves by itself.
+        with contextlib.suppress(NetworkError):
+            self.save_artifacts()
 
     def save_artifacts(self) -> None:
         """Keep console, commands and journal where CI collects them; never raises."""
