@@ -141,7 +141,8 @@ class Services:
             self.reporter.detail(service)
             self._restart(service)
         self._systemctl("start", TARGET, *SOCKETS, *SERVICES)
-        write_file(self._record, json.dumps(self.wanted(), indent=1).encode())
+        # A digest of settings lets users try out which join code they hold.
+        write_file(self._record, json.dumps(self.wanted(), indent=1).encode(), mode=0o600)
 
     def _restart(self, service: str) -> None:
         """Unless its socket units changed, a service restarts under its open sockets."""

@@ -57,6 +57,15 @@ def test_the_first_time_everything_starts(services: Services, systemctl: FakeSys
     assert systemctl.calls() == []
 
 
+def test_no_user_may_read_digests_of_the_settings(
+    services: Services, systemctl: FakeSystemctl
+) -> None:
+    """The settings hold the join code, and whoever has their digest can try codes at home."""
+    services.apply()
+    readable = [path for path in services.places.software.rglob("*.json") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in readable] == [0o600]
+
+
 def test_nothing_changed_restarts_nothing(services: Services, systemctl: FakeSystemctl) -> None:
     services.apply()
     systemctl.calls()
