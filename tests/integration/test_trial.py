@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,8 @@ class Trial:
 
     home: Path
     port: int
+    strangers: frozenset[Path] = field(default_factory=frozenset)
+    """Processes of the account that were there before."""
 
     @property
     def folder(self) -> Path:
@@ -61,9 +63,8 @@ class Trial:
         assert process.wait(30) == 0
 
     def processes(self) -> list[str]:
-        """The command lines of the account's processes."""
-        uid = pwd.getpwnam(ACCOUNT).pw_uid
-        found = [path for path in Path("/proc").glob("[0-9]*") if _owner(path) == uid]
+        """The command lines of the trial's processes."""
+        found = _processes_of_account() - self.strangers
         return [(path / "cmdline").read_text().replace("\0", " ") for path in found]
 
     def command(self, *words: str) -> str:
@@ -73,6 +74,11 @@ class Trial:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+
+def _processes_of_account() -> frozenset[Path]:
+    uid = pwd.getpwnam(ACCOUNT).pw_uid
+    return frozenset(path for path in Path("/proc").glob("[0-9]*") if _owner(path) == uid)
 
 
 def _owner(path: Path) -> int:
@@ -89,8 +95,12 @@ def trial() -> Iterator[Trial]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    yield Trial(home, port)
-    shutil.rmtree(home)
+    strangers = _processes_of_account()
+    yield Trial(home, port, strangers)
+    for process in _processes_of_account() - strangers:
+        with suppress(ProcessLookupError):
+            os.kill(int(process.name), signal.SIGKILL)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _line(process: subprocess.Popen[str]) -> str:
@@ -119,8 +129,9 @@ def test_from_set_up_link_to_running_cell_without_root(trial: Trial) -> None:
         lab = bob.open_lab()
         cell = lab.run("6 * 7")
         assert lab.wait_for_output(cell, "42").strip() == "42"
-        # A setting by the trial's own command: the server goes on, the page finds it.
+        # A setting of the hub's: it starts anew, and a trial's servers end with it.
         trial.command("config", "set", "passwords.min_length", "12")
+        lab = bob.open_lab()
         cell = lab.run("7 * 7")
         assert lab.wait_for_output(cell, "49").strip() == "49"
         trial.end(process)

@@ -119,7 +119,9 @@ def running(trial: Trial) -> Iterator[subprocess.Popen[str]]:
         wait_for(lambda: trial.lines("hub.calls") and trial.lines("nginx.calls"))
         wait_for(trial.orphans)
         yield process
-        process.kill()
+        # Killed, it would leave its programs behind.
+        process.terminate()
+        process.wait(20)
 
 
 def test_the_hub_gets_its_sockets_as_from_systemd(
