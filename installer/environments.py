@@ -2,14 +2,11 @@
 
 `SOFTWARE/hub` and `SOFTWARE/user` are links into `SOFTWARE/environments/`. A directory there is
 named after everything that it is made from, so "is it up to date" is "does the link point there",
-and a
-server that runs keeps its files when the link moves on. A directory without the file `.complete` is
-what
-an interrupted build left.
+and a server that runs keeps its files when the link moves on. A directory without the file
+`.complete` is what an interrupted build left.
 
 Standard library only: bootstrap.py runs this straight from the wheel, with the system's Python,
-before
-any environment exists.
+before any environment exists.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ from installer.cache import trusted_cache
 from installer.commands import run
 from installer.events import Reporter
 from installer.files import digest_of, point_link, remove_tree, sync_directory, write_file
-from installer.uv import uv_environment
+from installer.uv import fetch_uv, uv_environment
 
 COMPLETE: Final = ".complete"
 # Part of every digest: a new number rebuilds all environments although nothing else changed.
@@ -209,14 +206,13 @@ def _sha256(path: Path) -> str:
 
 
 def main() -> None:
-    """bootstrap.py's way in: NAME SOFTWARE UV WHEEL PYTHON."""
-    name, software, uv, wheel, python = sys.argv[1:]
+    """bootstrap.py's way in, to the hub's environment: WHEEL SOFTWARE PYTHON PIP..."""
+    wheel, software, python, *pip = sys.argv[1:]
     reporter = Reporter(as_json=True)
     os.umask(0o022)
     try:
-        Environment.named(name).ensure(
-            Path(software), Tools(Path(uv), Path(wheel), python), reporter
-        )
+        uv = fetch_uv(Path(software), pip=pip, reporter=reporter)
+        Environment.named("hub").ensure(Path(software), Tools(uv, Path(wheel), python), reporter)
     except InstallError as err:
         reporter.failed(err)
         raise SystemExit(1) from err

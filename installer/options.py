@@ -11,6 +11,7 @@ from typing import Self
 from appliance.names import Username, parse_username
 from appliance.places import Places
 from installer.environments import Tools
+from installer.uv import uv_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,10 @@ class Options:
     admins: tuple[Username, ...] = ()
     port: int | None = None
     user_requirements: Path | None = None
-    as_json: bool = False
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
         parser = argparse.ArgumentParser(prog="python -m installer", description=__doc__)
-        parser.add_argument("--uv", type=Path, required=True)
         parser.add_argument("--wheel", type=Path, required=True)
         parser.add_argument("--python", default="/usr/bin/python3")
         parser.add_argument("--trial", type=Path)
@@ -36,11 +35,11 @@ class Options:
         parser.add_argument("--user-requirements", type=Path)
         parser.add_argument("--events", action="store_true", help="tell in lines of JSON")
         found = parser.parse_args(arguments)
+        places = Places.of_trial(found.trial.absolute()) if found.trial else Places.installed()
         return cls(
-            places=Places.of_trial(found.trial.absolute()) if found.trial else Places.installed(),
-            tools=Tools(found.uv, found.wheel, found.python),
+            places=places,
+            tools=Tools(uv_program(places.software), found.wheel, found.python),
             admins=tuple(parse_username(name) for name in found.admin),
             port=found.port,
             user_requirements=found.user_requirements,
-            as_json=found.events,
         )

@@ -1,14 +1,26 @@
-"""uv's settings: the machine's own for pip, translated, so that both find the same packages.
+"""uv: fetched by pip, and told where this machine's packages are.
 
-uv reads neither pip.conf nor PIP_ variables, and a school's mirror, proxy or certificate authority
-is usually configured for pip. bootstrap.py turns pip.conf into variables.
+Its settings are pip's, translated, so that both find the same packages: uv reads neither pip.conf
+nor PIP_ variables, and a school's mirror, proxy or certificate authority is usually configured for
+pip. bootstrap.py turns pip.conf into variables.
+
+Standard library only, like environments.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Final
+
+from appliance.errors import InstallError
+from installer.commands import run
+from installer.events import Reporter
+from installer.files import write_file
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 # One value each, under another name.
@@ -19,6 +31,44 @@ _SIMPLE: Final = {
     "PIP_PROXY": "ALL_PROXY",
     "PIP_TIMEOUT": "UV_HTTP_TIMEOUT",
 }
+
+
+def uv_program(software: Path) -> Path:
+    """Where the pinned version is, once it is fetched."""
+    return software / "bin" / f"uv-{_pinned().split()[0].partition('==')[2]}"
+
+
+def fetch_uv(software: Path, *, pip: Sequence[str], reporter: Reporter) -> Path:
+    """The program, unpacked from its wheel: nothing needs to be installed for it."""
+    program = uv_program(software)
+    if os.access(program, os.X_OK):
+        return program
+    reporter.detail("fetching uv")
+    with tempfile.TemporaryDirectory(dir=software) as name:
+        folder = Path(name)
+        pins = folder / "uv.txt"
+        pins.write_text(_pinned(), "utf-8")
+        # No cache: after a power cut it may be damaged, and this is all that pip is used for.
+        run(
+            [
+                *pip, "download", "-q", "--no-cache-dir", "--no-deps", "--only-binary", ":all:",
+                "-d", folder, "--require-hashes", "-r", pins,
+            ],
+            failure="cannot fetch uv, which installs the Python packages",
+            mend="see whether this machine reaches a package index; with --wheels, put uv there: "
+            "pip download --no-deps -d DIR -r installer/requirements/uv.txt",
+            reporter=reporter,
+        )  # fmt: skip
+        with zipfile.ZipFile(next(folder.glob("uv-*.whl"))) as wheel:
+            inside = [path for path in wheel.namelist() if path.endswith(".data/scripts/uv")]
+            if not inside:
+                raise InstallError("cannot find uv in its package", mend="report it with the log")
+            write_file(program, wheel.read(inside[0]), mode=0o755)
+    return program
+
+
+def _pinned() -> str:
+    return (resources.files("installer") / "requirements" / "uv.txt").read_text("utf-8")
 
 
 def uv_environment(variables: Mapping[str, str], *, cache: Path) -> dict[str, str]:

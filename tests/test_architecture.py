@@ -37,14 +37,15 @@ def test_packages_import_only_from_floors_below() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    limit = 1500 if path.name == "bootstrap.py" else FILE_LINES  # one file, because it is piped
+    limit = 1200 if path.name == "bootstrap.py" else FILE_LINES  # one file, because it is piped
     assert text.count("\n") <= limit, "look for the second idea in this file"
     long = [
         f"{node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
         for node in _functions(ast.parse(text))
         if (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES
     ]
-    assert not long
+    # A migration is a list of changes, made by a generator and read once: cutting it hides the order.
+    assert path.parent.name == "versions" or not long
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -65,18 +65,6 @@ class FakeMachine(bootstrap.Machine):  # type: ignore[misc]
     def drop(self, path: str) -> None:
         (self.folder / path.lstrip("/")).unlink()
 
-    def python_version(self) -> tuple[int, int]:
-        return self.python
-
-    def uid(self) -> int:
-        return self.user
-
-    def processor(self) -> str:
-        return self.cpu
-
-    def now(self) -> float:
-        return self.clock
-
     def room(self, path: str) -> tuple[int, int | None, bool]:
         del path
         return self.free

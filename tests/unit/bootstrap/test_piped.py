@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import fcntl
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ def test_piped_it_has_its_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--admin", "ada:secret"], "a password on the command line"),
+        (["--admin", "ada:secret"], "a password on a command line"),
         (["--admin", "../x"], "cannot use '../x' as a user name"),
         (["--admin", "root"], "the name 'root' is reserved"),
         (["--admin", "x" * 49], "1 to 48"),
@@ -89,30 +91,30 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unpacked_source_stays_in_its_folder(tmp_path: Path) -> None:
-    import io
-    import tarfile
-
     archive = tmp_path / "evil.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        for name in ("../outside", "/tmp/outside-too", "good-1/appliance/__init__.py"):
+        link = tarfile.TarInfo("good-1/link")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+        tar.addfile(link)
+        for name in ("good-1/link/x", "good-1/../../y", "../z", f"{tmp_path}/w", "good-1/here"):
             member = tarfile.TarInfo(name)
             member.size = 2
             tar.addfile(member, io.BytesIO(b"x\n"))
-        link = tarfile.TarInfo("good-1/link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
-        tar.addfile(link)
     folder = tmp_path / "work"
     folder.mkdir()
-    top = Path(bootstrap.unpack(str(archive), str(folder)))
-    assert [path.name for path in top.rglob("*")] == ["appliance", "__init__.py"]
-    assert not (tmp_path / "outside").exists()
-    assert not Path("/tmp/outside-too").exists()
+    wanted = bootstrap.parse_options(["--trial", str(folder / "t"), "--source", str(archive)])
+    log = bootstrap.Log(str(folder / "log"))
+    made = bootstrap.Bootstrap(wanted, bootstrap.Machine(), bootstrap.Screen(quiet=True), log)
+    with pytest.raises(bootstrap.StageError):
+        made.find_wheel(str(folder))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.tar.gz", "work"]
 
 
 def test_only_new_lines_of_a_stage_reach_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     screen = bootstrap.Screen()
-    with screen.stage("Doing it"):
-        screen.detail = "a detail that would flicker"
+    screen.begin("Doing it")
+    screen.detail = "a detail that would flicker"
+    screen.end()
     assert capsys.readouterr().out == "  0:00  Doing it ...\n"
 
 
@@ -123,7 +125,8 @@ def test_a_failure_says_stage_reason_mend_and_log(
     runner = bootstrap.Runner(bootstrap.Screen(quiet=True), log, dict(os.environ))
     with pytest.raises(bootstrap.StageError) as caught:
         runner.run(["sh", "-c", "echo one; echo two >&2; exit 3"], "cannot do it", "do that")
-    runner.screen.fail("Doing it", caught.value, log)
+    runner.screen.begin("Doing it")
+    runner.screen.fail(caught.value, log)
     said = capsys.readouterr().err
     for part in ("Doing it: cannot do it", "one", "two", "do that", str(tmp_path / "log"), "again"):
         assert part in said

@@ -1,12 +1,15 @@
-"""pip's settings as uv understands them."""
+"""uv: fetched once, and told of pip's settings."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from installer.uv import uv_environment
+from appliance.errors import InstallError
+from installer.events import Reporter
+from installer.uv import fetch_uv, uv_environment, uv_program
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,34 @@ def test_uv_never_downloads_a_python() -> None:
     found = uv_environment({}, cache=Path("/cache"))
     assert found["UV_PYTHON_DOWNLOADS"] == "never"
     assert found["UV_CACHE_DIR"] == "/cache"
+
+
+# What `pip download -d FOLDER` leaves: a wheel that has the program among its scripts.
+_PIP = """
+import sys, zipfile
+words = sys.argv[1:]
+if "--fail" in words:
+    sys.exit("no matching distribution")
+folder = words[words.index("-d") + 1]
+with zipfile.ZipFile(folder + "/uv-1.0-py3-none-linux.whl", "w") as wheel:
+    wheel.writestr("uv-1.0.data/scripts/uv", "#!/bin/sh")
+"""
+
+
+def test_uv_is_fetched_once_with_its_hash(tmp_path: Path) -> None:
+    pip = [sys.executable, "-c", _PIP]
+    reporter = Reporter(as_json=True)
+    program = fetch_uv(tmp_path, pip=pip, reporter=reporter)
+    assert program == uv_program(tmp_path)
+    assert program.stat().st_mode & 0o777 == 0o755
+    # The second time it is there, and pip isn't needed.
+    assert fetch_uv(tmp_path, pip=["/nowhere"], reporter=reporter) == program
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_what_pip_says_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InstallError) as caught:
+        fetch_uv(
+            tmp_path, pip=[sys.executable, "-c", _PIP, "--fail"], reporter=Reporter(as_json=True)
+        )
+    assert "no matching distribution" in caught.value.why
