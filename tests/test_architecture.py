@@ -44,7 +44,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
         for node in _functions(ast.parse(text))
         if (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES
     ]
-    # A migration is a list of changes, made by a generator and read once: cutting it hides the order.
+    # A migration is a list of changes that a generator made; cutting it up would hide the order.
     assert path.parent.name == "versions" or not long
 
 
