@@ -838,7 +838,9 @@ class Bootstrap:
         os.sync()
         if interrupted:
             self.log.write("an earlier run was interrupted here; finishing it")
+            forget_downloads(self.machine)
             self.runner.run(["dpkg", "--configure", "-a"], "cannot finish the interrupted packages")
+            self.update_lists()
             self.apt("--fix-broken", "install")
         wanted = missing_packages(self.machine)
         if "nginx" in wanted and not self.machine.exists("/etc/systemd/system/nginx.service"):
@@ -848,6 +850,8 @@ class Bootstrap:
             self.runner.run(command, "cannot keep nginx's own service off")
         if wanted:
             self.install_wanted(wanted)
+        # What apt downloaded reaches the disk before we say that all is well.
+        os.sync()
         os.unlink(APT_MARKER)
 
     def install_wanted(self, wanted: "list[str]") -> None:
@@ -855,12 +859,15 @@ class Bootstrap:
             with contextlib.suppress(StageError):
                 self.apt("install", *wanted)
                 return
+        self.update_lists()
+        self.apt("install", *wanted)
+
+    def update_lists(self) -> None:
         # Descriptions in other languages are a third of it; those that are there stay.
         lean = ("-o", "Acquire::Languages=none", "-o", "APT::Get::List-Cleanup=false")
         command = ["apt-get", "-q", *lean, *self.apt_network(), "update"]
         mend = "see whether `apt-get update` works by itself; " + PROXY_ADVICE
         self.runner.run(command, "cannot read the lists of Debian packages", mend)
-        self.apt("install", *wanted)
 
     def apt(self, *words: str) -> None:
         command = [
@@ -986,6 +993,19 @@ class Bootstrap:
         elif kind == "result":
             self.result = event
         return True
+
+
+def forget_downloads(machine: Machine) -> None:
+    """Delete what apt fetched. It doesn't wait for the disk, so that after a power cut its files
+    may be full of nothing, and of those that are there it looks at the size alone.
+    """
+    for folder, names in (
+        ("/var/lib/apt/lists", "*_*"),
+        ("/var/cache/apt", "*.bin"),
+        ("/var/cache/apt/archives", "*.deb"),
+    ):
+        for path in glob.glob(machine.path(f"{folder}/{names}")):
+            os.unlink(path)
 
 
 def package_lists_are_fresh(machine: Machine) -> bool:

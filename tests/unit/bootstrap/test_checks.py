@@ -137,6 +137,19 @@ def test_a_running_package_manager_is_waited_for(machine: FakeMachine) -> None:
     assert notes == ["unattended-upgr (process 99) is running: will wait for it"]
 
 
+def test_after_an_interrupted_run_nothing_that_apt_fetched_is_trusted(machine: FakeMachine) -> None:
+    fetched = (
+        "/var/lib/apt/lists/mirror.example_debian_dists_x_InRelease",
+        "/var/cache/apt/pkgcache.bin",
+        "/var/cache/apt/archives/nginx_1.deb",
+    )
+    for path in (*fetched, "/var/lib/apt/lists/lock"):
+        machine.put(path, "\0")
+    bootstrap.forget_downloads(machine)
+    assert [path for path in fetched if machine.exists(path)] == []
+    assert machine.exists("/var/lib/apt/lists/lock")
+
+
 def test_our_own_interrupted_packages_are_no_problem(machine: FakeMachine) -> None:
     machine.put("/var/lib/dpkg/status", "Package: nginx\nStatus: install ok half-configured\n")
     machine.put(bootstrap.APT_MARKER, "")
