@@ -10,13 +10,19 @@ from dataclasses import dataclass
 
 
 class ApplianceError(Exception):
-    """A failure with three parts, of which `why` and `mend` may be empty."""
+    """A failure with three parts, of which `why` and `mend` may be empty.
 
-    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+    `log` holds the last lines of the program that failed, if it was one; they are for admins.
+    """
+
+    def __init__(
+        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.why = why
         self.mend = mend
+        self.log = log
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
@@ -70,13 +76,7 @@ class TooMany(ApplianceError):
 
 
 class SpawnError(ApplianceError):
-    """A single-user server did not start or stop; `log` holds its last journal lines."""
-
-    def __init__(
-        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(what, why=why, mend=mend)
-        self.log = log
+    """A single-user server did not start or stop; `log` holds its last lines."""
 
 
 class SpawnRefused(SpawnError):

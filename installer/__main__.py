@@ -7,15 +7,17 @@ import sys
 import traceback
 
 from appliance.client.first_admins import FirstAdmins
+from appliance.client.hub import HubClient
 from appliance.errors import ApplianceError, ConfigError
 from appliance.proxy.machine import nginx_text
+from appliance.rollout.addresses import root_urls
 from installer import environments, trial
 from installer.environment_steps import UserEnvironment, own_requirements
 from installer.events import Reporter
 from installer.machine_steps import Accounts, CommandLink, Folders, SpawnerFiles, Units
 from installer.options import Options
 from installer.plan import Step, carry_out
-from installer.result import addresses, link_entries, make_admins
+from installer.result import link_entries, make_admins
 from installer.service_steps import Configuration, Health, Services
 
 _NO_ADMIN = "Nobody is an admin yet: sudo appliance user add NAME --admin"
@@ -50,7 +52,7 @@ def finish(options: Options, configuration: Configuration, reporter: Reporter) -
     """First admins, and what the person at the terminal has to know."""
     places, config = options.places, configuration.in_force()
     reporter.stage("Making the first admins")
-    admins = FirstAdmins(places.admin_socket, base_url=config.base_url)
+    admins = FirstAdmins(HubClient.of(places))
     links = make_admins(admins, options.admins)
     notes = [] if admins.count() else [_NO_ADMIN]
     if configuration.has_unapplied_edits():
@@ -60,9 +62,12 @@ def finish(options: Options, configuration: Configuration, reporter: Reporter) -
             f"the port stays {config.http.port}; to change it: "
             f"sudo appliance config set http.port {options.port}"
         )
-    found = addresses(config)
-    root = found[0].removesuffix(config.base_url)
-    reporter.result(addresses=found, links=link_entries(links, root), notes=notes)
+    roots = root_urls(config, places)
+    reporter.result(
+        addresses=[f"{root}{config.base_url}" for root in roots],
+        links=link_entries(links, roots[0]),
+        notes=notes,
+    )
 
 
 def main() -> int:

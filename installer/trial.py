@@ -14,7 +14,8 @@ from appliance.config.edit import set_value, write_config
 from appliance.config.load import load, read_text
 from appliance.errors import InstallError
 from appliance.places import TRIAL_VARIABLE, Places
-from appliance.rollout.render import SOURCE_FILE, NginxText, find_nginx
+from appliance.proxy.machine import find_nginx
+from appliance.rollout.render import SOURCE_FILE, NginxText
 from appliance.trial.__main__ import ADMINS_FILE
 from installer.environment_steps import UserEnvironment, own_requirements
 from installer.environments import Environment, prune

@@ -14,7 +14,6 @@ class Kind(StrEnum):
     """What a principal is."""
 
     USER = "user"
-    SERVICE = "service"
     ROOT = "root"
     """Root on this machine, over the admin socket."""
 

@@ -30,8 +30,6 @@ ADMIN: Final = (
     "read:metrics",
     "shares",
 )
-# What a single-user server's own token may do.
-SERVER: Final = ("users:activity!user", "access:servers!server")
 # What everybody may know of themselves, whatever their token says.
 IDENTIFY: Final = ("read:users:name!user", "read:users:groups!user")
 

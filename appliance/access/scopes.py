@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
-from appliance.errors import BadRequest
-
 HIERARCHY: Final[Mapping[str, tuple[str, ...]]] = {
     "self": (),
     "inherit": (),
@@ -120,10 +118,6 @@ class Scopes:
     granted: Mapping[str, Filters]
 
     @classmethod
-    def none(cls) -> Self:
-        return cls({})
-
-    @classmethod
     def everything(cls) -> Self:
         """All scopes on all targets: root on the machine."""
         return cls(dict.fromkeys((s for s in HIERARCHY if s not in {"self", "inherit"}), None))
@@ -177,10 +171,6 @@ class Scopes:
             both[scope] = None if before is None or filters is None else before | filters
         return Scopes(both)
 
-    def covers(self, other: Scopes, groups_of: GroupsOf = no_groups) -> bool:
-        """Whether everything in `other` is held here too."""
-        return self.intersect(other, groups_of).granted == other.granted
-
     def listed(self) -> list[str]:
         """As text, sorted: `name` or one `name!kind=value` for each filter."""
         lines: list[str] = []
@@ -190,15 +180,6 @@ class Scopes:
             else:
                 lines.extend(f"{scope}!{one.kind}={one.value}" for one in filters)
         return sorted(lines)
-
-
-def check_scopes(scopes: Iterable[str]) -> None:
-    """Raise BadRequest if a scope or its filter is not one of ours."""
-    for text in scopes:
-        name, mark, bound = text.partition("!")
-        kind, _, _value = bound.partition("=")
-        if name not in HIERARCHY or (mark and kind not in FILTER_KINDS):
-            raise BadRequest(f"cannot use the scope {text[:80]!r}", why="there is no such scope")
 
 
 _UNBOUND: Final = Filter("", "")

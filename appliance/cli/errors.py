@@ -72,10 +72,9 @@ def print_error(error: BaseException, *, debug: bool) -> None:
         )
     red, plain = ("\x1b[1;31m", "\x1b[0m") if _has_colours() else ("", "")
     print(f"{red}error:{plain} {error.what}", file=sys.stderr)
-    log = getattr(error, "log", ())
     for label, lines in (
         ("why", [error.why] if error.why else []),
-        ("log", list(log)),
+        ("log", list(error.log)),
         ("to mend", [error.mend] if error.mend else []),
     ):
         for number, line in enumerate(lines):

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from appliance.cli.addresses import link_url
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output, age, count, stamp
 from appliance.client.hub import HubClient, HubUnreachable
+from appliance.config.rendered import read_rendered
 from appliance.errors import ApplianceError
 from appliance.names import Username, parse_username
 from appliance.places import Places
+from appliance.rollout.addresses import root_urls
+from appliance.rollout.render import SPAWNER_FILE
 
 # Passwords are hashed as they are made, slowly by design: small parts keep each answer short.
 _PART: Final = 20
@@ -122,7 +124,9 @@ def passwd(places: Places, output: Output, name: str, *, stdin: bool, generate: 
 def link(places: Places, output: Output, name: str) -> None:
     user = parse_username(name)
     made = HubClient.of(places).make_link(user)
-    url = link_url(places, made["path"])
+    # Not hub.json: it has secrets, and this needs none.
+    root = root_urls(read_rendered(places.rendered / SPAWNER_FILE), places)[0]
+    url = f"{root}{made['path']}"
     output.data({"name": user, "url": url, "expires_at": made["expires_at"]}, url)
     output.say(f"{user} chooses a password there, once, until {stamp(made['expires_at'])}")
 

@@ -21,7 +21,8 @@ SHAPES: Final[dict[str, str]] = {
  "units": {"hub": "active", "proxy": "active", "spawner": "active"},
  "configuration": {"state": "in_force", "changes": [], "problems": []}}
 
-`mode` is `installed` or `trial`; `users` and `servers` are null when the hub doesn't answer;
+`mode` is `installed` or `trial`; `users` and `servers` are null when the hub doesn't answer, `url`
+and `signup_mode` before the first configuration;
 `configuration.state` is `in_force`, `differs`, `wrong`, `interrupted` or `unknown`.""",
     "logs": """{"name": "hub", "lines": ["…"]}""",
     "version": """{"version": "1.0.0"}""",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance import __version__
-from appliance.cli.addresses import base_url, root_url
 from appliance.cli.errors import Exit
 from appliance.cli.logs import UNITS
 from appliance.cli.output import Output, count, size
@@ -22,6 +21,7 @@ from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
+from appliance.rollout.addresses import root_urls
 from appliance.rollout.apply import find_changes
 from appliance.rollout.health import find_fault
 from appliance.rollout.render import HUB_FILE, SPAWNER_FILE
@@ -40,7 +40,7 @@ def gather(places: Places) -> dict[str, Any]:
         "mode": "trial" if places.trial else "installed",
         "healthy": not fault,
         "fault": fault,
-        "url": root_url(places) + base_url(places),
+        "url": root_urls(config, places)[0] + config.base_url if config else None,
         "signup_mode": config.signup.mode.value if config else None,
         "users": hub.get("users"),
         "servers": hub.get("servers"),
@@ -56,7 +56,7 @@ def show(places: Places, output: Output) -> int:
     head = f"Hub Appliance {__version__}" + (" (trial)" if places.trial else "")
     rows = [
         ("health", "answers" if status["healthy"] else f"does not answer: {status['fault']}"),
-        ("address", status["url"]),
+        ("address", status["url"] or "unknown"),
         ("sign-up", _signup(status)),
         ("users", _users(status)),
         ("servers", _servers(status)),

@@ -123,6 +123,10 @@ class HubClient:
 
     # Users.
 
+    def user(self, user: Username) -> dict[str, Any]:
+        """One user; raises NotFound."""
+        return dict(self.request("GET", f"/users/{quote(user)}"))
+
     def users(self) -> Iterator[dict[str, Any]]:
         """Every user, page by page."""
         offset: int | None = 0
@@ -180,8 +184,7 @@ class HubClient:
 
     def server_of(self, server: ServerId) -> dict[str, Any] | None:
         """The hub's model of a server that is starting, ready or stopping; None otherwise."""
-        user = self.request("GET", f"/users/{quote(server.user)}")
-        model = user.get("servers", {}).get(server.name)
+        model = self.user(server.user).get("servers", {}).get(server.name)
         return dict(model) if model else None
 
     def progress(self, server: ServerId) -> dict[str, Any]:

@@ -183,10 +183,7 @@ class Servers:
             progress.close("The user of this server was removed", failed=True)
 
     async def _fail(self, server: ServerId, progress: Progress, err: ApplianceError) -> None:
-        lines = err.log if isinstance(err, SpawnError) else ()
-        note = FailureNote(
-            err.what, err.why, err.mend, tuple(lines[-_LOG_LINES:]), type(err).__name__
-        )
+        note = FailureNote(err.what, err.why, err.mend, err.log[-_LOG_LINES:], type(err).__name__)
         log.warning("server %s: %s", server, err)
         self._rows.change(server, ServerState.FAILED, failure=note)
         progress.close(**_failed_event(note))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import CursorResult, delete, select
@@ -28,19 +27,8 @@ LIFETIME: Final = timedelta(days=14)
 IDLE: Final = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """A session as its user may see it."""
-
-    login_id: int
-    created: datetime
-    last_seen: datetime
-    address: str
-    user_agent: str
-
-
 class Sessions:
-    """Opens, lists and ends log-in sessions."""
+    """Opens and ends log-in sessions."""
 
     def __init__(self, *, db: Database, clock: Clock) -> None:
         self._db = db
@@ -82,27 +70,6 @@ class Sessions:
                     )
                 )
             session.delete(row)
-
-    def close_all(self, user: Username, *, keep: int | None = None) -> int:
-        """End all sessions of a user but the one to keep; returns how many."""
-        ended = [one.login_id for one in self.list_of(user) if one.login_id != keep]
-        for login_id in ended:
-            self.close(login_id)
-        return len(ended)
-
-    def list_of(self, user: Username) -> list[SessionInfo]:
-        """The sessions of a user, the latest seen first."""
-        query = (
-            select(LoginSession)
-            .join(User, User.id == LoginSession.user_id)
-            .where(User.name == user, LoginSession.expires > self._clock.now())
-            .order_by(LoginSession.last_seen.desc())
-        )
-        with self._db.session() as session:
-            return [
-                SessionInfo(row.id, row.created, row.last_seen, row.address, row.user_agent)
-                for row in session.scalars(query)
-            ]
 
     def purge(self) -> int:
         """Delete sessions, tokens and codes whose time is over."""

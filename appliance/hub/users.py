@@ -46,7 +46,6 @@ class Person:
     created: datetime
     last_activity: datetime | None
     has_password: bool
-    must_change: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ class Page:
     items: list[Person]
     total: int
     offset: int
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +150,7 @@ class Users:
         with self._db.session() as session:
             total = session.scalar(counted) or 0
             items = [_person(row) for row in session.execute(query)]
-        return Page(items, total, offset, limit)
-
-    def waiting(self, limit: int = 100) -> list[Person]:
-        """Who waits for approval, the longest first."""
-        query = _people().where(User.state == UserState.WAITING).order_by(User.id).limit(limit)
-        with self._db.session() as session:
-            return [_person(row) for row in session.execute(query)]
+        return Page(items, total, offset)
 
     def counts(self) -> Counts:
         query = select(
@@ -319,7 +311,6 @@ def _person(row: Row[*tuple[Any, ...]]) -> Person:
         created=row.created,
         last_activity=row.last_activity,
         has_password=row.must_change is not None,
-        must_change=bool(row.must_change),
     )
 
 

@@ -30,7 +30,6 @@ from appliance.places import Places
 from appliance.proxy.machine import nginx_text
 from appliance.rollout.health import (
     Deadline,
-    Unhealthy,
     check_address,
     check_port,
     health_url,
@@ -59,12 +58,6 @@ EVERYTHING: Final = Reload.HUB | Reload.PROXY | Reload.LIMITS | Reload.NEXT_STAR
 
 class ApplyFailed(ApplianceError):
     """The new configuration didn't work; what is in force again is told in `why`."""
-
-    def __init__(
-        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(what, why=why, mend=mend)
-        self.log = log
 
 
 class Interrupted(BaseException):
@@ -146,13 +139,6 @@ class Applier:
             return self._apply(
                 text, text, healed=healed, roll_back=roll_back, everything=everything
             )
-
-    def heal(self) -> str:
-        """Go back to the old configuration if a change was cut off; says what was done, or ""."""
-        if not self._marker.is_left_over:
-            return ""
-        with locked(lock_file(self._places)):
-            return self._heal()
 
     def render(self) -> None:
         """Write what the programs read, and tell nobody: for the installer, before they are
@@ -301,10 +287,8 @@ class Applier:
 
 
 def _reason(error: BaseException) -> tuple[str, tuple[str, ...]]:
-    if isinstance(error, (Unhealthy, ApplyFailed)):
-        return f"{error.what}: {error.why}", error.log
     if isinstance(error, ApplianceError):
-        return f"{error.what}: {error.why}" if error.why else error.what, ()
+        return f"{error.what}: {error.why}" if error.why else error.what, error.log
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
         return "the command was interrupted", ()
     return f"{type(error).__name__}: {error}", ()

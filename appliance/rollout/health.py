@@ -27,14 +27,7 @@ _REQUEST_SECONDS: Final = 3.0
 
 
 class Unhealthy(ApplianceError):
-    """The appliance doesn't answer with this configuration; `log` holds what its units said
-    last."""
-
-    def __init__(
-        self, what: str, *, why: str = "", mend: str = "", log: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(what, why=why, mend=mend)
-        self.log = log
+    """The appliance doesn't answer with this configuration; `log` is what its units said last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.places import Places
-from appliance.proxy import machine
+from appliance.proxy.machine import find_nginx
 
 HUB_GROUP: Final = "appliance-hub"
 HUB_FILE: Final = "hub.json"
@@ -70,19 +70,13 @@ def write_rendered(files: dict[Path, Rendered], places: Places, *, source: str) 
         )
 
 
-def find_nginx(places: Places) -> str | None:
-    """The nginx that serves here, or None where there is none yet."""
-    found = machine.find_nginx(places)
-    return str(found) if found else None
-
-
-def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
+def check_nginx(text: str, places: Places) -> None:
     """Let nginx itself check a configuration; skipped where there is no nginx yet.
 
     `nginx -t` makes the pid file and the folders for bodies, and root would own them ever after: so
     the text that is checked has a scratch folder in the place of those that nginx writes to.
     """
-    program = nginx or find_nginx(places)
+    program = find_nginx(places)
     if program is None:
         return
     # Beside the sockets, in memory: it must work when the disk is full.
@@ -95,12 +89,9 @@ def check_nginx(text: str, places: Places, *, nginx: str | None = None) -> None:
         file.write_text(text, "utf-8")
         try:
             done = subprocess.run(
-                [program, "-t", "-q", "-e", "stderr", "-c", str(file)],
-                capture_output=True,
-                text=True,
-                timeout=_NGINX_SECONDS,
-                check=False,
-            )
+                [program, "-t", "-q", "-e", "stderr", "-c", file],
+                capture_output=True, text=True, timeout=_NGINX_SECONDS, check=False,
+            )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise ApplianceError(
                 "cannot check the proxy's configuration", why="nginx -t did not end"

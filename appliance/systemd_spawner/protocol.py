@@ -15,7 +15,6 @@ from appliance.errors import (
     ApplianceError,
     BadRequest,
     NotFound,
-    SpawnError,
     SpawnRefused,
     SpawnTimeout,
 )
@@ -91,7 +90,7 @@ def failure_reply(error: ApplianceError) -> dict[str, Any]:
         "why": error.why,
         "mend": error.mend,
     }
-    if isinstance(error, SpawnError) and error.log:
+    if error.log:
         reply["log"] = list(error.log)
     return reply
 

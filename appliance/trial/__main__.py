@@ -10,13 +10,16 @@ import sys
 from typing import Final
 
 from appliance.client.first_admins import FirstAdmins, SetupLink
+from appliance.client.hub import HubClient
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, BadRequest
-from appliance.names import parse_username
+from appliance.names import Username, parse_username
 from appliance.places import Places
+from appliance.proxy.machine import find_nginx
+from appliance.rollout.addresses import root_urls
 from appliance.rollout.health import Deadline, wait_for_health
-from appliance.rollout.render import HUB_FILE, find_nginx
+from appliance.rollout.render import HUB_FILE
 from appliance.trial.children import become_subreaper, end_all
 from appliance.trial.sockets import TrialSockets
 from appliance.trial.supervisor import Supervisor, say_on_terminal
@@ -24,7 +27,7 @@ from appliance.trial.supervisor import Supervisor, say_on_terminal
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 10.0
 # Who is admin where bootstrap.py was told nobody and the account's own name is no good.
-_DEFAULT_ADMIN: Final = "teacher"
+_DEFAULT_ADMIN: Final = Username("teacher")
 ADMINS_FILE: Final = "admins.json"
 """In the state: whom `bootstrap.py --trial --admin` named."""
 
@@ -43,12 +46,12 @@ class Greeting:
     def __call__(self) -> None:
         config = read_rendered(self._places.rendered / HUB_FILE)
         wait_for_health(config, Deadline.after(_START_SECONDS))
-        admins = FirstAdmins(self._places.admin_socket, base_url=config.base_url)
+        admins = FirstAdmins(HubClient.of(self._places))
         names = wanted_admins(self._places) or ([] if admins.count() else [own_name()])
         self._say(config, admins.ensure(names))
 
     def _say(self, config: Config, links: list[SetupLink]) -> None:
-        root = f"http://localhost:{config.http.port}"
+        root = root_urls(config, self._places)[0]
         if self._quiet:
             lines = [f"{root}{config.base_url}", *(f"{root}{link.path}" for link in links)]
         else:
@@ -66,7 +69,7 @@ class Greeting:
         sys.stdout.flush()
 
 
-def own_name() -> str:
+def own_name() -> Username:
     """The account's name if it is one for a user of the hub."""
     try:
         return parse_username(getpass.getuser())
@@ -74,10 +77,10 @@ def own_name() -> str:
         return _DEFAULT_ADMIN
 
 
-def wanted_admins(places: Places) -> list[str]:
+def wanted_admins(places: Places) -> list[Username]:
     """Whom the command line of bootstrap.py named."""
     try:
-        return [str(name) for name in json.loads((places.state / ADMINS_FILE).read_text())]
+        return [Username(name) for name in json.loads((places.state / ADMINS_FILE).read_text())]
     except (OSError, ValueError):
         return []
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-import re
 import signal
 import sys
 import threading
@@ -20,6 +18,7 @@ from typing import Final
 
 from appliance.errors import ApplianceError
 from appliance.places import TRIAL_VARIABLE, Places
+from appliance.rollout.render import PROXY_FILE
 from appliance.trial.children import Reaper, spawn
 from appliance.trial.sockets import TrialSockets
 
@@ -51,7 +50,7 @@ class Program:
 class Supervisor:
     """Runs until it is told to end."""
 
-    def __init__(self, places: Places, sockets: TrialSockets, *, nginx: str, say: Say) -> None:
+    def __init__(self, places: Places, sockets: TrialSockets, *, nginx: Path, say: Say) -> None:
         self._places = places
         self._sockets = sockets
         self._say = say
@@ -61,8 +60,8 @@ class Supervisor:
         logs = places.state / "log"
         logs.mkdir(parents=True, exist_ok=True)
         hub = [str(places.software / "hub/bin/python"), "-I", "-m", "appliance.hub"]
-        configuration = places.rendered / "nginx.conf"
-        proxy = [nginx, "-e", "stderr", "-c", str(configuration), "-g", _globals(configuration)]
+        proxy = [str(nginx), "-e", "stderr", "-c", str(places.rendered / PROXY_FILE)]
+        proxy += ["-g", "daemon off;"]
         self.hub = Program("hub", hub, logs / "hub.log", takes_sockets=True)
         self.proxy = Program("proxy", proxy, logs / "proxy.log")
 
@@ -158,18 +157,6 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _globals(configuration: Path) -> str:
-    """Directives for -g: in the foreground, and with the rights of who started the trial."""
-    text = configuration.read_text("utf-8")
-    wanted = {"daemon": "daemon off;"}
-    if os.geteuid() == 0:
-        # Else the workers of a root's nginx are "nobody", who may enter none of our folders.
-        wanted["user"] = f"user {pwd.getpwuid(0).pw_name};"
-    return " ".join(
-        line for name, line in wanted.items() if not re.search(rf"^\s*{name}\s", text, re.MULTILINE)
-    )
 
 
 def _reason(code: int) -> str:

@@ -78,8 +78,6 @@ class Failure:
     what: str
     why: str = ""
     mend: str = ""
-    log: tuple[str, ...] = ()
-    """A server's last lines; for admins' eyes only."""
     bug: str = ""
     """The id under which the traceback is in the journal, if this is our fault."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -101,10 +99,7 @@ def failure_of(error: BaseException | None, *, status: int = 500) -> Failure:
         headers = {}
         if isinstance(error, TooMany):
             headers["Retry-After"] = str(error.retry_after_seconds)
-        log = error.log if isinstance(error, SpawnError) else ()
-        return Failure(
-            found, code, error.what, error.why, error.mend, log=tuple(log), headers=headers
-        )
+        return Failure(found, code, error.what, error.why, error.mend, headers=headers)
     if isinstance(error, HTTPError):
         return _of_tornado(error)
     if error is None:

@@ -295,11 +295,7 @@ class PageHandler(Handler):
         self.set_status(status)
         values = {
             "principal": self.principal,
-            "user": self.principal,
-            "base_url": self.web.base_url,
-            "hub_url": self.web.hub_url,
             "xsrf_token": self.xsrf_value,
-            "version": __version__,
             "path": self.request.path,
             "notes": self._take_notes(),
             **values,
@@ -384,11 +380,6 @@ class PageHandler(Handler):
             "error.html",
             status=failure.status,
             failure=failure,
-            title=failure.title,
-            what=failure.what,
-            why=failure.why,
-            mend=failure.mend or "go back and try again, or tell an admin",
-            error_id=failure.bug,
         )
 
 

@@ -22,6 +22,7 @@ from appliance.cli.shapes import SHAPES
 from appliance.client.hub import HubClient, HubUnreachable, parse_server
 from appliance.config.edit import write_first
 from appliance.config.load import load
+from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, ConfigError, NotFound
 from appliance.names import ServerId, ServerName, Username
@@ -265,6 +266,8 @@ def test_passwords_are_set_generated_and_linked(run: Run, hub: FakeHubApi, place
     assert run("user passwd ada --generate").out == "made-1234\n"
     assert run("user passwd ada").code == 2
     assert "too short" in run("user passwd ada --stdin", stdin="short\n").err
+    places.rendered.mkdir(parents=True, exist_ok=True)
+    (places.rendered / "spawner.json").write_text(dump_json(Config(), secrets=False))
     assert run("user link ada").out == "http://localhost/hub/setup?token=abc\n"
 
 

@@ -366,7 +366,7 @@ async def test_several_people_are_approved_at_once(machine: Machine, ada: Browse
     )
     assert await note(ada, answer) == "good: 2 users are approved and can log in now."
     assert answer.location == "/hub/admin?show=waiting"
-    assert not machine.hub.users.waiting()
+    assert not machine.hub.users.counts().waiting
 
 
 async def test_one_that_fails_does_not_keep_the_others(machine: Machine, ada: Browser) -> None:

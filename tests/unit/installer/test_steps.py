@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.schema import Config
 from appliance.errors import InstallError
 from appliance.names import parse_username
 from appliance.places import Places
@@ -176,13 +175,6 @@ def test_a_deleted_configuration_comes_back_as_it_was(configuration: Configurati
     assert not configuration.is_done()
     configuration.apply()
     assert configuration.places.config_file.read_text() == text
-
-
-def test_addresses_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result, "own_addresses", lambda: ["192.0.2.7", "2001:db8::7"])
-    assert result.addresses(Config()) == ["http://192.0.2.7/", "http://[2001:db8::7]/"]
-    config = Config.model_validate({"base_url": "/x/", "http": {"address": "::1", "port": 81}})
-    assert result.addresses(config) == ["http://[::1]:81/x/"]
 
 
 def test_who_becomes_an_admin(monkeypatch: pytest.MonkeyPatch) -> None:

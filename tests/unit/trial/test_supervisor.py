@@ -51,7 +51,7 @@ def greet():
 places = Places.of_trial(Path(sys.argv[1]))
 sockets = TrialSockets.open(places)
 become_subreaper()
-supervisor = Supervisor(places, sockets, nginx=sys.argv[2], say=say_on_terminal)
+supervisor = Supervisor(places, sockets, nginx=Path(sys.argv[2]), say=say_on_terminal)
 asyncio.run(supervisor.run(greet))
 end_all(patience_seconds=2)
 sockets.close(places)
