@@ -78,6 +78,9 @@ class Bus:
         )
         # Several may wait for one job: systemd merges those that want the same.
         self._jobs: dict[str, list[Future[str]]] = {}
+        # Units that this connection keeps loaded. systemd counts how often it was asked to, and one
+        # time too many would keep an ended unit for as long as the connection lasts.
+        self._held: set[str] = set()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._heard = False
         self.last_alive = time.monotonic()
@@ -96,7 +99,7 @@ class Bus:
             (ord("a"), b"(sa(sv))"),
             (-1, None),
         ]
-        return self._run_job(b"StartTransientUnit", arguments, timeout=timeout)
+        return self._run_job(b"StartTransientUnit", arguments, timeout=timeout, held=unit)
 
     def stop(self, unit: str, *, timeout: float) -> None:
         arguments = apply_signature(b"ss", [unit.encode(), b"replace"])
@@ -147,9 +150,16 @@ class Bus:
 
     def hold(self, unit: str) -> None:
         arguments = apply_signature(b"s", [unit.encode()])
-        self._call(lambda bus: _manager(bus, b"RefUnit", arguments))
+
+        def refer(bus: DBus) -> None:
+            if unit not in self._held:
+                _manager(bus, b"RefUnit", arguments)
+                self._held.add(unit)
+
+        self._call(refer)
 
     def release(self, unit: str) -> None:
+        self._held.discard(unit)
         arguments = apply_signature(b"s", [unit.encode()])
         for method in (b"ResetFailedUnit", b"UnrefUnit"):
             try:
@@ -181,13 +191,17 @@ class Bus:
             answer.cancel()
             raise BusLostError("systemd did not answer") from err
 
-    def _run_job(self, method: bytes, arguments: list[Any], *, timeout: float) -> str:
+    def _run_job(
+        self, method: bytes, arguments: list[Any], *, timeout: float, held: str = ""
+    ) -> str:
         done: Future[str] = Future()
 
         def enqueue(bus: DBus) -> str:
             # Registered before any signal is read, so the job's end can't be missed.
             job: str = _manager(bus, method, arguments).decode()
             self._jobs.setdefault(job, []).append(done)
+            if held:  # by AddRef among its properties
+                self._held.add(held)
             return job
 
         self._call(enqueue)
@@ -210,6 +224,7 @@ class Bus:
                 pause = min(pause * 2, 5.0)
                 continue
             pause = 0.1
+            self._held.clear()
             self._on_connected()
             try:
                 self._serve(bus)
