@@ -1,8 +1,4 @@
-"""The order of all tests: quick ones first, then machines, each release in a worker of its own.
-
-With `-n 2 --dist loadgroup` the machines of Debian 12 and of Debian 13 run side by side, and each
-release is installed once.
-"""
+"""What holds for all tests: quick ones come first, machines last, and nothing stays in /tmp."""
 
 from __future__ import annotations
 
@@ -15,21 +11,8 @@ import pytest
 from appliance import places
 
 
-def _release(item: pytest.Item) -> str:
-    """The Debian release that a test's machine has, "" for a test without one."""
-    if item.get_closest_marker("machine") is None:
-        return ""
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    releases = [str(value) for value in params.values() if value.__class__.__name__ == "Debian"]
-    return releases[0] if releases else "bookworm"
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_release)
-    for item in items:
-        if release := _release(item):
-            item.add_marker(pytest.mark.xdist_group(release))
+    items.sort(key=lambda item: item.get_closest_marker("machine") is not None)
 
 
 @pytest.fixture(autouse=True)
