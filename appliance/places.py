@@ -101,6 +101,11 @@ class Places:
         return self.state / "rendered"
 
     @property
+    def logs(self) -> Path:
+        """Files, in a trial alone; an installed appliance writes to the journal."""
+        return self.state / "log"
+
+    @property
     def hub_state(self) -> Path:
         return self.state / "hub"
 

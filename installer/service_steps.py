@@ -24,12 +24,12 @@ from appliance.rollout.render import (
     render_all,
     write_rendered,
 )
+from appliance.rollout.services import HUB_UNIT, PROXY_UNIT, SOCKET_UNITS, SPAWNER_UNIT
 from installer.commands import run, succeeds
 from installer.events import Reporter
 from installer.files import digest_of, write_file
 
-SERVICES: Final = ("appliance-spawner.service", "appliance-hub.service", "appliance-proxy.service")
-SOCKETS: Final = ("appliance-spawner.socket", "appliance-hub.socket", "appliance-hub-admin.socket")
+SERVICES: Final = (SPAWNER_UNIT, HUB_UNIT, PROXY_UNIT)
 TARGET: Final = "appliance.target"
 _HEALTH_SECONDS: Final = 90.0
 _LOG_LINES: Final = 12
@@ -99,9 +99,9 @@ class Services:
         software, rendered = self.places.software, self.places.rendered
         hub = (str((software / "hub").resolve()), _content(rendered / HUB_FILE))
         parts: dict[str, Iterable[str | bytes]] = {
-            SERVICES[0]: (str((software / "spawner").resolve()),),
-            SERVICES[1]: hub,
-            SERVICES[2]: (_content(rendered / PROXY_FILE),),
+            SPAWNER_UNIT: (str((software / "spawner").resolve()),),
+            HUB_UNIT: hub,
+            PROXY_UNIT: (_content(rendered / PROXY_FILE),),
         }
         return {
             service: digest_of(*parts[service], *self._unit_files(service)) for service in SERVICES
@@ -132,7 +132,9 @@ class Services:
 
     def is_done(self) -> bool:
         enabled = succeeds("systemctl", "is-enabled", "--quiet", TARGET)
-        listening = all(succeeds("systemctl", "is-active", "--quiet", unit) for unit in SOCKETS)
+        listening = all(
+            succeeds("systemctl", "is-active", "--quiet", unit) for unit in SOCKET_UNITS
+        )
         return enabled and listening and not self.stale()
 
     def apply(self) -> None:
@@ -140,7 +142,7 @@ class Services:
         for service in self.stale():
             self.reporter.detail(service)
             self._restart(service)
-        self._systemctl("start", TARGET, *SOCKETS, *SERVICES)
+        self._systemctl("start", TARGET, *SOCKET_UNITS, *SERVICES)
         # A digest of settings lets users try out which join code they hold.
         write_file(self._record, json.dumps(self.wanted(), indent=1).encode(), mode=0o600)
 
@@ -148,13 +150,13 @@ class Services:
         """Unless its socket units changed, a service restarts under its open sockets."""
         succeeds("systemctl", "reset-failed", service)
         stem = service.removesuffix(".service")
-        sockets = [unit for unit in SOCKETS if unit.startswith(stem)]
+        sockets = [unit for unit in SOCKET_UNITS if unit.startswith(stem)]
         closed = [unit for unit in sockets if self._must_reopen(unit)]
         if closed:
             succeeds("systemctl", "stop", service)
             self._systemctl("restart", *closed)
         verb = "restart"
-        if service == SERVICES[2] and not self._unit_changed(service):
+        if service == PROXY_UNIT and not self._unit_changed(service):
             # A reload keeps every open connection.
             verb = "reload-or-restart"
         self._systemctl(verb, service)

@@ -7,19 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.client.hub import HubClient, parse_server
 from appliance.errors import ApplianceError
 from appliance.places import Places
-
-UNITS: Final = {
-    "hub": "appliance-hub.service",
-    "proxy": "appliance-proxy.service",
-    "spawner": "appliance-spawner.service",
-}
+from appliance.rollout.services import UNITS
 
 
 def show(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
@@ -64,7 +58,7 @@ def _show_trial(places: Places, output: Output, name: str, *, lines: int, follow
     if name and name not in UNITS:
         found = HubClient.of(places).log(parse_server(name), lines=lines)
     else:
-        path = places.state / "log" / f"{'proxy' if name == 'proxy' else 'hub'}.log"
+        path = places.logs / f"{'proxy' if name == 'proxy' else 'hub'}.log"
         found = _tail(path, lines)
         if follow:
             _follow(path, found)

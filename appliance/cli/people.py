@@ -168,7 +168,9 @@ def _added(created: list[dict[str, Any]], file: Path | None, *, generate: bool) 
         width = max(len(user["name"]) for user in created)
         return "\n".join(f"{user['name']:<{width}}  {user['password']}" for user in created)
     lines = [f"{user['name']}: added, without a password yet" for user in created]
-    return "\n".join([*lines, f"a link to choose one: appliance user link {created[0]['name']}"])
+    return "\n".join(
+        [*lines, f"a set-up link to choose one: appliance user link {created[0]['name']}"]
+    )
 
 
 def _each(
@@ -203,7 +205,7 @@ def _confirm(question: str) -> None:
         raise UsageError("cannot go on without an answer", why=question, mend="add --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise ApplianceError("cannot go on", why="the answer was not yes", mend="nothing was done")
+        raise ApplianceError("nothing was changed", why="the answer was not yes")
 
 
 def _read_password(user: Username, *, stdin: bool) -> str:

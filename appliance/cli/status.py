@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from appliance import __version__
 from appliance.cli.errors import Exit
-from appliance.cli.logs import UNITS
 from appliance.cli.output import Output, count, size
 from appliance.client.hub import HubClient
 from appliance.config.load import load
@@ -25,6 +24,7 @@ from appliance.rollout.addresses import root_urls
 from appliance.rollout.apply import find_changes
 from appliance.rollout.health import find_fault
 from appliance.rollout.render import HUB_FILE, SPAWNER_FILE
+from appliance.rollout.services import UNITS
 from appliance.rollout.transaction import Marker
 
 _SECONDS: Final = 5.0

@@ -131,7 +131,7 @@ def passwd(
 
 @app.command()
 def link(name: Name, *, json: Json = False) -> None:
-    """Print a link with which the user chooses a password, once."""
+    """Print a set-up link, with which the user chooses a password, once."""
     from appliance.cli import people
 
     require_root(Places.current())

@@ -1,4 +1,4 @@
-"""One-time links: who holds one may choose the user's password, once, within 24 hours.
+"""Set-up links: who holds one may choose the user's password, once, within 24 hours.
 
 They make the first admin, and help people who forgot their password. Only the hash of a link's
 token is stored; setting the password by any way ends all links of that user.
@@ -36,7 +36,7 @@ class MadeLink:
 
 
 class Links:
-    """Makes and honours one-time links."""
+    """Makes and honours set-up links."""
 
     def __init__(
         self, *, db: Database, clock: Clock, authenticator: NativeAuthenticator, hub_url: str
@@ -64,7 +64,7 @@ class Links:
                     expires=now + LIFETIME,
                 )
             )
-        log.info("one-time link made for %s", user)
+        log.info("set-up link made for %s", user)
         return MadeLink(f"{self._hub_url}setup?token={token}", now + LIFETIME)
 
     def find_user(self, token: str) -> Username | None:
@@ -89,7 +89,7 @@ class Links:
                 raise _gone()
             put_password(session, row, hashed, now=self._clock.now(), must_change=False)
             row.state = UserState.ACTIVE
-        log.info("user %s chose a password by a one-time link", user)
+        log.info("user %s chose a password by a set-up link", user)
         return user
 
     def _find(self, session: Session, token: str) -> User | None:

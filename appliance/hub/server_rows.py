@@ -40,6 +40,8 @@ class FailureNote:
     log: tuple[str, ...] = ()
     kind: str = ""
     """Of errors while starting: the name of their class."""
+    ended: bool = False
+    """It had started, and ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +256,5 @@ def _note(failure: dict[str, Any] | None) -> FailureNote | None:
         failure["mend"],
         tuple(failure.get("log", ())),
         failure.get("kind", ""),
+        failure.get("ended", False),
     )

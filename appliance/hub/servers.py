@@ -249,9 +249,8 @@ class Servers:
             note = None
             if exited.failed:
                 lines = await self._last_lines(server)
-                note = FailureNote(
-                    "your server ended by itself", exited.reason, "start it again", lines
-                )
+                what = "your server ended by itself"
+                note = FailureNote(what, exited.reason, "start it again", lines, ended=True)
             log.info("server %s ended: %s", server, exited.reason)
             self.gone(server, note)
 

@@ -76,7 +76,7 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A name that became no account, and why."""
+    """A name for which nothing was done, and why."""
 
     name: str
     why: str
@@ -284,8 +284,8 @@ class Users:
             others = session.scalar(query) or 0
         if not others:
             raise Conflict(
-                f"cannot take the admin {name!r} away",
-                why="nobody else is an admin",
+                "cannot leave the appliance without an admin",
+                why=f"{name!r} is the only one",
                 mend="make somebody else an admin first",
             )
 

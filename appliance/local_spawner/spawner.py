@@ -203,7 +203,7 @@ class LocalSpawner:
         return read_settings(rendered) if rendered.exists() else self._settings
 
     def _log_file(self, server: ServerId) -> Path:
-        folder = self._ensure_folder(self._places.state / "logs")
+        folder = self._ensure_folder(self._places.logs)
         return folder / f"{server.unit.removesuffix('.service')}.log"
 
     def _read_log(self, server: ServerId, lines: int) -> list[str]:

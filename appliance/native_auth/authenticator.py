@@ -247,7 +247,7 @@ def put_password(
 ) -> None:
     """Store a password hash and end what the old password had opened.
 
-    Sessions, tokens, codes for tokens and one-time links end; single-user servers and their own
+    Sessions, tokens, codes for tokens and set-up links end; single-user servers and their own
     tokens go on.
     """
     if user.password is None:

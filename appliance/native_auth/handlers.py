@@ -18,7 +18,7 @@ from appliance.web.guards import login_needed, public
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
 
-_ADVICE = {Refusal.WAITING: "you can log in as soon as an administrator has let you in"}
+_ADVICE = {Refusal.WAITING: "you can log in as soon as an admin has let you in"}
 _CHECK_BOTH = "check both; passwords tell capitals from small letters"
 
 

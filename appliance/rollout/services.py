@@ -27,10 +27,12 @@ HUB_UNIT: Final = "appliance-hub.service"
 PROXY_UNIT: Final = "appliance-proxy.service"
 SPAWNER_UNIT: Final = "appliance-spawner.service"
 SOCKET_UNITS: Final = (
+    "appliance-spawner.socket",
     "appliance-hub.socket",
     "appliance-hub-admin.socket",
-    "appliance-spawner.socket",
 )
+UNITS: Final = {"hub": HUB_UNIT, "proxy": PROXY_UNIT, "spawner": SPAWNER_UNIT}
+"""The programs, by the names that `appliance logs` takes."""
 _LOG_LINES: Final = 5
 
 
@@ -106,7 +108,7 @@ class SystemdServices:
             raise Unhealthy(
                 f"cannot {_plain_verb(verb)} {unit}",
                 why="it was not ready in time",
-                mend=f"journalctl -u {unit}",
+                mend=_read_log(unit),
                 log=self._log(unit),
             ) from error
         except OSError as error:
@@ -120,7 +122,7 @@ class SystemdServices:
             raise Unhealthy(
                 f"cannot {_plain_verb(verb)} {unit}",
                 why=said[0] if said else f"systemctl ended with {done.returncode}",
-                mend=f"journalctl -u {unit}",
+                mend=_read_log(unit),
                 log=self._log(unit),
             )
 
@@ -161,7 +163,7 @@ class TrialServices:
 
     def _log(self) -> tuple[str, ...]:
         try:
-            text = (self._places.state / "log" / "hub.log").read_text("utf-8", errors="replace")
+            text = (self._places.logs / "hub.log").read_text("utf-8", errors="replace")
         except OSError:
             return ()
         return tuple(text.splitlines()[-_LOG_LINES:])
@@ -196,7 +198,7 @@ class TrialServices:
 def ask_spawner(places: Places, request: dict[str, object], deadline: Deadline) -> dict[str, Any]:
     """One request to the spawner daemon: a line of JSON there, a line back."""
     what = "cannot tell the spawner daemon of the change"
-    mend = f"journalctl -u {SPAWNER_UNIT}"
+    mend = _read_log(SPAWNER_UNIT)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(deadline.left)
@@ -233,6 +235,11 @@ def _pid_in(file: Path) -> int:
     if number < 2:
         raise ProcessLookupError
     return number
+
+
+def _read_log(unit: str) -> str:
+    name = next(name for name, known in UNITS.items() if known == unit)
+    return f"sudo appliance logs {name}"
 
 
 def _plain_verb(verb: str) -> str:

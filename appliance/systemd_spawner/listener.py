@@ -139,7 +139,7 @@ class Listener:
                 SpawnError(
                     f"cannot {request.verb}",
                     why="the spawner daemon has met a fault of its own",
-                    mend="journalctl -u appliance-spawner",
+                    mend="sudo appliance logs spawner",
                 )
             )
 

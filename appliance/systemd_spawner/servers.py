@@ -219,7 +219,7 @@ class Servers:
             raise SpawnFailed(
                 f"cannot change the limits of {len(refused)} of {len(running)} running servers",
                 why="; ".join(refused[:5]),
-                mend="journalctl -u appliance-spawner; stop and start these servers",
+                mend="sudo appliance logs spawner; stop and start these servers",
             )
         return len(running)
 
@@ -230,7 +230,7 @@ class Servers:
             raise SpawnError(
                 "cannot list the servers",
                 why=f"systemd: {err}",
-                mend="systemctl status dbus; journalctl -u appliance-spawner",
+                mend="systemctl status dbus; sudo appliance logs spawner",
             ) from err
         running = {}
         for unit, active in listing.items():

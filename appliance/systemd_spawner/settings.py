@@ -63,5 +63,5 @@ def read_settings(path: Path) -> ServerSettings:
         raise SpawnRefused(
             "cannot read the limits of servers",
             why=f"{path}: {reason}",
-            mend="appliance config reload",
+            mend="sudo appliance config reload --force",
         ) from err

@@ -219,7 +219,7 @@ def _broken() -> ConnectionBrokeError:
     return ConnectionBrokeError(
         "cannot ask the spawner daemon",
         why="it ended the connection without an answer; it may be starting anew",
-        mend="try again; journalctl -u appliance-spawner",
+        mend="try again; sudo appliance logs spawner",
     )
 
 

@@ -134,7 +134,7 @@ class Starter:
             raise SpawnRefused(
                 cannot_start(server),
                 why=f"systemd refused {server.unit}: {err}",
-                mend="journalctl -u appliance-spawner",
+                mend="sudo appliance logs spawner",
             ) from err
         state = self._units.state(server.unit)
         if result == "done" and state and state.active == "active" and not is_cancelled():

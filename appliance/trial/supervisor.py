@@ -57,13 +57,12 @@ class Supervisor:
         self._reaper = Reaper()
         self._ending = asyncio.Event()
         self.failed = False
-        logs = places.state / "log"
-        logs.mkdir(parents=True, exist_ok=True)
+        places.logs.mkdir(parents=True, exist_ok=True)
         hub = [str(places.software / "hub/bin/python"), "-I", "-m", "appliance.hub"]
         proxy = [str(nginx), "-e", "stderr", "-c", str(places.rendered / PROXY_FILE)]
         proxy += ["-g", "daemon off;"]
-        self.hub = Program("hub", hub, logs / "hub.log", takes_sockets=True)
-        self.proxy = Program("proxy", proxy, logs / "proxy.log")
+        self.hub = Program("hub", hub, places.logs / "hub.log", takes_sockets=True)
+        self.proxy = Program("proxy", proxy, places.logs / "proxy.log")
 
     async def run(self, when_started: Callable[[], None]) -> None:
         """Keep both running until a signal ends it; `when_started` is called in a thread."""

@@ -392,8 +392,8 @@ def test_a_trial_is_told_by_a_signal_and_waited_for(tmp_path: Path) -> None:
     try:
         services.carry_out(Reload.HUB, Deadline.after(5), restart_proxy=False)
         assert hub.started.endswith("09:00:00Z")
-        (places.state / "log").mkdir(parents=True)
-        (places.state / "log" / "hub.log").write_text("no such table\n")
+        places.logs.mkdir(parents=True)
+        (places.logs / "hub.log").write_text("no such table\n")
         with pytest.raises(Unhealthy, match="not ready in time") as caught:
             services.carry_out(Reload.HUB, Deadline.after(0.1), restart_proxy=False)
     finally:

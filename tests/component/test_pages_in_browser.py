@@ -209,7 +209,7 @@ async def test_pasted_names_become_a_sheet_that_prints_alone(room: Room) -> None
 async def test_a_set_up_link_is_for_another_browser(room: Room) -> None:
     page = await room.logged_in("ada")
     await page.goto("/hub/admin/users/bob")
-    await page.get_by_role("button", name="Make a link to choose one").click()
+    await page.get_by_role("button", name="Make a set-up link").click()
     link = await page.locator(".once").inner_text()
     bob = await room.visitor()
     await bob.goto(link)

@@ -43,7 +43,7 @@ class Person:
         )
 
     def use_setup_link(self, link: str) -> None:
-        """Choose a password through a one-time link; ends logged in."""
+        """Choose a password through a set-up link; ends logged in."""
         self.page.goto(link, timeout=SLOW_MS)
         self.look(self.page, "setup")
         self.page.get_by_label("New password", exact=True).fill(self.password)

@@ -1,4 +1,4 @@
-"""What JupyterHub's API has no word for: approval, passwords, one-time links, limits."""
+"""What JupyterHub's API has no word for: approval, passwords, set-up links, limits."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PasswordHandler(HubApiHandler):
 
 
 class SetupLinkHandler(HubApiHandler):
-    """Makes a one-time link with which a user chooses a password."""
+    """Makes a set-up link, with which a user chooses a password."""
 
     links: Links
 

@@ -16,7 +16,6 @@ from appliance.db.models import UserState
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.pages.admin_actions import Actions, Outcome
 from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
-from appliance.hub.pages.shown_once import Skipped as LeftOut
 from appliance.hub.pages.usage import Usage, UsageMeter
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
@@ -209,11 +208,10 @@ class AddHandler(AdminPage):
             return
         made = await self.users.create_many(names, admin=admin, generate=True)
         slips = tuple(Slip(new.name, new.password) for new in made.created if new.password)
-        skipped = tuple(LeftOut(one.name, one.why) for one in made.skipped)
         if slips:
-            self.show_sheet(Sheet(slips, skipped))
+            self.show_sheet(Sheet(slips, tuple(made.skipped)))
         else:
-            self._show(names=text, problems=[f"{one.name}: {one.why}" for one in skipped])
+            self._show(names=text, problems=[f"{one.name}: {one.why}" for one in made.skipped])
 
     def _show(
         self, *, names: str = "", admin: bool = False, problems: list[str] | None = None

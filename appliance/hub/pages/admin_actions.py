@@ -12,9 +12,9 @@ from typing import Final
 
 from appliance.errors import ApplianceError, BadRequest, Conflict
 from appliance.hub.links import Links
-from appliance.hub.pages.shown_once import Link, Sheet, Skipped, Slip
+from appliance.hub.pages.shown_once import Link, Sheet, Slip
 from appliance.hub.servers import Servers
-from appliance.hub.users import Person, Users
+from appliance.hub.users import Person, Skipped, Users
 from appliance.names import ServerId, Username
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.web.formats import sentence
@@ -106,8 +106,8 @@ class Actions:
         return Sheet(tuple(slips), tuple(skipped))
 
     def new_link(self, user: Username, *, by: Username) -> Link:
-        """A one-time link with which a user chooses a password."""
-        log.info("%s: a link to choose a password for %s", by, user)
+        """A set-up link, with which a user chooses a password."""
+        log.info("%s: a set-up link for %s", by, user)
         made = self._links.make(user)
         return Link(user, made.path, made.expires)
 

@@ -1,4 +1,4 @@
-"""The page behind a one-time link: its holder chooses a password and is logged in.
+"""The page behind a set-up link: its holder chooses a password and is logged in.
 
 Opening the page uses nothing up, because mail programs and messengers open links by themselves;
 only sending the form does.
@@ -17,7 +17,7 @@ from appliance.web.parts import Pattern
 
 
 class SetupHandler(PageHandler):
-    """Chooses a password by a one-time link."""
+    """Chooses a password by a set-up link."""
 
     authenticator: NativeAuthenticator
     links: Links

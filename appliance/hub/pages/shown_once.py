@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from appliance.clock import Clock
+from appliance.hub.users import Skipped
 from appliance.names import Username
 
 KEPT_FOR: Final = timedelta(minutes=30)
@@ -24,14 +25,6 @@ class Slip:
 
     name: Username
     password: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A name for which nothing was done, and why not."""
-
-    name: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

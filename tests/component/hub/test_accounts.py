@@ -1,4 +1,4 @@
-"""Signing up, logging in, passwords and one-time links, through the real pages."""
+"""Signing up, logging in, passwords and set-up links, through the real pages."""
 
 from __future__ import annotations
 

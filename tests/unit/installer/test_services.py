@@ -10,8 +10,9 @@ import pytest
 
 from appliance.errors import InstallError
 from appliance.places import Places
+from appliance.rollout.services import SOCKET_UNITS
 from installer.events import Reporter
-from installer.service_steps import SERVICES, SOCKETS, TARGET, Services
+from installer.service_steps import SERVICES, TARGET, Services
 from tests.fakes.systemctl import FakeSystemctl
 
 SPAWNER, HUB, PROXY = SERVICES
@@ -36,7 +37,7 @@ def services(tmp_path: Path) -> Services:
         (places.rendered / name).write_text(name)
     units = tmp_path / "etc/systemd/system"
     units.mkdir(parents=True)
-    for unit in (*SERVICES, *SOCKETS, TARGET):
+    for unit in (*SERVICES, *SOCKET_UNITS, TARGET):
         (units / unit).write_text(unit)
         # Units are put in place before services start.
         os.utime(units / unit, (1_000_000_000, 1_000_000_000))
@@ -96,12 +97,12 @@ def test_new_text_for_nginx_is_a_reload(services: Services, systemctl: FakeSyste
 def test_a_changed_socket_unit_is_opened_anew(services: Services, systemctl: FakeSystemctl) -> None:
     services.apply()
     systemctl.calls()
-    (services.etc / "systemd/system" / SOCKETS[0]).write_text("changed")
-    os.utime(services.etc / "systemd/system" / SOCKETS[0], (4_000_000_000, 4_000_000_000))
+    (services.etc / "systemd/system" / SOCKET_UNITS[0]).write_text("changed")
+    os.utime(services.etc / "systemd/system" / SOCKET_UNITS[0], (4_000_000_000, 4_000_000_000))
     services.apply()
     calls = systemctl.calls()
-    assert calls.index(f"stop {SPAWNER}") < calls.index(f"restart {SOCKETS[0]}")
-    assert _restarted(calls) == [f"restart {SOCKETS[0]}", f"restart {SPAWNER}"]
+    assert calls.index(f"stop {SPAWNER}") < calls.index(f"restart {SOCKET_UNITS[0]}")
+    assert _restarted(calls) == [f"restart {SOCKET_UNITS[0]}", f"restart {SPAWNER}"]
 
 
 def test_what_died_is_started(services: Services, systemctl: FakeSystemctl) -> None:

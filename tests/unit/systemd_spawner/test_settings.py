@@ -37,7 +37,7 @@ def test_a_damaged_file_is_refused(content: str, tmp_path: Path) -> None:
     file.write_text(content)
     with pytest.raises(SpawnRefused, match="cannot read the limits") as raised:
         read_settings(file)
-    assert raised.value.mend == "appliance config reload"
+    assert raised.value.mend == "sudo appliance config reload --force"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
