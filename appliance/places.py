@@ -1,5 +1,4 @@
-"""Where everything is on the machine: the fixed places of an installed appliance, or a trial's
-folder.
+"""Where everything is: the fixed places of an installed appliance, or a trial's folder.
 
 Standard library only: the root daemon and the installer import this module too.
 """

@@ -1,6 +1,4 @@
-"""The environment of everybody's notebooks, built while the other steps go on, and its static
-files.
-"""
+"""The environment of everybody's notebooks, built while the other steps go on."""
 
 from __future__ import annotations
 

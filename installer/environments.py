@@ -49,9 +49,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One environment: its name, its pinned requirements, and what the machine's owner wants
-    besides.
-    """
+    """One environment: its name, its pins, and what the machine's owner wants besides."""
 
     name: str
     pinned: str

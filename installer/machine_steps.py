@@ -1,6 +1,4 @@
-"""Steps on the machine itself: accounts, folders, unit files, the spawner daemon's files, the
-command.
-"""
+"""Steps on the machine itself: accounts, folders, units, the spawner daemon, the command."""
 
 from __future__ import annotations
 

@@ -57,9 +57,7 @@ class Configuration:
         )
 
     def source(self) -> str:
-        """The text in force: an edit of config.yaml takes effect by `appliance config reload`
-        alone.
-        """
+        """The text in force: edits of config.yaml wait for `appliance config reload`."""
         rendered = self.places.rendered / SOURCE_FILE
         return read_text(rendered if rendered.exists() else self.places.config_file)
 

@@ -1,6 +1,4 @@
-"""Preparing the folder of a trial: environments, nginx, configuration, commands; nothing outside of
-it.
-"""
+"""Preparing a trial's folder, and nothing outside: environments, nginx, settings, commands."""
 
 from __future__ import annotations
 

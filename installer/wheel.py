@@ -1,9 +1,8 @@
 """A wheel of a checkout, as hatchling makes it from the same pyproject.toml.
 
 Made here because hatchling would have to be downloaded first, which an installation without a
-network
-can't, and so that the same tree always gives the same bytes: then a second run sees that nothing is
-to do.
+network can't, and so that the same tree always gives the same bytes: then a second run sees that
+nothing is to do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""How a command ends when it can't do what it was asked: the block on the terminal, the exit
-code."""
+"""How a command ends that can't do what it was asked: what is said, and the exit code."""
 
 from __future__ import annotations
 

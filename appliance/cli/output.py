@@ -1,5 +1,4 @@
-"""What commands print: data to stdout, talk to stderr, tables by rich and colours on terminals
-only."""
+"""What commands print: data to stdout, talk to stderr, colours on terminals alone."""
 
 from __future__ import annotations
 

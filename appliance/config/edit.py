@@ -119,8 +119,7 @@ def write_first(places: Places, changes: dict[str, str] | None = None) -> bool:
 
 
 def keep_version(places: Places, text: str, *, refused: bool = False) -> Path:
-    """Keep a text among the earlier versions and forget the oldest; a refused one says so by its
-    name."""
+    """Keep a text among the earlier versions, and forget the oldest; names tell refused ones."""
     folder = places.config_history
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")

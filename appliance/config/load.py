@@ -1,5 +1,4 @@
-"""YAML → Config, or a ConfigError with every problem: place, dotted name, what was expected, what
-is there.
+"""YAML → Config, or a ConfigError with every problem: place, name, what is expected and found.
 
 Only root's command line reads the YAML. The hub, the spawner daemon and nginx read what was
 rendered from it (rendered.py), so that a half-edited file harms nothing.
@@ -32,8 +31,7 @@ _SWITCH_WORDS: Final = {"yes": "true", "on": "true", "no": "false", "off": "fals
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file; an empty one means that every setting has its
-    default."""
+    """Read and check a configuration file; in an empty one every setting has its default."""
     return check_text(read_text(path), name=str(path))
 
 

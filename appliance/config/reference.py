@@ -1,5 +1,4 @@
-"""The schema as a page, as a JSON Schema for editors, and as the commented file that people begin
-with."""
+"""The schema as a page, as a JSON Schema for editors, and as the commented first file."""
 
 from __future__ import annotations
 

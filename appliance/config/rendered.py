@@ -1,5 +1,4 @@
-"""hub.json and spawner.json, which are made from a checked configuration: their text, and reading
-it.
+"""hub.json and spawner.json, made from a checked configuration: their text, and reading it.
 
 Apart from `load.py`, so that the hub doesn't load a YAML library that it never uses.
 """

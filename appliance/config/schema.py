@@ -103,8 +103,7 @@ def check_address(value: str) -> str:
 
 
 def check_network(value: str) -> str:
-    """Refuse what isn't an IP address or network; bits beyond the mask get a sentence of their
-    own."""
+    """Refuse what isn't an IP address or network; bits beyond the mask have their own sentence."""
     if "%" in value or not _is_network(value):
         raise PydanticCustomError("not_a_network", "not a network")
     network = ipaddress.ip_network(value, strict=False)

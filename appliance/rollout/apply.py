@@ -1,5 +1,4 @@
-"""Make a configuration take effect, see that the appliance still answers, or go back to the old
-one.
+"""Make a configuration take effect and see that the appliance answers, or go back to the old.
 
 The order is: check everything that can be checked (the text, the port, nginx's own check) while
 nothing is changed; keep what is in force; write; tell the programs; wait for health. Any failure
@@ -61,8 +60,7 @@ class ApplyFailed(ApplianceError):
 
 
 class Interrupted(BaseException):
-    """A signal asked the command to end; like KeyboardInterrupt no Exception, so that nothing eats
-    it."""
+    """A signal asked the command to end; no Exception, as KeyboardInterrupt: nothing eats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,7 @@ class Applier:
             return self._apply(old, new, healed=healed, roll_back=roll_back, everything=False)
 
     def reload(self, *, everything: bool = False, roll_back: bool = True) -> Outcome:
-        """Make the file as it is take effect; `everything` tells all programs even if nothing
-        differs."""
+        """Make the file as it is take effect; `everything`: even where nothing differs."""
         with locked(lock_file(self._places)):
             healed = self._heal()
             text = read_text(self._places.config_file)
@@ -141,8 +138,7 @@ class Applier:
             )
 
     def render(self) -> None:
-        """Write what the programs read, and tell nobody: for the installer, before they are
-        started."""
+        """Write what the programs read, and tell nobody: for before they are started."""
         with locked(lock_file(self._places)):
             text = read_text(self._places.config_file)
             config = check_text(text, name=str(self._places.config_file))

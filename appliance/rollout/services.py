@@ -137,8 +137,7 @@ class SystemdServices:
 
 
 class TrialServices:
-    """The supervisor of a trial: one process, told by a signal, seen at work by the hub's start
-    time."""
+    """A trial's supervisor: told by a signal, seen at work by the time of the hub's start."""
 
     def __init__(self, places: Places) -> None:
         self._places = places

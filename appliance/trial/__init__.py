@@ -1,5 +1,4 @@
-"""Trial mode: the same hub and nginx as child processes of one supervisor, without root and
-systemd.
+"""Trial mode: the same hub and nginx below one supervisor, without root and systemd.
 
 `python -I -m appliance.trial`; APPLIANCE_TRIAL names the folder that `bootstrap.py --trial` made.
 

@@ -86,9 +86,7 @@ def wanted_admins(places: Places) -> list[Username]:
 
 
 def run(places: Places, *, quiet: bool) -> bool:
-    """Hold the sockets, run hub and proxy until a signal, and leave no process behind; False: it
-    never answered.
-    """
+    """Run hub and proxy until a signal, and leave no process behind; False: it never answered."""
     nginx = find_nginx(places)
     if nginx is None:
         raise ApplianceError(

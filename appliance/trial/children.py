@@ -21,8 +21,7 @@ from typing import Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # sd_listen_fds(3): the sockets begin at 3, and LISTEN_PID must be the receiver's own, which only
-# the
-# process itself knows.
+# the process itself knows.
 _FIRST_DESCRIPTOR: Final = 3
 _LAUNCHER: Final = 'LISTEN_PID=$$ exec "$@"'
 _POLL_SECONDS: Final = 0.05

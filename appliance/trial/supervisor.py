@@ -1,6 +1,4 @@
-"""Hub and proxy of a trial: started, started again when they die, told of changed settings, ended
-together.
-"""
+"""Hub and proxy of a trial: started, also when they die, told of settings, ended together."""
 
 from __future__ import annotations
 
