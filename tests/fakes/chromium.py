@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 EXECUTABLE: Final = "/usr/bin/chromium"
 # The last ones keep it from talking to anybody but the pages under test.
@@ -23,6 +23,9 @@ ARGUMENTS: Final = [
 ]
 WIDTHS: Final = (1280, 375)
 SCHEMES: Final = ("light", "dark")
+# Playwright's own 5 seconds are short where two browsers and a hub share two processors.
+expect.set_options(timeout=20_000)
+
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
