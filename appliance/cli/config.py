@@ -141,7 +141,7 @@ def explain(
     *,
     json: Json = False,
 ) -> None:
-    """Say what a setting means, what it may be, and what happens when it changes."""
+    """Say what a setting means and what it may be."""
     from appliance.cli import settings_view
 
     settings_view.explain(Places.current(), Output(json), key)

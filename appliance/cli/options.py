@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON, in the form that docs/cli.md says.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something fails.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 NoRollback = Annotated[

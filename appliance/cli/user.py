@@ -78,7 +78,7 @@ def add(
 
 @app.command()
 def remove(names: Names, *, yes: Yes = False, quiet: Quiet = False, json: Json = False) -> None:
-    """Remove accounts and stop their servers; their files stay on the machine."""
+    """Remove accounts and stop their servers; files stay."""
     from appliance.cli import people
 
     require_root(Places.current())
@@ -131,7 +131,7 @@ def passwd(
 
 @app.command()
 def link(name: Name, *, json: Json = False) -> None:
-    """Print a set-up link, with which the user chooses a password, once."""
+    """Print a set-up link, to choose a password with, once."""
     from appliance.cli import people
 
     require_root(Places.current())
