@@ -1,0 +1,160 @@
+"""A crowd, a full disk and a clock that jumps, on a machine with memory for twenty servers.
+
+Each test has users of its own and leaves the machine as it found it, so their order doesn't matter.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from tests.integration.classroom import Classroom, open_classroom, unit_of, wait_for
+from tests.integration.images import Debian
+from tests.integration.visitor import Page, Visitor
+
+pytestmark = pytest.mark.machine
+
+
+@pytest.fixture(scope="module", params=[Debian.TRIXIE])
+def lecture(request: pytest.FixtureRequest) -> Iterator[Classroom]:
+    with open_classroom(request.param, memory="3G") as classroom:
+        yield classroom
+
+
+def test_twenty_servers_at_once(lecture: Classroom) -> None:
+    names = [f"many{number}" for number in range(20)]
+    lecture.add(*names)
+    anybody, watcher = lecture.visitor("anybody"), lecture.visitor("watcher")
+    watcher.sign_up()
+    asking = " ".join(f"({lecture.call('POST', f'users/{name}/server')}) &" for name in names)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lecture.machine.execute, f"({asking} wait) 2>&1 | sort | uniq -c")
+        slowest = 0.0
+        deadline = time.monotonic() + 240
+        while set(lecture.servers()) != set(names) or not all(lecture.servers().values()):
+            assert time.monotonic() < deadline, f"stuck: {lecture.servers()}"
+            for visitor, path in ((anybody, "/hub/login"), (watcher, "/hub/home")):
+                began = time.monotonic()
+                page = visitor.get(path)
+                assert (page.status, page.path) == (200, path)
+                slowest = max(slowest, time.monotonic() - began)
+        statuses = set(re.findall(r"\b20[12]\b|\b[45]\d\d\b", asked.result()))
+    assert statuses <= {"201", "202"}
+    assert slowest < 10, f"a page took {slowest:.1f} s meanwhile"
+    assert lecture.units() == {unit_of(name): "active" for name in names}
+    lecture.stop_all()
+    wait_for(lecture.units, lambda units: units == {})
+
+
+USERS_FILL_THE_DISK = """
+install -d -m 0700 -o nobody /var/fill
+setpriv --reuid nobody --regid nogroup --clear-groups bash <<'END'
+fallocate -l $(df --output=avail -B1 /var | tail -1) /var/fill/most
+for size in 8M 1M 64K 4K; do
+  number=0; while fallocate -l $size /var/fill/$size.$((number += 1)); do :; done
+done 2>/dev/null
+END
+"""
+ROOT_FILLS_THE_DISK = """
+mkdir -p /var/fill
+for size in 512M 64M 8M 1M 64K 4K; do
+  number=0; while fallocate -l $size /var/fill/root.$size.$((number += 1)); do :; done
+done 2>/dev/null
+"""
+
+
+def test_disk_full_while_signing_up(lecture: Classroom) -> None:
+    machine = lecture.machine
+    ida = lecture.visitor("ida")
+    ida.sign_up()
+    lecture.start("ida")
+    assert ida.get("/user/ida/lab").status == 200
+    machine.allowed.errors += ["disk is full", "No space left", "appliance-hub"]
+    with _full_disk(lecture, USERS_FILL_THE_DISK):
+        first, refused = _sign_up_until_refused(lecture, "room")
+        assert "The disk is full" in refused.words
+        assert "Try again" in refused.words
+        # There is room that was kept back: the hub goes on, even a new one.
+        machine.execute("systemctl restart appliance-hub.service")
+        assert lecture.visitor(first).sign_up().path == "/hub/home"
+        assert lecture.visitor("ida").log_in().status == 200
+        machine.execute(ROOT_FILLS_THE_DISK, timeout=60)
+        last, refused = _sign_up_until_refused(lecture, "roomless")
+        assert refused.status == 507
+        assert "The disk is full" in refused.words
+        assert "nothing was changed" in refused.words
+        assert last not in lecture.names(), "half an account"
+        assert ida.get("/user/ida/api/status").status == 200
+        failed = machine.fail("appliance config set limits.tasks 600", timeout=90)
+        assert "No space left" in failed.stderr
+    assert lecture.visitor(last).sign_up().path == "/hub/home"
+    assert lecture.visitor(last).log_in().status == 200
+    assert lecture.servers()["ida"]
+    lecture.stop_all()
+
+
+@contextmanager
+def _full_disk(classroom: Classroom, fill: str) -> Iterator[None]:
+    classroom.machine.execute(fill, timeout=60)
+    try:
+        yield
+    finally:
+        classroom.machine.execute("rm -r /var/fill")
+
+
+def _sign_up_until_refused(classroom: Classroom, prefix: str) -> tuple[str, Page]:
+    """Whom the full disk met first, and the page; who was let in before is really there."""
+    acknowledged: list[str] = []
+    for number in range(100):
+        name = f"{prefix}{number}"
+        page = classroom.visitor(name).sign_up()
+        if page.status != 200:
+            assert set(acknowledged) <= set(classroom.names())
+            return name, page
+        acknowledged.append(name)
+    raise AssertionError("the disk is never full")
+
+
+def test_clock_that_jumps(lecture: Classroom) -> None:
+    machine = lecture.machine
+    machine.execute(
+        "appliance config set culling.timeout 40s && appliance config set culling.interval 5s",
+        timeout=120,
+    )
+    tom = lecture.visitor("tom")
+    tom.sign_up()
+    lecture.start("tom")
+    lecture.add("idle")
+    lecture.start("idle")
+    try:
+        machine.execute("date -s '+1 day'")
+        _use_server(tom, seconds=15)
+        assert lecture.servers() == {"tom": True, "idle": True}, "culled by the clock"
+        assert lecture.visitor("tom").log_in().status == 200
+        machine.execute("date -s '-2 days'")
+        assert lecture.visitor("tom").log_in().status == 200
+        # Longer than an idle server may live.
+        _use_server(tom, seconds=50)
+        assert lecture.servers() == {"tom": True}
+    finally:
+        machine.execute(f"date -s @{time.time():.0f}")
+    assert lecture.visitor("tom").log_in().status == 200
+    machine.execute("appliance config unset culling", timeout=90)
+    lecture.stop_all()
+
+
+def _use_server(visitor: Visitor, *, seconds: float) -> None:
+    """Look at files again and again, logging in where that is asked for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        page = visitor.get(f"/user/{visitor.name}/api/contents")
+        if page.status != 200:
+            assert page.status == 403
+            assert visitor.log_in().status == 200
+            assert visitor.get(f"/user/{visitor.name}/lab").status == 200
+        time.sleep(1)
