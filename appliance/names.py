@@ -22,6 +22,7 @@ ServerName = NewType("ServerName", str)
 
 USERNAME_MAX: Final = 48
 SERVER_NAME_MAX: Final = 30
+GROUP_NAME_MAX: Final = 255
 
 # Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
 USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
@@ -81,6 +82,22 @@ def parse_server_name(text: str) -> ServerName:
             mend="choose 1 to 30 of a-z, 0-9 and single '-', beginning with a letter",
         )
     return ServerName(text)
+
+
+def parse_group_name(text: str) -> str:
+    """Return a group's name, or raise BadRequest saying why not: 1 to 255 printable characters,
+    no slash and no blanks at the ends, for it is a segment of URLs and part of scopes."""
+    name = unicodedata.normalize("NFC", text)
+    why = ""
+    if not 1 <= len(name) <= GROUP_NAME_MAX:
+        why = f"it has {len(name)} characters; 1 to {GROUP_NAME_MAX} are allowed"
+    elif not name.isprintable() or "/" in name or name != name.strip():
+        why = "it has a slash, a control character, or blanks at an end"
+    elif not name.strip("."):
+        why = "it is made of dots alone"
+    if why:
+        raise BadRequest(f"cannot use {text[:60]!r} as a group's name", why=why)
+    return name
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     """What a principal is."""
 
     USER = "user"
+    SERVICE = "service"
     ROOT = "root"
     """Root on this machine, over the admin socket."""
 

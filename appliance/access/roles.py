@@ -1,14 +1,18 @@
-"""Roles: the named sets of scopes that everybody has by what they are.
+"""Roles: named sets of scopes, given to users, groups and services.
 
-The sets are JupyterHub's defaults, so a token means the same here as there.
+Everybody has the role `user`, admins have `admin` besides, and a single-user server's token has
+`server`; these sets are JupyterHub's defaults, so a token means the same here as there. More roles
+come from the configuration, which may also say anew what `user`, `server` and `token` hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from appliance.access.scopes import Bearer, Scopes
+from appliance.access.scopes import FILTER_KINDS, HIERARCHY, Bearer, Scopes
 from appliance.names import ServerId
 
 USER: Final = ("self",)
@@ -30,22 +34,116 @@ ADMIN: Final = (
     "read:metrics",
     "shares",
 )
+SERVER: Final = ("users:activity!user", "access:servers!server")
+TOKEN: Final = ("inherit",)
 # What everybody may know of themselves, whatever their token says.
-IDENTIFY: Final = ("read:users:name!user", "read:users:groups!user")
+IDENTIFY: Final = ("read:users:name!user", "read:users:groups!user", "read:services:name!service")
 
 
-@lru_cache(maxsize=4096)
-def scopes_of_user(name: str, *, admin: bool) -> Scopes:
-    """All that a user may do now."""
-    roles = (*USER, *ADMIN) if admin else USER
-    return Scopes.expand((*roles, *IDENTIFY), Bearer(user=name))
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A set of scopes and who has it."""
+
+    name: str
+    description: str = ""
+    scopes: tuple[str, ...] = ()
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
 
 
-def roles_of_user(*, admin: bool) -> list[str]:
-    """The names of a user's roles, as user models list them."""
-    return ["admin", "user"] if admin else ["user"]
+_BUILT_IN: Final = (
+    Role("user", "Everybody with an account", USER),
+    Role("admin", "May do everything that isn't root's", ADMIN),
+    Role("server", "What a single-user server's own token may do", SERVER),
+    Role("token", "What a new API token may do unless told otherwise", TOKEN),
+)
+
+
+class Roles:
+    """The roles of one configuration; a change of it makes a new hub, and new roles."""
+
+    def __init__(
+        self, roles: Iterable[Role] = (), *, custom: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """`custom` has the scopes of the configuration, each with those it contains."""
+        self._roles = {role.name: role for role in _BUILT_IN}
+        for role in roles:
+            self._roles[role.name] = role
+        self.custom = dict(custom or {})
+        self._of_user = lru_cache(maxsize=4096)(self._expand_user)
+
+    def __getitem__(self, name: str) -> Role:
+        return self._roles[name]
+
+    def expand(self, scopes: Iterable[str], bearer: Bearer) -> Scopes:
+        """Scopes as written to what they mean for their bearer; custom ones included."""
+        return Scopes.expand(scopes, bearer, custom=self.custom)
+
+    def why_unknown(self, scope: str) -> str:
+        """What is wrong with a scope as written, or "" if it can be granted."""
+        name, mark, bound = scope.partition("!")
+        if name not in HIERARCHY and name not in self.custom:
+            return f"there is no scope {name[:100]!r}"
+        kind, equals, value = bound.partition("=")
+        if mark and (kind not in FILTER_KINDS or (equals and not value)):
+            return f"the scope {scope[:100]!r} has a filter that isn't one of !user, !group, \
+!server and !service"
+        return ""
+
+    # Who has which
+
+    def of_user(self, name: str, *, admin: bool) -> list[str]:
+        """A user's own roles by name, as user models list them; those of groups aren't in it."""
+        own = {role.name for role in self._roles.values() if name in role.users} | {"user"}
+        return sorted(own | {"admin"} if admin else own - {"admin"})
+
+    def of_group(self, name: str) -> list[str]:
+        return sorted(role.name for role in self._roles.values() if name in role.groups)
+
+    def of_service(self, name: str, *, admin: bool = False) -> list[str]:
+        own = {role.name for role in self._roles.values() if name in role.services}
+        return sorted(own | {"admin"} if admin else own)
+
+    # What they may do
+
+    def scopes_of_user(
+        self,
+        name: str,
+        *,
+        admin: bool,
+        groups: frozenset[str] = frozenset(),
+        shared: frozenset[str] = frozenset(),
+    ) -> Scopes:
+        """All that a user may do now; `shared` are the scopes others gave on their servers."""
+        found: Scopes = self._of_user(name, admin=admin, groups=groups, shared=shared)
+        return found
+
+    def scopes_of_service(self, name: str, *, admin: bool = False) -> Scopes:
+        """All that a service may do now."""
+        texts = [text for role in self.of_service(name, admin=admin) for text in self[role].scopes]
+        return self.expand((*texts, *IDENTIFY), Bearer(service=name))
+
+    def server_scopes(self, server: ServerId) -> list[str]:
+        """The scopes of a single-user server's own token, with their filters bound."""
+        bearer = Bearer(user=server.user, server=f"{server.user}/{server.name}")
+        return self.expand(self["server"].scopes, bearer).listed()
+
+    def _expand_user(
+        self, name: str, *, admin: bool, groups: frozenset[str], shared: frozenset[str]
+    ) -> Scopes:
+        roles = set(self.of_user(name, admin=admin))
+        for group in groups:
+            roles |= set(self.of_group(group))
+        texts = [text for role in sorted(roles) for text in self[role].scopes]
+        return self.expand((*texts, *shared, *IDENTIFY), Bearer(user=name))
 
 
 def server_scope(server: ServerId) -> str:
     """The scope that opens one server in a browser."""
     return f"access:servers!server={server.user}/{server.name}"
+
+
+def service_scope(name: str) -> str:
+    """The scope that opens one service in a browser."""
+    return f"access:services!service={name}"

@@ -6,8 +6,10 @@ A scope is written `name` or `name!kind=value`; `name!kind` alone means the bear
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 HIERARCHY: Final[Mapping[str, tuple[str, ...]]] = {
@@ -123,17 +125,27 @@ class Scopes:
         return cls(dict.fromkeys((s for s in HIERARCHY if s not in {"self", "inherit"}), None))
 
     @classmethod
-    def expand(cls, scopes: Iterable[str], bearer: Bearer) -> Self:
-        """Expand scopes as written; unknown ones and filters that can't be bound grant nothing."""
+    def expand(
+        cls,
+        scopes: Iterable[str],
+        bearer: Bearer,
+        *,
+        custom: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> Self:
+        """Expand scopes as written; unknown ones and filters that can't be bound grant nothing.
+
+        `custom` are the scopes of the configuration, each with those it contains.
+        """
+        contained = ChainMap(dict(custom), dict(HIERARCHY)) if custom else HIERARCHY
         granted: dict[str, Filters] = {}
         for text in scopes:
             name, bound = _parse(text, bearer)
             if name == "self":
                 if bearer.user:
                     for part in SELF:
-                        _grant(granted, part, Filter("user", bearer.user))
-            elif name in HIERARCHY and name != "inherit" and bound is not _UNBOUND:
-                _grant(granted, name, bound)
+                        _grant(granted, part, Filter("user", bearer.user), contained)
+            elif name in contained and name != "inherit" and bound is not _UNBOUND:
+                _grant(granted, name, bound, contained)
         return cls(granted)
 
     def has(self, scope: str) -> bool:
@@ -199,16 +211,21 @@ def _parse(text: str, bearer: Bearer) -> tuple[str, Filter | None]:
     return name, _UNBOUND if found is None else Filter(kind, found)
 
 
-def _grant(granted: dict[str, Filters], scope: str, bound: Filter | None) -> None:
+def _grant(
+    granted: dict[str, Filters],
+    scope: str,
+    bound: Filter | None,
+    contained: Mapping[str, tuple[str, ...]],
+) -> None:
     """Grant a scope and what it contains; an unfiltered grant swallows the filtered ones."""
     before = granted.get(scope, frozenset())
     if before is not None:
         granted[scope] = None if bound is None else before | {bound}
-    for part in HIERARCHY[scope]:
+    for part in contained[scope]:
         # Holding a server says nothing about its owner's account.
         if bound and bound.kind == "server" and part.startswith("read:user"):
             continue
-        _grant(granted, part, bound)
+        _grant(granted, part, bound, contained)
 
 
 def _matches(one: Filter, target: Target) -> bool:

@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, types
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    types,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 CASCADE: Final = "CASCADE"
@@ -42,6 +52,7 @@ class Table(DeclarativeBase):
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
             "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
         }
@@ -117,10 +128,81 @@ class Server(Table):
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
+class Group(Table):
+    """People who belong together: roles, scopes and shares can be given to all of them at once."""
+
+    __tablename__ = "groups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    properties: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Membership(Table):
+    """That a user is in a group."""
+
+    __tablename__ = "memberships"
+
+    group_id: Mapped[int] = mapped_column(
+        ForeignKey("groups.id", ondelete=CASCADE), primary_key=True
+    )
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete=CASCADE), primary_key=True, index=True
+    )
+
+
+class Share(Table):
+    """Scopes on one server, given to a user or to a group, exactly one of them."""
+
+    __tablename__ = "shares"
+    __table_args__ = (
+        CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="one_receiver"),
+        Index("uq_shares_server_id_user_id", "server_id", "user_id", unique=True),
+        Index("uq_shares_server_id_group_id", "server_id", "group_id", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id", ondelete=CASCADE))
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete=CASCADE), index=True
+    )
+    group_id: Mapped[int | None] = mapped_column(
+        ForeignKey("groups.id", ondelete=CASCADE), index=True
+    )
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    created: Mapped[datetime]
+
+
+class ShareCode(Table):
+    """A code that gives whoever enters it scopes on one server, until it expires."""
+
+    __tablename__ = "share_codes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id", ondelete=CASCADE), index=True)
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    created: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+    exchanges: Mapped[int] = mapped_column(default=0)
+    last_exchanged: Mapped[datetime | None]
+
+
+class ApiService(Table):
+    """A service made through the API; those of the configuration have no row."""
+
+    __tablename__ = "api_services"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[datetime]
+
+
 class OAuthClient(Table):
     """A server or service that logs people in through us; its secret is its API token."""
 
     __tablename__ = "oauth_clients"
+    __table_args__ = (Index("uq_oauth_clients_service", "service", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(255), index=True)
@@ -129,6 +211,8 @@ class OAuthClient(Table):
     server_id: Mapped[int | None] = mapped_column(
         ForeignKey("servers.id", ondelete=CASCADE), unique=True
     )
+    service: Mapped[str | None] = mapped_column(String(255))
+    """The name of the service whose client it is, if it isn't a server's."""
     secret_hash: Mapped[str] = mapped_column(String(64))
     redirect_uri: Mapped[str] = mapped_column(String(1024))
     description: Mapped[str] = mapped_column(String(255), default="")
@@ -137,7 +221,7 @@ class OAuthClient(Table):
 
 
 class ApiToken(Table):
-    """A bearer token: of a user, of a user's server, or given to an OAuth client."""
+    """A bearer token: of a user, of a service, of a user's server, or given to an OAuth client."""
 
     __tablename__ = "api_tokens"
 

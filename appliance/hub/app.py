@@ -9,7 +9,7 @@ from typing import Any
 from tornado.routing import URLSpec
 from tornado.web import Application, StaticFileHandler
 
-from appliance.access.scopes import no_groups
+from appliance.access.roles import Roles
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.db.reserve import Reserve
@@ -17,6 +17,7 @@ from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.api import accounts, info, oauth2, servers, users
 from appliance.hub.culler import Culler, believed_idle_seconds
+from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
 from appliance.hub.links import Links
@@ -68,6 +69,22 @@ class Hub:
     supervisor: Supervisor
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What every other part stands on."""
+
+    config: Config
+    places: Places
+    clock: Clock
+    db: Database
+    roles: Roles
+    groups: Groups
+    spawner: Spawner
+    supervisor: Supervisor
+    activity: Activity
+    hub_url: str
+
+
 def make_hub(
     config: Config,
     places: Places,
@@ -78,82 +95,91 @@ def make_hub(
     reserve: Reserve | None = None,
 ) -> Hub:
     """Open the database and join all parts; nothing runs yet."""
-    clock = clock or Clock()
-    hub_url = f"{config.base_url}hub/"
     db = Database.at(places.database, reserve=reserve)
     db.open()
-    throttle = Throttle(db=db, clock=clock)
-    authenticator = NativeAuthenticator(
-        db=db, clock=clock, hasher=Hasher(cost=known_cost(db)), throttle=throttle,
-        signup=config.signup, rules=config.passwords,
+    clock = clock or Clock()
+    core = _Core(
+        config=config, places=places, clock=clock, db=db, roles=Roles(), groups=Groups(db=db),
+        spawner=spawner, supervisor=Supervisor(), activity=Activity(clock=clock),
+        hub_url=f"{config.base_url}hub/",
     )  # fmt: skip
+    authenticator, throttle = _authenticator(core)
+    servers, reconciler = _servers(core)
     sessions = Sessions(db=db, clock=clock)
-    links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=hub_url)
-    supervisor = Supervisor()
-    activity = Activity(clock=clock)
-    rows = ServerRows(db=db, clock=clock, base_url=config.base_url)
-    all_servers = Servers(
-        rows=rows, spawner=spawner, clock=clock, activity=activity, queue=StartQueue(),
-        supervisor=supervisor, start_timeout_seconds=config.servers.start_timeout,
-    )  # fmt: skip
-    all_users = Users(
-        db=db, clock=clock, authenticator=authenticator, servers=all_servers, spawner=spawner
-    )
-    reconciler = Reconciler(
-        rows=rows, servers=all_servers, spawner=spawner, clock=clock,
-        start_timeout_seconds=config.servers.start_timeout,
-        believed_idle_seconds=believed_idle_seconds(config.culling),
-    )  # fmt: skip
+    links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
+    users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
     application = Application(log_function=log_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
-        "web": _web(config, places, db, clock, sessions, gate),
+        "web": _web(core, sessions, gate),
         "config": config,
         "clock": clock,
         "started": clock.now(),
         "db": db,
+        "roles": core.roles,
+        "groups": core.groups,
         "authenticator": authenticator,
-        "users": all_users,
+        "users": users,
         "sessions": sessions,
         "links": links,
-        "servers": all_servers,
+        "servers": servers,
         "spawner": spawner,
         "oauth": OAuthProvider(db=db, clock=clock),
         "named_server_limit": named_server_limit,
         "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
         "shown_once": ShownOnce(clock=clock),
-        "actions": Actions(
-            users=all_users, servers=all_servers, authenticator=authenticator, links=links
-        ),
+        "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links),
     }
     application.add_handlers(".*", _rules(config.base_url, parts))  # type: ignore[arg-type]
     return Hub(
-        application=application, gate=gate, db=db, authenticator=authenticator, users=all_users,
-        servers=all_servers, sessions=sessions, links=links, reconciler=reconciler,
-        culler=Culler(servers=all_servers, activity=activity, settings=config.culling),
+        application=application, gate=gate, db=db, authenticator=authenticator, users=users,
+        servers=servers, sessions=sessions, links=links, reconciler=reconciler,
+        culler=Culler(servers=servers, activity=core.activity, settings=config.culling),
         housekeeping=Housekeeping(
-            sessions=sessions, throttle=throttle, users=all_users, reserve=reserve
+            sessions=sessions, throttle=throttle, users=users, reserve=reserve
         ),
-        supervisor=supervisor,
+        supervisor=core.supervisor,
     )  # fmt: skip
 
 
-def _web(
-    config: Config,
-    places: Places,
-    db: Database,
-    clock: Clock,
-    sessions: Sessions,
-    gate: RootConnections,
-) -> Web:
+def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
+    throttle = Throttle(db=core.db, clock=core.clock)
+    authenticator = NativeAuthenticator(
+        db=core.db, clock=core.clock, hasher=Hasher(cost=known_cost(core.db)), throttle=throttle,
+        signup=core.config.signup, rules=core.config.passwords,
+    )  # fmt: skip
+    return authenticator, throttle
+
+
+def _servers(core: _Core) -> tuple[Servers, Reconciler]:
+    config = core.config
+    rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
+    servers = Servers(
+        rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
+        queue=StartQueue(), supervisor=core.supervisor,
+        start_timeout_seconds=config.servers.start_timeout,
+    )  # fmt: skip
+    reconciler = Reconciler(
+        rows=rows, servers=servers, spawner=core.spawner, clock=core.clock,
+        start_timeout_seconds=config.servers.start_timeout,
+        believed_idle_seconds=believed_idle_seconds(config.culling),
+    )  # fmt: skip
+    return servers, reconciler
+
+
+def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
+    identity = Identity(
+        db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of,
+        service_is_admin=lambda _name: None,
+    )  # fmt: skip
     return Web(
-        base_url=config.base_url,
-        identify=Identity(db=db, clock=clock),
+        base_url=core.config.base_url,
+        identify=identity,
         sessions=sessions,
         root_connections=gate,
-        xsrf=Xsrf(ensure_secret(places.hub_state / "xsrf.secret")),
-        render=Renderer(config.base_url, now=clock.now),
-        groups_of=no_groups,
+        xsrf=Xsrf(ensure_secret(core.places.hub_state / "xsrf.secret")),
+        render=Renderer(core.config.base_url, now=core.clock.now),
+        groups_of=core.groups.of,
     )
 
 

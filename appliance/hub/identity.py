@@ -6,6 +6,7 @@ Nothing is cached: one query a request, so that ending a session or demoting an 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,13 +14,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from appliance.access.principal import Kind, Principal
-from appliance.access.roles import IDENTIFY, scopes_of_user
-from appliance.access.scopes import Bearer, GroupsOf, Scopes, no_groups
+from appliance.access.roles import IDENTIFY, Roles
+from appliance.access.scopes import Bearer, GroupsOf, Scopes
 from appliance.access.tokens import MAX_LENGTH, hash_secret
 from appliance.clock import Clock
 from appliance.db.errors import StorageError
 from appliance.db.models import ApiToken, LoginSession, Password, User, UserState
 from appliance.db.session import Database
+from appliance.hub.groups import Grants, read_grants
 from appliance.hub.sessions import IDLE
 
 log = logging.getLogger(__name__)
@@ -31,10 +33,21 @@ _RESOLUTION: Final = timedelta(seconds=60)
 class Identity:
     """Looks up cookies and tokens."""
 
-    def __init__(self, *, db: Database, clock: Clock, groups_of: GroupsOf = no_groups) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        roles: Roles,
+        groups_of: GroupsOf,
+        service_is_admin: Callable[[str], bool | None],
+    ) -> None:
+        """`service_is_admin` answers None for a service that there isn't."""
         self._db = db
         self._clock = clock
+        self._roles = roles
         self._groups_of = groups_of
+        self._service_is_admin = service_is_admin
 
     def by_cookie(self, secret: str) -> Principal | None:
         """The user whose log-in session it is, unless it has ended."""
@@ -50,9 +63,10 @@ class Identity:
         )
         with self._db.session() as session:
             found = session.execute(query).one_or_none()
-        if found is None:
-            return None
-        row, user, must_change = found
+            if found is None:
+                return None
+            row, user, must_change = found
+            grants = read_grants(session, user.id)
         if row.expires <= now or row.last_seen + IDLE <= now:
             return None
         if abs(now - row.last_seen) > _RESOLUTION:
@@ -60,7 +74,7 @@ class Identity:
         return Principal(
             Kind.USER,
             user.name,
-            scopes_of_user(user.name, admin=user.admin),
+            self._scopes(user, grants),
             admin=user.admin,
             must_change_password=bool(must_change),
             session_id=row.session_id,
@@ -69,39 +83,54 @@ class Identity:
         )
 
     def by_token(self, token: str) -> Principal | None:
-        """The user whose API token it is, with the token's scopes as far as the user holds them."""
+        """Whose API token it is, with the token's scopes as far as its owner holds them now."""
         if not 0 < len(token) <= MAX_LENGTH:
             return None
         now = self._clock.now()
         query = (
             select(ApiToken, User)
-            .join(User, User.id == ApiToken.user_id)
-            .where(ApiToken.hash == hash_secret(token), User.state == UserState.ACTIVE)
+            .outerjoin(User, User.id == ApiToken.user_id)
+            .where(ApiToken.hash == hash_secret(token))
         )
         with self._db.session() as session:
             found = session.execute(query).one_or_none()
-        if found is None:
-            return None
-        row, user = found
+            if found is None:
+                return None
+            row, user = found
+            grants = read_grants(session, user.id) if user else None
+        service = row.service or ""
         if row.expires is not None and row.expires <= now:
             return None
+        if user is not None and grants is not None:
+            if user.state != UserState.ACTIVE:
+                return None
+            admin, owner = user.admin, self._scopes(user, grants)
+        else:
+            is_admin = self._service_is_admin(service)
+            if is_admin is None:
+                return None
+            admin, owner = is_admin, self._roles.scopes_of_service(service, admin=is_admin)
         if row.last_activity is None or abs(now - row.last_activity) > _RESOLUTION:
             self._touch_token(row, now)
         return Principal(
-            Kind.USER,
-            user.name,
-            self._effective(row, user),
-            admin=user.admin,
+            Kind.USER if user else Kind.SERVICE,
+            user.name if user else service,
+            self._effective(row, owner, Bearer(user.name if user else "", None, service)),
+            admin=admin,
             session_id=row.session_id,
             token_id=row.id,
         )
 
-    def _effective(self, token: ApiToken, user: User) -> Scopes:
+    def _scopes(self, user: User, grants: Grants) -> Scopes:
+        return self._roles.scopes_of_user(
+            user.name, admin=user.admin, groups=grants.groups, shared=grants.shared
+        )
+
+    def _effective(self, token: ApiToken, owner: Scopes, bearer: Bearer) -> Scopes:
         """The token's scopes, never beyond what its owner may do now."""
-        owner = scopes_of_user(user.name, admin=user.admin)
         if "inherit" in token.scopes:
             return owner
-        own = Scopes.expand((*token.scopes, *IDENTIFY), Bearer(user=user.name))
+        own = self._roles.expand((*token.scopes, *IDENTIFY), bearer)
         return own.intersect(owner, self._groups_of)
 
     def _touch_session(self, login_id: int, user_id: int, now: datetime) -> None:

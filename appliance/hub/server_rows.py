@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
-from appliance.access.roles import server_scope
+from appliance.access.roles import Roles, server_scope
 from appliance.access.tokens import hash_secret
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, Server, User, UserState
@@ -75,8 +75,9 @@ class ServerView:
 class ServerRows:
     """Reads and changes the servers' rows."""
 
-    def __init__(self, *, db: Database, clock: Clock, base_url: str) -> None:
+    def __init__(self, *, db: Database, clock: Clock, roles: Roles, base_url: str) -> None:
         self._db = db
+        self._roles = roles
         self._clock = clock
         self._base_url = base_url
 
@@ -229,7 +230,7 @@ class ServerRows:
             hash=hashed,
             user_id=user.id,
             server_id=row.id,
-            scopes=[f"users:activity!user={server.user}", server_scope(server)],
+            scopes=self._roles.server_scopes(server),
             note=f"Server at {prefix}",
             created=now,
         )

@@ -7,8 +7,10 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from appliance.access.principal import Principal
+from appliance.access.roles import Roles
 from appliance.access.scopes import Target
 from appliance.errors import NotAllowed, NotFound
+from appliance.hub.groups import Groups
 from appliance.hub.servers import Servers
 from appliance.hub.users import Person, Users
 from appliance.names import ServerId, parse_server_name
@@ -26,6 +28,8 @@ class HubApiHandler(ApiHandler):
 
     users: Users
     servers: Servers
+    groups: Groups
+    roles: Roles
 
     def person(self, user: str) -> Person:
         """The user named in the path; raises NotFound."""

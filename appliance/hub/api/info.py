@@ -72,6 +72,7 @@ class SelfHandler(HubApiHandler):
             self.servers.of_user(person.name),
             scopes=who.scopes.union(Scopes.expand(IDENTIFY, Bearer(user=person.name))),
             groups=self.web.groups_of(person.name),
+            roles=self.roles.of_user(person.name, admin=person.admin),
             hub_url=self.web.hub_url,
         )
         self.reply({**model, **about})

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import quote
 
-from appliance.access.roles import roles_of_user
 from appliance.access.scopes import Scopes, Target
 from appliance.clock import stamp
 from appliance.hub.server_rows import ServerView
@@ -39,6 +38,7 @@ def user_model(
     *,
     scopes: Scopes,
     groups: frozenset[str],
+    roles: list[str],
     hub_url: str,
     include_stopped: bool = False,
 ) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def user_model(
         "name": person.name,
         "user_info": {},
         "admin": person.admin,
-        "roles": roles_of_user(admin=person.admin),
+        "roles": roles,
         "groups": sorted(groups),
         "server": default.url if default.ready else None,
         "pending": default.pending,

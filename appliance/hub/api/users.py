@@ -44,13 +44,15 @@ class UserModels(HubApiHandler):
     """Users as models, with few queries for many."""
 
     def models(self, people: Sequence[Person]) -> list[dict[str, Any]]:
-        servers = self.servers.of_users([person.name for person in people])
+        names = [person.name for person in people]
+        servers, groups = self.servers.of_users(names), self.groups.of_users(names)
         return [
             user_model(
                 person,
                 servers[person.name],
                 scopes=self.identified().scopes,
-                groups=self.web.groups_of(person.name),
+                groups=groups.get(person.name, frozenset()),
+                roles=self.roles.of_user(person.name, admin=person.admin),
                 hub_url=self.web.hub_url,
                 include_stopped=self.get_query_argument("include_stopped_servers", None)
                 is not None,

@@ -162,7 +162,7 @@ async def test_listing_users_takes_few_queries(machine: Machine, ada: Browser) -
         machine.hub.db._engine, "before_cursor_execute", lambda *call: statements.append(call[2])
     )
     await ada.api("GET", "users")
-    assert len([one for one in statements if one.startswith("SELECT")]) <= 4
+    assert len([one for one in statements if one.startswith("SELECT")]) <= 7
 
 
 async def test_creating_users(machine: Machine, ada: Browser) -> None:

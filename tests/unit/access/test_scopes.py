@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.access.roles import ADMIN, scopes_of_user, server_scope
+from appliance.access.roles import ADMIN, Roles, server_scope
 from appliance.access.scopes import HIERARCHY, Bearer, Filter, Scopes, Target
 from appliance.names import ServerId, ServerName, Username
 
@@ -35,7 +35,7 @@ def test_a_scope_brings_what_it_contains() -> None:
 
 
 def test_self_is_about_oneself_alone() -> None:
-    scopes = scopes_of_user("ada", admin=False)
+    scopes = Roles().scopes_of_user("ada", admin=False)
     assert scopes.allows("start:servers", Target(user="ada", server=""))
     assert scopes.allows("tokens", Target(user="ada"))
     assert not scopes.allows("start:servers", Target(user="bob", server=""))
@@ -91,8 +91,8 @@ def test_an_intersection_with_a_group_asks_who_is_in_it() -> None:
 
 
 def test_an_admin_may_do_all_that_a_user_may() -> None:
-    user = scopes_of_user("ada", admin=False)
-    assert scopes_of_user("ada", admin=True) & user == user
+    user = Roles().scopes_of_user("ada", admin=False)
+    assert Roles().scopes_of_user("ada", admin=True) & user == user
     assert set(ADMIN) <= HIERARCHY.keys()
 
 

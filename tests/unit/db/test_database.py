@@ -103,12 +103,13 @@ def test_before_an_upgrade_there_is_a_copy(
     with db.session() as session:
         session.add(User(name="ada", state="active", created=NOW))
     db.close()
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    real = migrations.HEAD
+    monkeypatch.setattr(migrations, "HEAD", "9999")
     upgraded: list[object] = []
     monkeypatch.setattr("appliance.db.migrations.upgrade.upgrade", upgraded.append)
     Database.at(tmp_path / "hub.sqlite").open()
     assert len(upgraded) == 1
-    copy = tmp_path / "hub.sqlite.before-upgrade-from-0001"
+    copy = tmp_path / f"hub.sqlite.before-upgrade-from-{real}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     names = sqlite3.connect(copy).execute("SELECT name FROM users").fetchall()
     assert names == [("ada",)]
