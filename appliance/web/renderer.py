@@ -12,11 +12,14 @@ STATIC: Final = Path(__file__).parent / "static"
 
 
 class Renderer:
-    """Renders templates for the hub at a base URL."""
+    """Renders templates for the hub at a base URL; those of the folder, if any, come first."""
 
-    def __init__(self, base_url: str, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, base_url: str, *, now: Callable[[], datetime], folder: Path | None = None
+    ) -> None:
         self._base_url = base_url
         self._now = now
+        self._folder = folder
 
     def __call__(self, template: str, values: dict[str, Any]) -> str:
         return self._render(template, values)
@@ -25,4 +28,4 @@ class Renderer:
     def _render(self) -> Callable[[str, dict[str, Any]], str]:
         from appliance.web.templating import make_renderer
 
-        return make_renderer(self._base_url, now=self._now)
+        return make_renderer(self._base_url, now=self._now, folder=self._folder)
