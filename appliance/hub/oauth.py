@@ -52,6 +52,14 @@ class OAuthProvider:
         way: Go = self._grant.give_code(query, principal, scopes)
         return way
 
+    def deny(self, query: str, principal: Principal) -> Go:
+        """The way back for a browser whose user said no; refused like `authorize`."""
+        client: Client | Go = self._grant.check(query)
+        if isinstance(client, Client):
+            self._check_access(client, principal)
+        way: Go = self._grant.deny(query)
+        return way
+
     def token(self, body: str) -> tuple[int, dict[str, str], str]:
         """Answer a client that has a code: status, headers and JSON."""
         answer: tuple[int, dict[str, str], str] = self._grant.token(body)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauthlib.oauth2 import (
+    AccessDeniedError,
     AuthorizationCodeGrant,
     AuthorizationEndpoint,
     BearerToken,
@@ -29,11 +30,11 @@ from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, OAuthCode, Server, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest
-from appliance.hub.oauth_values import Client, Go
+from appliance.hub.oauth_values import TOKEN_DAYS, Client, Go
 
 log = logging.getLogger(__name__)
 
-TOKEN_SECONDS: Final = 14 * 24 * 3600
+TOKEN_SECONDS: Final = TOKEN_DAYS * 24 * 3600
 _CODE_LIFETIME: Final = timedelta(minutes=5)
 _NOWHERE: Final = "https://relative.invalid"
 
@@ -87,6 +88,15 @@ class CodeGrant:
             return _back_with(err)
         return Go(_relative(headers["Location"]))
 
+    def deny(self, query: str) -> Go:
+        """The way back to a client to which the user said no."""
+        found = self.check(query)
+        if isinstance(found, Go):
+            return found
+        state = next((v for name, v in parse_qsl(query, max_num_fields=50) if name == "state"), "")
+        error = AccessDeniedError(description="the user said no", state=state)
+        return Go(_relative(error.in_uri(_absolute_uri(found.redirect_uri))))
+
     def token(self, body: str) -> tuple[int, dict[str, str], str]:
         """Answer a client that has a code: status, headers and JSON."""
         headers, answer, status = self._token.create_token_response(
@@ -120,7 +130,7 @@ class _Validator(RequestValidator):
         return bool(request.client.redirect_uri == _relative(redirect_uri))
 
     def get_default_redirect_uri(self, client_id: str, request: Any, *_: Any, **__: Any) -> str:
-        return f"{_NOWHERE}{request.client.redirect_uri}"
+        return _absolute_uri(request.client.redirect_uri)
 
     def validate_response_type(
         self,
@@ -301,11 +311,12 @@ def _absolute(query: str) -> str:
     except ValueError as err:
         raise BadRequest("cannot read the request", why="it is no well-formed query") from err
     return urlencode(
-        [
-            (name, _NOWHERE + value if name == "redirect_uri" and value[:1] == "/" else value)
-            for name, value in pairs
-        ]
+        [(name, _absolute_uri(value) if name == "redirect_uri" else value) for name, value in pairs]
     )
+
+
+def _absolute_uri(uri: str) -> str:
+    return f"{_NOWHERE}{uri}" if uri.startswith("/") else uri
 
 
 def _relative(uri: str) -> str:

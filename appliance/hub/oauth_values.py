@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+TOKEN_DAYS: Final = 14
+"""How long a client may act for a user who agreed."""
 
 
 @dataclass(frozen=True, slots=True)

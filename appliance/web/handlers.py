@@ -241,13 +241,18 @@ class PageHandler(Handler):
     def set_default_headers(self) -> None:
         super().set_default_headers()
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.set_header(
-            "Content-Security-Policy",
-            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'; "
-            "base-uri 'none'; object-src 'none'",
-        )
+        self.set_content_policy()
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
+
+    def set_content_policy(self, *, forms_lead_to: str = "") -> None:
+        """Allow the page nothing from elsewhere; its forms may lead on to one other origin."""
+        forms = f"'self' {forms_lead_to}".rstrip()
+        self.set_header(
+            "Content-Security-Policy",
+            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+            f"form-action {forms}; base-uri 'none'; object-src 'none'",
+        )
 
     async def prepare(self) -> None:
         self.check_body_size()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+from appliance.access.words import in_words
 from appliance.hub.oauth import OAuthProvider
-from appliance.hub.oauth_values import Ask
+from appliance.hub.oauth_values import TOKEN_DAYS, Ask
 from appliance.web.guards import login_needed, public
 from appliance.web.handlers import ApiHandler, PageHandler
 from appliance.web.parts import Pattern
+
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 
 
 class AuthorizeHandler(PageHandler):
@@ -20,7 +26,10 @@ class AuthorizeHandler(PageHandler):
 
     @login_needed
     async def post(self) -> None:
-        self._answer(self.get_body_arguments("scopes"))
+        if self.get_body_argument("answer", "") == "no" and self.principal:
+            self.redirect(self.oauth.deny(self.request.query, self.principal).location)
+        else:
+            self._answer(self.get_body_arguments("scopes"))
 
     def _answer(self, agreed: list[str] | None) -> None:
         # login_needed has seen to it that somebody is there.
@@ -28,15 +37,24 @@ class AuthorizeHandler(PageHandler):
             return
         answer = self.oauth.authorize(self.request.query, self.principal, agreed=agreed)
         if isinstance(answer, Ask):
-            self.render_page(
-                "authorize.html",
-                description=answer.client.description,
-                owner=answer.client.owner,
-                scopes=answer.scopes,
-                action=self.own_uri,
-            )
+            self._ask(answer)
         else:
             self.redirect(answer.location)
+
+    def _ask(self, ask: Ask) -> None:
+        origin = _ORIGIN.match(ask.client.redirect_uri)
+        if origin:
+            # Browsers hold the redirect behind a form to the form's own policy.
+            self.set_content_policy(forms_lead_to=origin[0])
+        self.render_page(
+            "authorize.html",
+            client=ask.client,
+            scopes=ask.scopes,
+            wishes=in_words(ask.scopes, reader=self.user),
+            where=origin[0] if origin else "",
+            days=TOKEN_DAYS,
+            action=self.own_uri,
+        )
 
 
 class TokenHandler(ApiHandler):

@@ -240,6 +240,40 @@ async def test_an_admin_is_asked_first_and_only_once(
     assert (await ada.request("POST", _ask(), greedy, **form)).status == 400
 
 
+async def test_the_page_says_in_words_what_is_asked_and_by_whom(
+    machine: Machine, ada: Browser, secret: str
+) -> None:
+    page = await ada.get(_ask())
+    assert "Open bob's server?" in page.body
+    for words in ("See your user name", "See your groups", "Use bob&#39;s server: read"):
+        assert f"<li>{words}" in page.body
+    assert "form-action 'self';" in page.headers["content-security-policy"]
+
+
+async def test_saying_no_goes_back_to_the_client_with_its_state(
+    machine: Machine, ada: Browser, secret: str
+) -> None:
+    await ada.get(_ask())
+    answer = await ada.post(_ask(), {"answer": "no", "scopes": "access:servers!server=bob/"})
+    assert answer.status == 302
+    parts = urlsplit(answer.location)
+    assert (parts.netloc, parts.path) == ("", "/user/bob/oauth_callback")
+    query = parse_qs(parts.query)
+    assert query["error"] == ["access_denied"]
+    assert query["state"] == ["some-state"]
+    assert "code" not in query
+    assert "Open bob" in (await ada.get(_ask())).body
+
+
+async def test_saying_no_to_an_unknown_client_leads_nowhere(
+    machine: Machine, ada: Browser, secret: str
+) -> None:
+    await ada.get(_ask())
+    answer = await ada.post(_ask(redirect_uri="https://evil.test/"), {"answer": "no"})
+    assert answer.status == 400
+    assert "location" not in answer.headers
+
+
 async def test_logging_out_revokes_what_the_session_had_opened(
     machine: Machine, bob: Browser, secret: str
 ) -> None:
