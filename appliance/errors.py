@@ -91,5 +91,9 @@ class SpawnFailed(SpawnError):
     """The server's process ended before it was ready, or could not be started."""
 
 
+class ProxyError(ApplianceError):
+    """The proxy could not be told, or asked, over its API."""
+
+
 class InstallError(ApplianceError):
     """An installer's step failed."""

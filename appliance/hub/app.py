@@ -15,7 +15,7 @@ from appliance.config.schema import Config
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
-from appliance.hub.api import accounts, info, oauth2, servers, users
+from appliance.hub.api import accounts, info, oauth2, servers, share_codes, shares, tokens, users
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
@@ -30,12 +30,16 @@ from appliance.hub.pages.shown_once import ShownOnce
 from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.reconcile import Reconciler
 from appliance.hub.root_gate import RootGate
+from appliance.hub.routes import NginxRoutes, Routes, RouteTable
 from appliance.hub.secrets import ensure_secret
 from appliance.hub.server_rows import ServerRows
 from appliance.hub.servers import Servers
 from appliance.hub.sessions import Sessions
+from appliance.hub.share_codes import ShareCodes
+from appliance.hub.shares import Shares
 from appliance.hub.start_queue import StartQueue
 from appliance.hub.supervisor import Supervisor
+from appliance.hub.tokens import Tokens
 from appliance.hub.users import Users
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator, known_cost
@@ -67,6 +71,7 @@ class Hub:
     culler: Culler
     housekeeping: Housekeeping
     supervisor: Supervisor
+    routes: Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,11 @@ def make_hub(
         hub_url=f"{config.base_url}hub/",
     )  # fmt: skip
     authenticator, throttle = _authenticator(core)
-    servers, reconciler = _servers(core)
+    rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
+    servers, reconciler = _servers(core, rows)
+    routes = _routes(core, rows)
     sessions = Sessions(db=db, clock=clock)
+    codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
     application = Application(log_function=log_request)
@@ -121,9 +129,13 @@ def make_hub(
         "authenticator": authenticator,
         "users": users,
         "sessions": sessions,
+        "tokens": Tokens(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
+        "shares": Shares(db=db, clock=clock),
+        "share_codes": codes,
         "links": links,
         "servers": servers,
         "spawner": spawner,
+        "routes": routes,
         "oauth": OAuthProvider(db=db, clock=clock),
         "named_server_limit": named_server_limit,
         "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
@@ -136,9 +148,9 @@ def make_hub(
         servers=servers, sessions=sessions, links=links, reconciler=reconciler,
         culler=Culler(servers=servers, activity=core.activity, settings=config.culling),
         housekeeping=Housekeeping(
-            sessions=sessions, throttle=throttle, users=users, reserve=reserve
+            sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve
         ),
-        supervisor=core.supervisor,
+        supervisor=core.supervisor, routes=routes,
     )  # fmt: skip
 
 
@@ -151,9 +163,8 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
     return authenticator, throttle
 
 
-def _servers(core: _Core) -> tuple[Servers, Reconciler]:
+def _servers(core: _Core, rows: ServerRows) -> tuple[Servers, Reconciler]:
     config = core.config
-    rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
     servers = Servers(
         rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
         queue=StartQueue(), supervisor=core.supervisor,
@@ -165,6 +176,12 @@ def _servers(core: _Core) -> tuple[Servers, Reconciler]:
         believed_idle_seconds=believed_idle_seconds(config.culling),
     )  # fmt: skip
     return servers, reconciler
+
+
+def _routes(core: _Core, rows: ServerRows) -> Routes:
+    services: dict[str, str] = {}
+    table = RouteTable(rows=rows, base_url=core.config.base_url, services=lambda: services)
+    return NginxRoutes(table=table, places=core.places, services=lambda: services)
 
 
 def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
@@ -189,7 +206,10 @@ def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
     below: list[Pattern] = [
         *info.handlers,
         *users.handlers,
+        *tokens.handlers,
         *servers.handlers,
+        *shares.handlers,
+        *share_codes.handlers,
         *accounts.handlers,
         *oauth2.handlers,
         *info.last_handlers,

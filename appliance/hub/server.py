@@ -50,6 +50,7 @@ class HubServer:
         keep_running("reconciling", hub.reconciler.run)
         keep_running("culling", hub.culler.run)
         keep_running("housekeeping", hub.housekeeping.run)
+        keep_running("routes", hub.routes.run)
         interval = watchdog_interval()
         if interval:
             keep_running("watchdog", lambda: _feed_watchdog(interval))

@@ -17,6 +17,7 @@ from appliance.errors import (
     Conflict,
     NotAllowed,
     NotFound,
+    ProxyError,
     SpawnError,
     SpawnRefused,
     SpawnTimeout,
@@ -64,6 +65,7 @@ _STATUS: Final[dict[type[BaseException], tuple[int, str]]] = {
     SpawnRefused: (500, "spawn_refused"),
     SpawnTimeout: (504, "spawn_timeout"),
     SpawnError: (500, "spawn_failed"),
+    ProxyError: (503, "proxy"),
     StorageError: (507, "storage"),
     ApplianceError: (500, "failed"),
 }
