@@ -113,6 +113,16 @@ class Places:
         return self.hub_state / "hub.sqlite"
 
     @property
+    def hub_audit(self) -> Path:
+        """What the hub notes of what people do."""
+        return self.hub_state / "audit"
+
+    @property
+    def root_audit(self) -> Path:
+        """What root's command line notes, where the hub can't go."""
+        return self.state / "audit"
+
+    @property
     def spawner_state(self) -> Path:
         return self.state / "spawner"
 
