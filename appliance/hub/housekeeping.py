@@ -7,6 +7,7 @@ from typing import Final
 
 from appliance.db.reserve import Reserve
 from appliance.hub.sessions import Sessions
+from appliance.hub.share_codes import ShareCodes
 from appliance.hub.users import Users
 from appliance.native_auth.throttle import Throttle
 
@@ -23,11 +24,13 @@ class Housekeeping:
         sessions: Sessions,
         throttle: Throttle,
         users: Users,
+        codes: ShareCodes,
         reserve: Reserve | None = None,
     ) -> None:
         self._sessions = sessions
         self._throttle = throttle
         self._users = users
+        self._codes = codes
         self._reserve = reserve
 
     async def run(self) -> None:
@@ -43,4 +46,5 @@ class Housekeeping:
     def purge(self) -> None:
         """Delete ended sessions, expired tokens and codes, faded throttles."""
         self._sessions.purge()
+        self._codes.purge()
         self._throttle.forget_old()

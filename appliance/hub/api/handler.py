@@ -49,6 +49,12 @@ class HubApiHandler(ApiHandler):
     def target(self, user: str, server: str | None = None) -> Target:
         return Target(user=user, server=server, groups=self.web.groups_of(user))
 
+    def reply_nothing(self) -> None:
+        """Finish with 204: it is done, and there is nothing to say."""
+        self.set_status(204)
+        self.clear_header("Content-Type")
+        self.finish()
+
     def check_may_change(self, person: Person) -> Principal:
         """Raise NotAllowed if somebody who is no admin would change one."""
         who = self.identified()

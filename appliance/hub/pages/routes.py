@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from appliance.hub.pages import admin, errors, home, not_running, root, setup, spawn
+from appliance.hub.pages import admin, errors, home, not_running, root, setup, shares, spawn
 from appliance.native_auth import handlers as native_auth
 from appliance.web.parts import Pattern
 
@@ -15,6 +15,7 @@ handlers: Final[list[Pattern]] = [
     *home.handlers,
     *spawn.handlers,
     *not_running.handlers,
+    *shares.handlers,
     *admin.handlers,
     *errors.handlers,
 ]
