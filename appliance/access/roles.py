@@ -76,6 +76,9 @@ class Roles:
     def __getitem__(self, name: str) -> Role:
         return self._roles[name]
 
+    def find(self, name: str) -> Role | None:
+        return self._roles.get(name)
+
     def expand(self, scopes: Iterable[str], bearer: Bearer) -> Scopes:
         """Scopes as written to what they mean for their bearer; custom ones included."""
         return Scopes.expand(scopes, bearer, custom=self.custom)

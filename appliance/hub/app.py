@@ -10,6 +10,7 @@ from tornado.routing import URLSpec
 from tornado.web import Application, StaticFileHandler
 
 from appliance.access.roles import Roles
+from appliance.audit import AuditLog
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.db.reserve import Reserve
@@ -136,7 +137,7 @@ def make_hub(
         "servers": servers,
         "spawner": spawner,
         "routes": routes,
-        "oauth": OAuthProvider(db=db, clock=clock),
+        "oauth": OAuthProvider(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
         "named_server_limit": named_server_limit,
         "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
         "shown_once": ShownOnce(clock=clock),
@@ -197,6 +198,7 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
         xsrf=Xsrf(ensure_secret(core.places.hub_state / "xsrf.secret")),
         render=Renderer(core.config.base_url, now=core.clock.now),
         groups_of=core.groups.of,
+        audit=AuditLog(core.places.hub_audit, clock=core.clock),
     )
 
 

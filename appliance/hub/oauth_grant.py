@@ -18,6 +18,7 @@ from oauthlib.oauth2 import (
     AuthorizationEndpoint,
     BearerToken,
     FatalClientError,
+    InvalidScopeError,
     OAuth2Error,
     RequestValidator,
     TokenEndpoint,
@@ -25,12 +26,14 @@ from oauthlib.oauth2 import (
 from sqlalchemy import delete, select
 
 from appliance.access.principal import Principal
+from appliance.access.roles import Roles
 from appliance.access.tokens import MAX_LENGTH, hash_secret, new_secret
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, OAuthCode, Server, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest
-from appliance.hub.oauth_values import TOKEN_DAYS, Client, Go
+from appliance.hub.oauth_scopes import may_ask
+from appliance.hub.oauth_values import TOKEN_DAYS, Client, Go, Wish
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +45,8 @@ _NOWHERE: Final = "https://relative.invalid"
 class CodeGrant:
     """Gives codes to browsers and tokens to clients."""
 
-    def __init__(self, *, db: Database, clock: Clock) -> None:
-        validator = _Validator(db=db, clock=clock)
+    def __init__(self, *, db: Database, clock: Clock, roles: Roles) -> None:
+        validator = _Validator(db=db, clock=clock, roles=roles)
         grant = AuthorizationCodeGrant(validator, refresh_token=False)
         bearer = BearerToken(
             validator,
@@ -62,19 +65,18 @@ class CodeGrant:
             {"authorization_code": grant},
         )
 
-    def check(self, query: str) -> Client | Go:
-        """The client that sent a browser here, or the way back with an error.
+    def check(self, query: str) -> Wish | Go:
+        """What the client that sent a browser here wants, or the way back with an error.
 
         Raises BadRequest for an unknown client or address, to which nobody is sent back.
         """
         try:
-            _, found = self._authorization.validate_authorization_request(_uri(query), "GET")
+            scopes, found = self._authorization.validate_authorization_request(_uri(query), "GET")
         except FatalClientError as err:
             raise _not_there(err) from err
         except OAuth2Error as err:
             return _back_with(err)
-        client: Client = found["request"].client
-        return client
+        return Wish(found["request"].client, tuple(scopes))
 
     def give_code(self, query: str, principal: Principal, scopes: list[str]) -> Go:
         """The way back to the client, with a code for a token of these scopes."""
@@ -90,12 +92,19 @@ class CodeGrant:
 
     def deny(self, query: str) -> Go:
         """The way back to a client to which the user said no."""
+        return self._refuse(query, AccessDeniedError(description="the user said no"))
+
+    def refuse_scopes(self, query: str) -> Go:
+        """The way back after a form with scopes that the client may not have."""
+        return self._refuse(query, InvalidScopeError())
+
+    def _refuse(self, query: str, error: OAuth2Error) -> Go:
         found = self.check(query)
         if isinstance(found, Go):
             return found
-        state = next((v for name, v in parse_qsl(query, max_num_fields=50) if name == "state"), "")
-        error = AccessDeniedError(description="the user said no", state=state)
-        return Go(_relative(error.in_uri(_absolute_uri(found.redirect_uri))))
+        pairs = parse_qsl(query, max_num_fields=50)
+        error.state = next((value for name, value in pairs if name == "state"), "")
+        return Go(_relative(error.in_uri(_absolute_uri(found.client.redirect_uri))))
 
     def token(self, body: str) -> tuple[int, dict[str, str], str]:
         """Answer a client that has a code: status, headers and JSON."""
@@ -110,10 +119,11 @@ class CodeGrant:
 class _Validator(RequestValidator):
     """What oauthlib asks about clients, codes and tokens."""
 
-    def __init__(self, *, db: Database, clock: Clock) -> None:
+    def __init__(self, *, db: Database, clock: Clock, roles: Roles) -> None:
         super().__init__()
         self._db = db
         self._clock = clock
+        self._roles = roles
 
     # The browser's part
 
@@ -159,8 +169,7 @@ class _Validator(RequestValidator):
         # for.
         if getattr(request, "principal", None) is not None:
             return True
-        # Clients older than scopes ask for "identify", which everybody gets.
-        return set(scopes) <= {*client.allowed_scopes, "identify", "user"}
+        return may_ask(self._roles, client, scopes)
 
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
         return False  # clients of JupyterHub 5 send none; who sends one is held to it
@@ -283,6 +292,7 @@ class _Validator(RequestValidator):
                     confirm=row.confirm,
                     owner=owner or "",
                     server=server or "",
+                    service=row.service or "",
                 )
                 for row, owner, server in session.execute(query)
             ]

@@ -11,7 +11,7 @@ TOKEN_DAYS: Final = 14
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An OAuth client, and whose server it is."""
+    """An OAuth client, and whose server or which service it is."""
 
     id: int
     client_id: str
@@ -21,6 +21,20 @@ class Client:
     confirm: bool
     owner: str
     server: str
+    service: str
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it sends browsers to an address that isn't below ours."""
+        return not self.redirect_uri.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client that sent a browser here wants."""
+
+    client: Client
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
