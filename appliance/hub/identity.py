@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from appliance.access.principal import Kind, Principal
-from appliance.access.roles import IDENTIFY, Roles
+from appliance.access.roles import Roles
 from appliance.access.scopes import Bearer, GroupsOf, Scopes
 from appliance.access.tokens import MAX_LENGTH, hash_secret
 from appliance.clock import Clock
@@ -23,6 +23,7 @@ from appliance.db.models import ApiToken, LoginSession, Password, User, UserStat
 from appliance.db.session import Database
 from appliance.hub.groups import Grants, read_grants
 from appliance.hub.sessions import IDLE
+from appliance.hub.tokens import effective_scopes
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,13 @@ class Identity:
         return Principal(
             Kind.USER if user else Kind.SERVICE,
             user.name if user else service,
-            self._effective(row, owner, Bearer(user.name if user else "", None, service)),
+            effective_scopes(
+                row.scopes,
+                owner,
+                Bearer(user.name if user else "", None, service),
+                self._roles,
+                self._groups_of,
+            ),
             admin=admin,
             session_id=row.session_id,
             token_id=row.id,
@@ -125,13 +132,6 @@ class Identity:
         return self._roles.scopes_of_user(
             user.name, admin=user.admin, groups=grants.groups, shared=grants.shared
         )
-
-    def _effective(self, token: ApiToken, owner: Scopes, bearer: Bearer) -> Scopes:
-        """The token's scopes, never beyond what its owner may do now."""
-        if "inherit" in token.scopes:
-            return owner
-        own = self._roles.expand((*token.scopes, *IDENTIFY), bearer)
-        return own.intersect(owner, self._groups_of)
 
     def _touch_session(self, login_id: int, user_id: int, now: datetime) -> None:
         try:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from appliance.access.scopes import Scopes, Target
 from appliance.clock import stamp
 from appliance.hub.server_rows import ServerView
+from appliance.hub.tokens import TokenView
 from appliance.hub.users import Person
 
 # What each scope on a user adds to the model.
@@ -103,6 +104,23 @@ def server_model(view: ServerView, *, hub_url: str, with_state: bool = False) ->
     if with_state:
         model["state"] = {}
     return model
+
+
+def token_model(view: TokenView) -> dict[str, Any]:
+    """A token; its secret isn't known any more."""
+    return {
+        "user": view.user,
+        "id": view.api_id,
+        "kind": "api_token",
+        "roles": [],
+        "scopes": view.scopes,
+        "created": stamp(view.created),
+        "last_activity": stamp(view.last_activity),
+        "expires_at": stamp(view.expires),
+        "note": view.note,
+        "session_id": view.session_id,
+        "oauth_client": view.oauth_client,
+    }
 
 
 def _may_see(scopes: Scopes, target: Target) -> bool:
