@@ -211,7 +211,7 @@ class AuditLog:
         except OSError as err:
             if not self._is_broken:
                 # A full disk must not keep anybody from working, nor the admin from mending it.
-                log.error("cannot write the audit log %s: %s", self.folder, err.strerror or err)
+                log.warning("cannot write the audit log %s: %s", self.folder, err.strerror or err)
             self._is_broken = True
         else:
             if self._is_broken:
@@ -270,7 +270,7 @@ def _rotate(folder: int, more: int) -> None:
             return
     for number in range(FILES - 2, -1, -1):
         with suppress(FileNotFoundError):
-            os.rename(  # noqa: PTH104 - within an open directory
+            os.rename(
                 file_name(number), file_name(number + 1), src_dir_fd=folder, dst_dir_fd=folder
             )
 

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from appliance import audit
+from appliance.audit import Action
 from appliance.db.models import Group, Membership, Server, Share, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest, Conflict, NotFound
@@ -92,11 +94,13 @@ class Groups:
                 session.add(group)
                 session.flush()
                 _add(session, group.id, members)
+        audit.note(Action.CREATE_GROUP, *parsed, users=list(users))
         return [self.get(name) for name in parsed]
 
     def remove(self, name: str) -> None:
         with self._db.session() as session:
             session.delete(_group(session, name))
+        audit.note(Action.REMOVE_GROUP, name)
 
     def add_users(self, name: str, users: Sequence[str]) -> GroupView:
         """Add users, of whom some may be in it already; NotFound or BadRequest changes nothing."""
@@ -106,6 +110,7 @@ class Groups:
                 select(Membership.user_id).where(Membership.group_id == group.id)
             ).all()
             _add(session, group.id, _ids(session, users) - set(there))
+        audit.note(Action.ADD_TO_GROUP, name, users=list(users))
         return self.get(name)
 
     def remove_users(self, name: str, users: Sequence[str]) -> GroupView:
@@ -117,11 +122,13 @@ class Groups:
                     Membership.group_id == group.id, Membership.user_id.in_(_ids(session, users))
                 )
             )
+        audit.note(Action.TAKE_FROM_GROUP, name, users=list(users))
         return self.get(name)
 
     def set_properties(self, name: str, properties: dict[str, Any]) -> GroupView:
         with self._db.session() as session:
             _group(session, name).properties = properties
+        audit.note(Action.CHANGE_GROUP, name, keys=sorted(properties))
         return self.get(name)
 
     def _page(self, *where: ColumnElement[bool], offset: int, limit: int) -> GroupPage:

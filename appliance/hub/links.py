@@ -14,7 +14,9 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
+from appliance import audit
 from appliance.access.tokens import MAX_LENGTH, hash_secret, new_secret
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import OneTimeLink, User, UserState
 from appliance.db.session import Database
@@ -65,6 +67,7 @@ class Links:
                 )
             )
         log.info("set-up link made for %s", user)
+        audit.note(Action.MAKE_LINK, user)
         return MadeLink(f"{self._hub_url}setup?token={token}", now + LIFETIME)
 
     def find_user(self, token: str) -> Username | None:
@@ -90,6 +93,7 @@ class Links:
             put_password(session, row, hashed, now=self._clock.now(), must_change=False)
             row.state = UserState.ACTIVE
         log.info("user %s chose a password by a set-up link", user)
+        audit.note(Action.USE_LINK, user, user=user)
         return user
 
     def _find(self, session: Session, token: str) -> User | None:

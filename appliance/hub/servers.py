@@ -14,7 +14,9 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final
 
+from appliance import audit
 from appliance.access.tokens import new_secret
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.errors import (
     ApplianceError,
@@ -133,6 +135,7 @@ class Servers:
         if view.state is not ServerState.STARTING:
             token = new_secret()
             self._rows.begin_start(server, token, options=options)
+            audit.note_unless_own(Action.START_SERVER, server.user, str(server))
             live.progress = Progress()
             live.progress.tell(0, "Server requested")
             live.launch = self._supervisor.run(
@@ -196,6 +199,7 @@ class Servers:
         if view.active:
             if live.halt is None or live.halt.done():
                 self._rows.change(server, ServerState.STOPPING)
+                audit.note_unless_own(Action.STOP_SERVER, server.user, str(server))
                 live.halt = self._supervisor.run(f"stop of {server}", self._halt(server, live))
             await asyncio.wait({live.halt}, timeout=wait)
         return self.view(server)

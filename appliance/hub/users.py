@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Row, Select, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from appliance import audit
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import Departure, Password, User, UserState
 from appliance.db.models import Server as ServerRow
@@ -205,6 +207,8 @@ class Users:
                 session.add(row)
                 created.append(NewUser(name, made[0] if made else None))
         log.info("%d users created, %d skipped", len(created), len(skipped))
+        if created:
+            audit.note(Action.CREATE_USER, *(new.name for new in created), admin=admin)
         return Created(created, skipped)
 
     def _sift(self, names: Sequence[str]) -> tuple[list[Username], list[Skipped]]:
@@ -232,22 +236,28 @@ class Users:
 
     def approve(self, name: str) -> Person:
         """Let a waiting user in; approving an active one changes nothing."""
+        approved = False
         with self._db.session() as session:
             row = session.scalar(select(User).where(User.name == name))
             if row is not None and row.state != UserState.ACTIVE:
-                row.state = UserState.ACTIVE
-                log.info("user %s approved", row.name)
+                row.state, approved = UserState.ACTIVE, True
+        if approved:
+            log.info("user %s approved", name)
+            audit.note(Action.APPROVE_USER, name)
         return self.get(name)
 
     def set_admin(self, name: str, *, admin: bool) -> Person:
         """Make a user an admin, or no admin; the last one stays."""
+        changed = False
         with self._db.session() as session:
             row = session.scalar(select(User).where(User.name == name))
             if row is not None and row.admin != admin:
                 if not admin:
                     self._check_not_last_admin(name)
-                row.admin = admin
-                log.info("user %s is %s admin", row.name, "an" if admin else "no longer an")
+                row.admin, changed = admin, True
+        if changed:
+            log.info("user %s is %s admin", name, "an" if admin else "no longer an")
+            audit.note(Action.MAKE_ADMIN if admin else Action.UNMAKE_ADMIN, name)
         return self.get(name)
 
     async def remove(self, name: str) -> None:
@@ -259,6 +269,7 @@ class Users:
             session.merge(Departure(name=person.name, since=self._clock.now()))
             session.execute(delete(User).where(User.id == person.id))
         log.info("user %s removed", person.name)
+        audit.note(Action.REMOVE_USER, person.name)
         await self.finish_departures([person.name])
 
     async def finish_departures(self, names: Iterable[Username] | None = None) -> None:

@@ -19,6 +19,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
+from appliance import audit
+from appliance.audit import Action, Outcome
 from appliance.clock import Clock
 from appliance.config.schema import Passwords, Signup, SignupMode
 from appliance.db.models import (
@@ -33,7 +35,7 @@ from appliance.db.models import (
     UserState,
 )
 from appliance.db.session import Database
-from appliance.errors import BadRequest, Conflict, NotAllowed, NotFound
+from appliance.errors import BadRequest, Conflict, NotAllowed, NotFound, TooMany
 from appliance.names import Username, parse_username
 from appliance.native_auth import passwords
 from appliance.native_auth.hashing import MIN_COST, Hasher, calibrate
@@ -112,6 +114,7 @@ class NativeAuthenticator:
         state = UserState.WAITING if self.mode is SignupMode.APPROVAL else UserState.ACTIVE
         self._insert(user, state, hashed)
         log.info("user %s signed up from %s: %s", user, network_of(address), state)
+        audit.note(Action.SIGN_UP, user, user=user, state=state.value)
         return SignUp(user, state)
 
     async def log_in(self, name: str, password: str, *, address: str = "") -> Username:
@@ -122,13 +125,21 @@ class NativeAuthenticator:
             # What no account can have still costs an attempt and a hash.
             user, data = Username(""), b"\1"
         keys = keys_for_login(user, address)
-        self._throttle.attempt(keys, unless_known=f"known:{user} {network_of(address)}")
         found = self._account(user)
+        try:
+            self._throttle.attempt(keys, unless_known=f"known:{user} {network_of(address)}")
+        except TooMany:
+            audit.note(Action.LOG_IN, *found.told(user), outcome=Outcome.THROTTLED)
+            raise
         right = await self._hasher.check(data, found.hash)
         refusal = found.refusal if found.refusal and (right or not found.hash) else None
         if refusal or not right:
             reason = refusal or Refusal.WRONG
-            log.info("log-in of %r from %s refused: %s", user, network_of(address), reason)
+            told = found.told(user)
+            log.info(
+                "log-in of %r from %s refused: %s", *(told or ("?",)), network_of(address), reason
+            )
+            audit.note(Action.LOG_IN, *told, outcome=Outcome.REFUSED, why=reason.value)
             raise LoginRefused(reason)
         self._throttle.succeeded(keys, remember=f"known:{user} {network_of(address)}")
         if found.hash and self._hasher.is_outdated(found.hash):
@@ -145,15 +156,18 @@ class NativeAuthenticator:
             raise BadRequest("cannot use this password", why="it is the one you have now")
         await self.log_in(user, old, address=address)
         await self._store(user, data, must_change=False)
+        audit.note(Action.CHANGE_PASSWORD, user)
 
     async def set_password(self, user: Username, new: str, *, must_change: bool = False) -> None:
         """Set a user's password without asking for the old one; ends the user's sessions."""
         await self._store(user, passwords.check_new(new, user, self.rules), must_change=must_change)
+        audit.note(Action.SET_PASSWORD, user, generated=False)
 
     async def generate_for(self, user: Username) -> str:
         """Give a user a generated password, to be changed at the first log-in."""
         password, hashed = await self.hash_generated()
         self._put(user, hashed, must_change=True)
+        audit.note(Action.SET_PASSWORD, user, generated=True)
         return password
 
     async def hash_generated(self) -> tuple[str, str]:
@@ -177,6 +191,7 @@ class NativeAuthenticator:
         given = code.strip().lower().encode(errors="replace")
         if not wanted or not hmac.compare_digest(given, wanted.strip().lower().encode()):
             log.info("sign-up from %s refused: wrong join code", network_of(address))
+            audit.note(Action.SIGN_UP, outcome=Outcome.REFUSED, why="wrong join code")
             raise NotAllowed(
                 "cannot sign up", why="the join code is wrong", mend="ask your teacher for the code"
             )
@@ -236,6 +251,10 @@ class NativeAuthenticator:
 class _Account:
     hash: str | None
     refusal: Refusal | None
+
+    def told(self, user: Username) -> tuple[str, ...]:
+        """The name for logs, if it is anybody's: people type passwords where the name belongs."""
+        return () if self.refusal is Refusal.UNKNOWN else (user,)
 
 
 def _find(session: Session, user: str) -> User | None:

@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 from tornado.web import HTTPError, RequestHandler
 
-from appliance import __version__
+from appliance import __version__, audit
 from appliance.access.principal import Kind, Principal, root
+from appliance.audit import Action
 from appliance.db.errors import DatabaseError, StorageError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
 from appliance.web import notes, xsrf
+from appliance.web.asker import Asking
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
 from appliance.web.next_url import safe_next
 from appliance.web.parts import Web
@@ -39,7 +41,7 @@ _FETCHES: Final = frozenset({"cors", "no-cors", "same-origin"})
 M = TypeVar("M", bound=BaseModel)
 
 
-class Handler(RequestHandler):
+class Handler(Asking, RequestHandler):
     """What pages and API have in common."""
 
     web: Web
@@ -71,11 +73,6 @@ class Handler(RequestHandler):
     def own_uri(self) -> str:
         """Path and query of this request."""
         return self.request.uri or self.web.hub_url
-
-    @property
-    def address(self) -> str:
-        """The client's address as the proxy tells it; empty on the admin socket."""
-        return self.request.remote_ip or ""
 
     @property
     def user_agent(self) -> str:
@@ -256,6 +253,7 @@ class PageHandler(Handler):
 
     async def prepare(self) -> None:
         self.check_body_size()
+        audit.asked_by(self)
         self.principal = self.identify_root() or self.identify_cookie()
         if self.is_read:
             # A script of a student's own page may not read ours, and the token in it.
@@ -351,6 +349,7 @@ class PageHandler(Handler):
         )  # fmt: skip
         self.principal = self.web.identify.by_cookie(new.secret)
         self._set_xsrf_cookie(self._bound_to(self.principal))
+        audit.note(Action.LOG_IN, user)
 
     def enter(self, user: Username, note: str, goal: str) -> None:
         """Log in who has just got an account or a password, and go on.
@@ -370,6 +369,7 @@ class PageHandler(Handler):
         """End the session with its tokens, and clear the cookies."""
         if self.principal and self.principal.login_id is not None:
             self.web.sessions.close(self.principal.login_id)
+            audit.note(Action.LOG_OUT, self.principal.name)
         self.principal = None
         for name, path in [
             (LOGIN_COOKIE, self.web.hub_url),
@@ -401,6 +401,7 @@ class ApiHandler(Handler):
 
     async def prepare(self) -> None:
         self.check_body_size()
+        audit.asked_by(self)
         self.principal = self.identify_root()
         if self.principal:
             return

@@ -11,6 +11,7 @@ from tornado.web import RequestHandler
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import GroupsOf
+from appliance.audit import AuditLog
 from appliance.names import Username
 from appliance.web.xsrf import Xsrf
 
@@ -65,6 +66,7 @@ class Web:
     render: Callable[[str, dict[str, Any]], str]
     """A template's name and its values to HTML."""
     groups_of: GroupsOf
+    audit: AuditLog
 
     @property
     def hub_url(self) -> str:
