@@ -23,6 +23,7 @@ ServerName = NewType("ServerName", str)
 USERNAME_MAX: Final = 48
 SERVER_NAME_MAX: Final = 30
 GROUP_NAME_MAX: Final = 255
+DISPLAY_NAME_MAX: Final = 255
 
 # Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
 USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
@@ -82,6 +83,21 @@ def parse_server_name(text: str) -> ServerName:
             mend="choose 1 to 30 of a-z, 0-9 and single '-', beginning with a letter",
         )
     return ServerName(text)
+
+
+def parse_display_name(text: str) -> str:
+    """Return how people call a server ("" is its name), or raise BadRequest saying why not."""
+    name = unicodedata.normalize("NFC", text)
+    why = ""
+    if len(name) > DISPLAY_NAME_MAX:
+        why = f"it has {len(name)} characters, and {DISPLAY_NAME_MAX} is the most"
+    elif not name.isprintable():
+        why = "it has a line break or another control character"
+    elif name != name.strip() or "  " in name:
+        why = "it has blanks at an end, or two of them together"
+    if why:
+        raise BadRequest(f"cannot use {text[:60]!r} as a server's display name", why=why)
+    return name
 
 
 def parse_group_name(text: str) -> str:

@@ -111,7 +111,7 @@ def make_hub(
     )  # fmt: skip
     authenticator, throttle = _authenticator(core)
     rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
-    servers, reconciler = _servers(core, rows)
+    servers, reconciler = _servers(core, rows, named_server_limit)
     routes = _routes(core, rows)
     sessions = Sessions(db=db, clock=clock)
     codes = ShareCodes(db=db, clock=clock)
@@ -138,7 +138,6 @@ def make_hub(
         "spawner": spawner,
         "routes": routes,
         "oauth": OAuthProvider(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
-        "named_server_limit": named_server_limit,
         "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
         "shown_once": ShownOnce(clock=clock),
         "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links),
@@ -164,12 +163,12 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
     return authenticator, throttle
 
 
-def _servers(core: _Core, rows: ServerRows) -> tuple[Servers, Reconciler]:
+def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, Reconciler]:
     config = core.config
     servers = Servers(
         rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
         queue=StartQueue(), supervisor=core.supervisor,
-        start_timeout_seconds=config.servers.start_timeout,
+        start_timeout_seconds=config.servers.start_timeout, named_limit=named_limit,
     )  # fmt: skip
     reconciler = Reconciler(
         rows=rows, servers=servers, spawner=core.spawner, clock=core.clock,

@@ -105,8 +105,35 @@ class ServerRows:
         """Every server that runs or is on its way."""
         return self._views(Server.state.in_(ACTIVE))
 
+    def create(
+        self, server: ServerId, *, display_name: str = "", options: dict[str, Any] | None = None
+    ) -> None:
+        """Keep a named server that was never started."""
+        with self._db.session() as session:
+            user = session.scalar(select(User).where(User.name == server.user))
+            if user is None:
+                raise NotFound(f"cannot make the server {server}", why="no such user")
+            if self._row(session, server) is not None:
+                raise Conflict(
+                    f"cannot make the server {server}", why="there is such a server already"
+                )
+            session.add(
+                Server(
+                    user_id=user.id,
+                    name=server.name,
+                    state=ServerState.STOPPED,
+                    display_name=display_name,
+                    user_options=options or {},
+                )
+            )
+
     def begin_start(
-        self, server: ServerId, token: str, *, options: dict[str, Any] | None = None
+        self,
+        server: ServerId,
+        token: str,
+        *,
+        options: dict[str, Any] | None = None,
+        display_name: str | None = None,
     ) -> None:
         """Note that a server is starting, with its token and OAuth client, in one commit."""
         now = self._clock.now()
@@ -129,6 +156,8 @@ class ServerRows:
             user.last_activity = now
             if options is not None:
                 row.user_options = options
+            if display_name is not None:
+                row.display_name = display_name
             session.add(row)
             session.flush()
             self._forget_credentials(session, row.id)

@@ -74,7 +74,10 @@ class Servers:
         queue: StartQueue,
         supervisor: Supervisor,
         start_timeout_seconds: int,
+        named_limit: int = 0,
     ) -> None:
+        """`named_limit` is the number of named servers that a user may have."""
+        self.named_limit = named_limit
         self._rows = rows
         self._spawner = spawner
         self._clock = clock
@@ -116,13 +119,42 @@ class Servers:
 
     # Starting
 
+    def check_room(self, server: ServerId) -> None:
+        """Raise BadRequest for a named server that would be one too many for its user."""
+        if self.known(server):
+            return
+        if not self.named_limit:
+            raise BadRequest(f"cannot make the server {server}", why="named servers are turned off")
+        named = [view for view in self.of_user(server.user) if view.server.name]
+        if len(named) >= self.named_limit:
+            raise BadRequest(
+                f"cannot make the server {server}",
+                why=f"a user may have {self.named_limit} named servers",
+                mend="forget one that isn't needed any more",
+            )
+
+    def create(
+        self, server: ServerId, *, display_name: str = "", options: dict[str, Any] | None = None
+    ) -> ServerView:
+        """Keep a named server without starting it; raises Conflict if there is one."""
+        if server.name:
+            self.check_room(server)
+        self._rows.create(server, display_name=display_name, options=options)
+        return self.view(server)
+
     async def start(
-        self, server: ServerId, *, options: dict[str, Any] | None = None, wait: float = 0.0
+        self,
+        server: ServerId,
+        *,
+        options: dict[str, Any] | None = None,
+        display_name: str | None = None,
+        wait: float = 0.0,
     ) -> ServerView:
         """Begin to start a server and return after at most `wait` seconds; join a start under way.
 
         Raises BadRequest if it runs or is stopping, SpawnError if it failed within that time.
         """
+        self.check_room(server)
         view, live = self._rows.view(server), self._live(server)
         if view.state is ServerState.READY:
             raise BadRequest(f"cannot start the server {server}", why="it is already running")
@@ -134,7 +166,7 @@ class Servers:
             )
         if view.state is not ServerState.STARTING:
             token = new_secret()
-            self._rows.begin_start(server, token, options=options)
+            self._rows.begin_start(server, token, options=options, display_name=display_name)
             audit.note_unless_own(Action.START_SERVER, server.user, str(server))
             live.progress = Progress()
             live.progress.tell(0, "Server requested")

@@ -47,6 +47,10 @@ class TooLarge(BadRequest):
     """The body is larger than anybody needs."""
 
 
+class UnusableOptions(BadRequest):
+    """Options of a start that can be read, and mean nothing."""
+
+
 class ServerNotRunningError(ApplianceError):
     """A request for a single-user server that doesn't run; JupyterLab knows 424 as just that."""
 
@@ -58,6 +62,7 @@ _STATUS: Final[dict[type[BaseException], tuple[int, str]]] = {
     NotFound: (404, "not_found"),
     Conflict: (409, "conflict"),
     TooLarge: (413, "too_large"),
+    UnusableOptions: (422, "unusable"),
     BadRequest: (400, "bad_request"),
     TooMany: (429, "too_many"),
     ConfigError: (500, "config"),

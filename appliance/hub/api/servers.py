@@ -17,6 +17,7 @@ from appliance.errors import ApplianceError, BadRequest
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.models import server_model
 from appliance.hub.progress import Event
+from appliance.hub.spawn_options import check_options
 from appliance.interfaces import Running
 from appliance.names import ServerId, ServerName, parse_server_name
 from appliance.web.guards import needs_scope
@@ -30,14 +31,10 @@ _KEEP_ALIVE_SECONDS: Final = 8.0
 _FUTURE: Final = timedelta(minutes=59)
 # Each is looked up in the database, which nobody else can use meanwhile.
 _SERVERS_IN_REPORT: Final = 100
-# They are kept, and read again with every list of servers.
-_OPTIONS_BYTES: Final = 16 * 1024
 
 
 class ServerHandler(HubApiHandler):
     """One server; the default one has no name."""
-
-    named_server_limit: int
 
     @needs_scope("read:servers")
     async def get(self, user: str, server: str) -> None:
@@ -48,7 +45,6 @@ class ServerHandler(HubApiHandler):
     @needs_scope("start:servers")
     async def post(self, user: str, server: str) -> None:
         wanted = self.server_id(user, server)
-        self._check_named(wanted)
         view = await self.servers.start(wanted, options=self._options(), wait=SLOW_SECONDS)
         self._empty(201 if view.ready else 202)
 
@@ -74,18 +70,7 @@ class ServerHandler(HubApiHandler):
         )
         if not isinstance(options, dict):
             raise BadRequest("cannot read the request", why="user_options is no JSON object")
-        _check_options(options)
-        return options
-
-    def _check_named(self, server: ServerId) -> None:
-        if not server.name or self.servers.known(server):
-            return
-        named = sum(bool(view.server.name) for view in self.servers.of_user(server.user))
-        if named >= self.named_server_limit:
-            raise BadRequest(
-                f"cannot start the server {server}",
-                why=f"a user may have {self.named_server_limit} named servers",
-            )
+        return check_options(options)
 
     def _empty(self, status: int) -> None:
         self.set_status(status)
@@ -94,18 +79,6 @@ class ServerHandler(HubApiHandler):
         else:
             self.set_header("Content-Type", "text/plain")
         self.finish()
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    """Raise BadRequest for options that would make lists of servers long, or no JSON."""
-    try:
-        size = len(json.dumps(options, allow_nan=False))
-    except ValueError as err:
-        why = "user_options has numbers that JSON can't write"
-        raise BadRequest("cannot read the request", why=why) from err
-    if size > _OPTIONS_BYTES:
-        why = f"user_options is longer than {_OPTIONS_BYTES} bytes"
-        raise BadRequest("cannot read the request", why=why)
 
 
 class ProgressHandler(HubApiHandler):

@@ -1,0 +1,53 @@
+"""Options of a start, which clients choose and spawners may heed: from JSON, links and forms.
+
+From links and forms each option is a list of texts, as in JupyterHub.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from appliance.errors import BadRequest
+from appliance.web.failures import UnusableOptions
+
+# They are kept, and read again with every list of servers.
+_BYTES: Final = 16 * 1024
+_PREFIX: Final = "opt-"
+# Arguments of the spawn pages themselves.
+_OURS: Final = frozenset({"next", "display_name", "_xsrf", "redirects"})
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options; BadRequest if they would make lists of servers long, or are no JSON."""
+    try:
+        size = len(json.dumps(options, allow_nan=False))
+    except ValueError as err:
+        why = "user_options has numbers that JSON can't write"
+        raise BadRequest("cannot read the request", why=why) from err
+    if size > _BYTES:
+        why = f"user_options is longer than {_BYTES} bytes"
+        raise BadRequest("cannot read the request", why=why)
+    return dict(options)
+
+
+def options_of(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, Any] | None:
+    """The options in a link's query or in a form; None if there are none.
+
+    Names begin with `opt-`, which is cut off; without that they count only if no name has it.
+    """
+    texts = {
+        name: [value.decode(errors="replace") for value in values]
+        for name, values in arguments.items()
+        if name not in _OURS
+    }
+    prefixed = {name.removeprefix(_PREFIX): v for name, v in texts.items() if name[:4] == _PREFIX}
+    if "" in prefixed:
+        raise UnusableOptions(
+            "cannot start the server with these options",
+            why=f"an option is called {_PREFIX!r} and nothing more",
+            mend=f"name options {_PREFIX}NAME",
+        )
+    found = prefixed or texts
+    return check_options(found) if found else None
