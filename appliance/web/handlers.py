@@ -446,7 +446,10 @@ class ApiHandler(Handler):
         if not self.request.body:
             return {}
         try:
-            value: object = json.loads(self.request.body.decode())
+            value: object = json.loads(self.request.body.decode(), parse_constant=_no_constant)
+            if b"\\u" in self.request.body:
+                # Halves of surrogate pairs: Python takes them, and nothing can store or send them.
+                json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as err:
             raise BadRequest("Invalid JSON in body of request") from err
         return value
@@ -487,3 +490,8 @@ class ApiHandler(Handler):
             body["mend"] = failure.mend
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(body))
+
+
+def _no_constant(name: str) -> object:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
