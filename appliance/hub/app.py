@@ -17,6 +17,7 @@ from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.api import accounts, info, oauth2, servers, share_codes, shares, tokens, users
+from appliance.hub.chp_routes import make_routes
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
@@ -31,7 +32,7 @@ from appliance.hub.pages.shown_once import ShownOnce
 from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.reconcile import Reconciler
 from appliance.hub.root_gate import RootGate
-from appliance.hub.routes import NginxRoutes, Routes, RouteTable
+from appliance.hub.routes import Routes
 from appliance.hub.secrets import ensure_secret
 from appliance.hub.server_rows import ServerRows
 from appliance.hub.servers import Servers
@@ -112,7 +113,9 @@ def make_hub(
     authenticator, throttle = _authenticator(core)
     rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
     servers, reconciler = _servers(core, rows, named_server_limit)
-    routes = _routes(core, rows)
+    routes = make_routes(
+        config, places, rows=rows, clock=clock, services=lambda: _addresses(config)
+    )
     sessions = Sessions(db=db, clock=clock)
     codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
@@ -178,10 +181,9 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
     return servers, reconciler
 
 
-def _routes(core: _Core, rows: ServerRows) -> Routes:
-    services: dict[str, str] = {}
-    table = RouteTable(rows=rows, base_url=core.config.base_url, services=lambda: services)
-    return NginxRoutes(table=table, places=core.places, services=lambda: services)
+def _addresses(config: Config) -> dict[str, str]:
+    """Where services listen that have an address."""
+    return {name: service.url for name, service in config.services.items() if service.url}
 
 
 def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:

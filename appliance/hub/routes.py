@@ -82,7 +82,7 @@ class RouteTable:
 
     def wanted(self, targets: Targets) -> dict[str, Route]:
         """Every route that there should be now, by path."""
-        routes = [Route(self._base_url, targets.hub, {"hub": True})]
+        routes = [self.hub(targets)]
         routes += [
             self.of_server(view.server, targets) for view in self.rows.active() if view.ready
         ]
@@ -91,6 +91,9 @@ class RouteTable:
             for name in self._services()
         ]
         return {route.routespec: route for route in routes}
+
+    def hub(self, targets: Targets) -> Route:
+        return Route(self._base_url, targets.hub, {"hub": True})
 
     def of_server(self, server: ServerId, targets: Targets) -> Route:
         path = server.url_path(self._base_url)

@@ -7,7 +7,7 @@ at any moment finds out at its next start what it had been doing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -80,6 +80,16 @@ class ServerRows:
         self._roles = roles
         self._clock = clock
         self._base_url = base_url
+        self._followers: list[Callable[[ServerId, ServerState], None]] = []
+
+    def follow(self, follower: Callable[[ServerId, ServerState], None]) -> None:
+        """Tell it of every change of a server's state from now on, after the commit."""
+        self._followers.append(follower)
+
+    def tell(self, server: ServerId, state: ServerState) -> None:
+        """For changes that aren't made here: a row that went with its user."""
+        for follower in self._followers:
+            follower(server, state)
 
     def view(self, server: ServerId) -> ServerView:
         """A server as it is known; one that never ran is stopped."""
@@ -178,6 +188,7 @@ class ServerRows:
             if new not in ACTIVE:
                 row.started = None
                 self._forget_credentials(session, row.id)
+        self.tell(server, new)
         return True
 
     def with_token(self) -> set[ServerId]:

@@ -257,6 +257,7 @@ class Servers:
                     await asyncio.wait({live.launch})
                 del self._lives[server]
                 self._activity.ended(server)
+                self._rows.tell(server, ServerState.STOPPED)
         for server in await self._spawner.running():
             if server.user == user:
                 await self._spawner.stop(server)
