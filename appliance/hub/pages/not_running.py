@@ -65,7 +65,7 @@ class ServerAddressHandler(PageHandler):
         goal = self._goal()
         if view.ready:
             await self._go_to_server(goal)
-        elif view.state in {ServerState.STARTING, ServerState.FAILED}:
+        elif self._may_start(server) and view.state in {ServerState.STARTING, ServerState.FAILED}:
             self.redirect(self.hub_path(pending_path(server, goal)), status=303)
         else:
             self._offer(view, goal)
@@ -132,7 +132,14 @@ class ServerAddressHandler(PageHandler):
             target=view.server.user,
             deep_path="" if is_front else goal,
             spawn_url=self.hub_path(spawn_path(view.server, goal)),
+            may_start=self._may_start(view.server),
         )
+
+    def _may_start(self, server: ServerId) -> bool:
+        """Not everybody with whom a server is shared."""
+        groups = self.web.groups_of(server.user)
+        target = Target(user=server.user, server=server.name, groups=groups)
+        return self.principal is not None and self.principal.scopes.allows("start:servers", target)
 
 
 handlers = [Pattern(r"/user/(?P<user>[^/]+)(?P<path>/.*)?", ServerAddressHandler)]

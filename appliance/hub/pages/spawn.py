@@ -122,6 +122,7 @@ class PendingHandler(ServerPage):
                 target=server.user,
                 deep_path="" if is_front else goal,
                 spawn_url=self.hub_path(spawn_path(server, goal)),
+                may_start=True,
             )
 
     def _show_progress(self, view: ServerView, goal: str) -> None:
