@@ -21,7 +21,8 @@ from appliance.local_spawner.process import ServerProcess
 from appliance.local_spawner.usage import read_usage
 from appliance.names import ServerId, Username
 from appliance.places import Places
-from appliance.systemd_spawner.environment import server_command, server_environment
+from appliance.systemd_spawner.environment import server_environment
+from appliance.systemd_spawner.programs import check_program, server_command
 from appliance.systemd_spawner.settings import ServerSettings, read_settings
 from appliance.systemd_spawner.sockets import Sockets
 
@@ -55,7 +56,7 @@ class LocalSpawner:
     def __init__(self, config: Config, places: Places, *, command: list[str] | None = None) -> None:
         self._settings = ServerSettings.from_config(config.model_dump(mode="json"))
         self._places = places
-        self._command = command or server_command(places)
+        self._command = command
         self._sockets = Sockets(places.server_sockets, proxy_group=os.getgid())
         self._servers: dict[ServerId, _Server] = {}
         self._starting: set[ServerId] = set()
@@ -82,6 +83,7 @@ class LocalSpawner:
 
     async def _start(self, server: ServerId, request: StartRequest) -> None:
         settings = self._read_settings()
+        command = self._command_for(settings.servers_program)
         home = self._ensure_folder(self._places.homes / server.user)
         self._ensure_folder(self._places.run)
         with self._sockets.open(server) as listener:
@@ -97,7 +99,7 @@ class LocalSpawner:
             )
             passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             process = await ServerProcess.launch(
-                self._command,
+                command,
                 folder=folder,
                 token=request.token,
                 environment=passed_on | environment,
@@ -117,6 +119,12 @@ class LocalSpawner:
         follower = asyncio.create_task(self._follow(server, entry), name=f"server {server}")
         self._followers.add(follower)
         follower.add_done_callback(self._followers.discard)
+
+    def _command_for(self, program: str) -> list[str]:
+        if self._command:
+            return self._command
+        check_program(program, self._places.user_environment)
+        return server_command(self._places, program)
 
     async def _wait_until_ready(
         self, server: ServerId, entry: _Server, settings: ServerSettings

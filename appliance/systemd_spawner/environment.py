@@ -80,11 +80,6 @@ def server_environment(
     return environment
 
 
-def server_command(places: Places) -> list[str]:
-    """The server's command: with -I nothing in the user's home changes what it imports."""
-    return [f"{places.user_environment}/bin/python", "-I", "-m", "appliance.singleuser"]
-
-
 def _host(address: str) -> str:
     """How scripts on this machine reach the proxy: by loopback if it listens there."""
     if address in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound

@@ -26,6 +26,7 @@ _DAEMON: Final = (
     "host.py",
     "journal.py",
     "listener.py",
+    "programs.py",
     "properties.py",
     "protocol.py",
     "results.py",

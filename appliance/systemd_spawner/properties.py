@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from appliance.names import ServerId
 from appliance.places import Places
+from appliance.systemd_spawner.programs import STOCK
 from appliance.systemd_spawner.settings import ServerSettings
 
 USERS_GROUP: Final = "appliance-users"
@@ -111,6 +112,7 @@ def service_properties(
         _flag("AddRef"),
         Property("CollectMode", "s", "inactive-or-failed"),
         *_process(account=account, home=home, command=command, environment=environment),
+        Property("NotifyAccess", "s", notify_access(settings.servers_program)),
         Property("LoadCredential", "a(ss)", [("token", credential)]),
         Property("StandardInputFileDescriptor", "h", socket_descriptor),
         Property("RuntimeDirectory", "as", [runtime_directory]),
@@ -123,12 +125,16 @@ def service_properties(
     ]
 
 
+def notify_access(program: str) -> str:
+    """Who may say that the server is ready: itself, or its helper where it doesn't know systemd."""
+    return "all" if program == STOCK else "main"
+
+
 def _process(
     *, account: str, home: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> list[Property]:
     return [
         Property("Type", "s", "notify"),
-        Property("NotifyAccess", "s", "main"),
         Property("ExecStart", "a(sasb)", [(command[0], list(command), False)]),
         Property("User", "s", account),
         Property("Group", "s", account),

@@ -16,7 +16,8 @@ from appliance.names import ServerId
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Account, Accounts
 from appliance.systemd_spawner.causes import Causes
-from appliance.systemd_spawner.environment import server_command, server_environment
+from appliance.systemd_spawner.environment import server_environment
+from appliance.systemd_spawner.programs import check_program, server_command
 from appliance.systemd_spawner.properties import (
     STOP_TIMEOUT_SECONDS,
     Property,
@@ -63,6 +64,7 @@ class Starter:
     def start(self, server: ServerId, token: str, *, is_cancelled: Callable[[], bool]) -> None:
         """Return when the server is ready; raise SpawnError with nothing left running."""
         settings = self._read_settings()
+        check_program(settings.servers_program, self._places.user_environment)
         account = self._accounts.ensure(server.user)
         with (
             self._socket_unless_failed(server) as listener,
@@ -94,7 +96,7 @@ class Starter:
             server,
             account=account.name,
             home=home,
-            command=server_command(self._places),
+            command=server_command(self._places, settings.servers_program),
             environment=server_environment(
                 server,
                 account=account.name,

@@ -22,6 +22,7 @@ LAUNCH = (
     "import sys, runpy; sys.path.append({!r}); "
     "runpy.run_module('appliance.singleuser', run_name='__main__', alter_sys=True)"
 )
+LAUNCH_STOCK = LAUNCH.replace("'appliance.singleuser'", "'appliance.singleuser.stock'")
 
 
 @dataclass

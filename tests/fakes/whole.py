@@ -87,9 +87,11 @@ class Visitor(Browser):
 
 
 @contextlib.asynccontextmanager
-async def whole(folder: Path, **settings: Any) -> AsyncIterator[Whole]:
-    """Run everything until the block ends."""
-    command = [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))]
+async def whole(
+    folder: Path, *, command: list[str] | None = None, **settings: Any
+) -> AsyncIterator[Whole]:
+    """Run everything until the block ends; `command` starts servers in place of our own."""
+    command = command or [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))]
     async with proxy(folder, signup={"mode": "open"}, **settings) as nginx:
         places = nginx.places
         for directory in (places.hub_state, places.homes):

@@ -1,0 +1,50 @@
+"""What processes are and do, from /proc (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+LISTEN = "0A"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            found += family(int(child))
+    return found
+
+
+def command_line(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+
+
+def environment(pid: int) -> dict[str, str]:
+    words = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """For ever, so give it a timeout."""
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        time.sleep(0.1)
+
+
+def listens_on_tcp(pid: int) -> list[str]:
+    """The addresses, as the kernel writes them, at which a process waits for connections."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(str(descriptor.readlink()))
+        except OSError:
+            continue
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        if os.path.exists(f"/proc/{pid}/net/{table}")  # noqa: PTH110
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [row[1] for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in inodes]
