@@ -1,20 +1,21 @@
 """A small client of the hub's REST API, for the command line and for tests.
 
 It speaks HTTP over the hub's admin socket, where root is known by the kernel's word and needs no
-token, and it is synchronous: a command does one thing after the other. Refusals come back as the
-same family of errors that the hub raised them from.
+token, or over the network with a token. It is synchronous: a command does one thing after the
+other. Refusals come back as the same family of errors that the hub raised them from.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import socket
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
+from appliance.client.connections import Connect, by_network, by_socket
 from appliance.errors import (
     ApplianceError,
     BadRequest,
@@ -50,40 +51,67 @@ class HubUnreachable(ApplianceError):
     """Nobody answers at the hub's socket."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 class HubClient:
     """Asks the hub; every method raises HubUnreachable when it doesn't answer."""
 
     def __init__(
         self,
-        socket_path: Path,
+        connect: Connect,
         *,
         base_url: str = "/",
         token: str = "",
         timeout: float = _TIMEOUT_SECONDS,
         mend: str = _MEND,
     ) -> None:
+        """`base_url` is the path below which the hub serves; see `of`, `at` and `from_environment`
+        for the usual ways to get a client."""
+        self._connect = connect
         self._mend = mend
-        self._path = socket_path
         self._api = f"{base_url}hub/api"
         self._headers = {"Authorization": f"token {token}"} if token else {}
         self._timeout = timeout
 
     @classmethod
+    def at(cls, url: str, token: str, *, timeout: float = _TIMEOUT_SECONDS) -> HubClient:
+        """A client by network: of the appliance's address, or of its `/hub/api`, with an API token.
+
+        Raises BadRequest for what is no http or https URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadRequest(
+                f"cannot connect to {url!r}",
+                why="it is no URL",
+                mend="write it as http://hub.example.org/ or https://hub.example.org/jupyter/",
+            )
+        path = re.sub(r"/hub(/api)?/*$", "/", parts.path)
+        return cls(
+            by_network(parts.scheme, parts.hostname, parts.port),
+            base_url=f"{path.rstrip('/')}/",
+            token=token,
+            timeout=timeout,
+            mend="look whether the address is right and the appliance runs",
+        )
+
+    @classmethod
+    def from_environment(cls, *, timeout: float = _TIMEOUT_SECONDS) -> HubClient:
+        """For services and notebooks, by their JUPYTERHUB_API_URL and JUPYTERHUB_API_TOKEN;
+        raises BadRequest where they are missing."""
+        try:
+            url, token = os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"]
+        except KeyError as error:
+            raise BadRequest(
+                "cannot connect to the hub",
+                why=f"the environment has no {error.args[0]}",
+                mend="set it, or use HubClient.at(url, token)",
+            ) from error
+        return cls.at(url, token, timeout=timeout)
+
+    @classmethod
     def of(cls, places: Places, *, timeout: float = _TIMEOUT_SECONDS) -> HubClient:
         """A client of the appliance at those places, by its admin socket."""
         return cls(
-            places.admin_socket,
+            by_socket(places.admin_socket),
             base_url=_base_url(places),
             timeout=timeout,
             mend=_MEND_TRIAL if places.trial else _MEND,
@@ -99,7 +127,7 @@ class HubClient:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """One request below /hub/api; returns the JSON of the answer, or None if it has none."""
-        connection = _UnixConnection(self._path, self._timeout)
+        connection = self._connect(self._timeout)
         url = self._api + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         sent = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -127,14 +155,17 @@ class HubClient:
         """One user; raises NotFound."""
         return dict(self.request("GET", f"/users/{quote(user)}"))
 
-    def users(self) -> Iterator[dict[str, Any]]:
-        """Every user, page by page."""
+    def users(self, **query: str) -> Iterator[dict[str, Any]]:
+        """Every user, page by page; `state`, `name_filter` and `sort` as in the REST API."""
+        return self._pages("/users", query)
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         offset: int | None = 0
         while offset is not None:
             page = self.request(
                 "GET",
-                "/users",
-                query={"offset": offset, "limit": _PAGE},
+                path,
+                query={**query, "offset": offset, "limit": _PAGE},
                 headers={"Accept": _PAGED},
             )
             yield from page["items"]
@@ -169,6 +200,51 @@ class HubClient:
         """A link that lets the user choose a password, once: its path and when it ends."""
         return dict(self.request("POST", f"/appliance/users/{quote(user)}/setup-link", {}))
 
+    # Tokens and groups.
+
+    def whoami(self) -> dict[str, Any]:
+        """Whose token this client has, and what it may do."""
+        return dict(self.request("GET", "/user"))
+
+    def tokens(self, user: Username) -> list[dict[str, Any]]:
+        return list(self.request("GET", f"/users/{quote(user)}/tokens")["api_tokens"])
+
+    def make_token(
+        self,
+        user: Username,
+        *,
+        note: str = "",
+        scopes: Sequence[str] | None = None,
+        expires_in_seconds: int | None = None,
+    ) -> dict[str, Any]:
+        """A new API token of the user's; its secret is in `token`, this once."""
+        wanted: dict[str, Any] = {"note": note}
+        if scopes is not None:
+            wanted["scopes"] = list(scopes)
+        if expires_in_seconds is not None:
+            wanted["expires_in"] = expires_in_seconds
+        return dict(self.request("POST", f"/users/{quote(user)}/tokens", wanted))
+
+    def revoke_token(self, user: Username, token_id: str) -> None:
+        self.request("DELETE", f"/users/{quote(user)}/tokens/{quote(token_id)}")
+
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """Every group, page by page."""
+        return self._pages("/groups", {})
+
+    def make_group(self, group: str, users: Sequence[str] = ()) -> dict[str, Any]:
+        """A new group of these users; raises Conflict if there is one of that name."""
+        return dict(self.request("POST", _group_path(group), {"users": list(users)}))
+
+    def add_to_group(self, group: str, users: Sequence[str]) -> dict[str, Any]:
+        return dict(self.request("POST", f"{_group_path(group)}/users", {"users": list(users)}))
+
+    def take_from_group(self, group: str, users: Sequence[str]) -> dict[str, Any]:
+        return dict(self.request("DELETE", f"{_group_path(group)}/users", {"users": list(users)}))
+
+    def remove_group(self, group: str) -> None:
+        self.request("DELETE", _group_path(group))
+
     # Servers.
 
     def servers(self) -> list[dict[str, Any]]:
@@ -189,7 +265,7 @@ class HubClient:
 
     def progress(self, server: ServerId) -> dict[str, Any]:
         """Wait for the end of a start that is under way; the last event says how it went."""
-        connection = _UnixConnection(self._path, self._timeout)
+        connection = self._connect(self._timeout)
         last: dict[str, Any] = {}
         try:
             connection.request(
@@ -240,6 +316,10 @@ def parse_server(text: str) -> ServerId:
 def _server_path(server: ServerId) -> str:
     end = f"servers/{quote(server.name)}" if server.name else "server"
     return f"/users/{quote(server.user)}/{end}"
+
+
+def _group_path(group: str) -> str:
+    return f"/groups/{quote(group, safe='')}"
 
 
 def _base_url(places: Places) -> str:

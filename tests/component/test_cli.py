@@ -19,6 +19,7 @@ from appliance import __version__
 from appliance.cli import __main__, reference, settings_change, settings_view
 from appliance.cli.errors import NeedsRootError, exit_code, require_root
 from appliance.cli.shapes import SHAPES
+from appliance.client.connections import by_socket
 from appliance.client.hub import HubClient, HubUnreachable, parse_server
 from appliance.config.edit import write_first
 from appliance.config.load import load
@@ -472,7 +473,7 @@ def test_json_has_the_documented_names(
 
 def test_the_client_tells_who_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(HubUnreachable, match="it does not run"):
-        HubClient(tmp_path / "none.sock").status()
+        HubClient(by_socket(tmp_path / "none.sock")).status()
 
 
 def test_the_client_turns_refusals_into_errors(places: Places, hub: FakeHubApi) -> None:
