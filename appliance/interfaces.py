@@ -41,11 +41,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A server ended, whoever ended it; `reason` is a sentence for its user."""
+    """A server ended, whoever ended it; `reason` is a sentence for its user.
+
+    `cause` is for statistics: stopped, finished, oom, exit (with a status that says failure),
+    signal, timeout, unseen (nobody could watch), or other.
+    """
 
     server: ServerId
     reason: str
     failed: bool
+    cause: str = "other"
 
 
 class Spawner(Protocol):
@@ -77,4 +82,42 @@ class Spawner(Protocol):
 
     async def apply_limits(self) -> None:
         """Read the limits anew and put them on the servers that run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service as its runner has it, running or given up."""
+
+    name: str
+    state: str
+    """running, starting (also: it ended and is about to be started again) or failed."""
+    why: str
+    """Why it isn't running, in a sentence."""
+    token_hash: str
+    """SHA-256 of the token it was started with, in hexadecimal."""
+    outdated: bool
+    """It was started with other settings than those of now."""
+    pid: int = 0
+
+
+class ServiceRunner(Protocol):
+    """Runs the services of the configuration that have a command.
+
+    Command and environment it reads from the configuration itself; it is told a name and a token.
+    """
+
+    async def start(self, service: str, token: str) -> None:
+        """Return when the service was started; from then on it is started again when it ends.
+
+        Raises SpawnError if it can't be.
+        """
+        ...
+
+    async def stop(self, service: str) -> None:
+        """Return when it is gone; stopping what doesn't run is no error."""
+        ...
+
+    async def services(self) -> dict[str, RunningService]:
+        """Every service that was started and not stopped, by an earlier hub too."""
         ...

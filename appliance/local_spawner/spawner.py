@@ -153,9 +153,10 @@ class LocalSpawner:
             del self._servers[server]
             self._sockets.remove(server)
         if entry.stopping:
-            self._ends.put_nowait(Exited(server, "it was stopped", failed=False))
+            self._ends.put_nowait(Exited(server, "it was stopped", failed=False, cause="stopped"))
         else:
-            self._ends.put_nowait(Exited(server, _describe(status), failed=status != 0))
+            cause = "exit" if status > 0 else "signal" if status else "finished"
+            self._ends.put_nowait(Exited(server, _describe(status), status != 0, cause))
 
     async def stop(self, server: ServerId) -> None:
         """Return when it is gone."""

@@ -8,11 +8,11 @@ from typing import Final
 from appliance.errors import SpawnRefused
 from appliance.names import ServerId
 from appliance.systemd_spawner.journal import Journal
-from appliance.systemd_spawner.results import describe_end, was_killed
+from appliance.systemd_spawner.results import End, describe_end, was_killed
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.units import UnitState
 
-_UNWATCHED: Final = "it ended while nobody could watch it"
+_UNWATCHED: Final = End("it ended while nobody could watch it", failed=True, cause="unseen")
 
 
 class Causes:
@@ -22,10 +22,10 @@ class Causes:
         self._journal = journal
         self._read_settings = read_settings
 
-    def explain(self, server: ServerId, state: UnitState | None) -> tuple[str, bool]:
-        """A sentence, and whether it is a failure; without a state, that nobody saw."""
+    def explain(self, server: ServerId, state: UnitState | None) -> End:
+        """Why it ended; without a state, that nobody saw."""
         if state is None:
-            return _UNWATCHED, True
+            return _UNWATCHED
         out_of_memory = was_killed(state) and self._journal.ran_out_of_memory(
             server.unit, state.invocation
         )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import signal
-from typing import Final
+from typing import Final, NamedTuple
 
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.units import UnitState
 
-STOPPED: Final = "it was stopped"
+
+class End(NamedTuple):
+    """Why a server ended, for its user and for statistics."""
+
+    reason: str
+    failed: bool
+    cause: str
+    """One of a few words: interfaces.py lists them."""
+
+
+STOPPED: Final = End("it was stopped", failed=False, cause="stopped")
 
 # CLD_EXITED of waitid(2): the status is an exit status, not a signal.
 _EXITED: Final = 1
@@ -38,22 +48,23 @@ _RESULTS: Final = {
 }
 
 
-def describe_end(
-    state: UnitState, *, out_of_memory: bool, settings: ServerSettings | None
-) -> tuple[str, bool]:
+def describe_end(state: UnitState, *, out_of_memory: bool, settings: ServerSettings | None) -> End:
     """Why a server ended, and whether that is a failure."""
     if state.result == "oom-kill" or out_of_memory:
-        return f"it used more memory than {_memory(settings)}, and Linux stopped it", True
+        text = f"it used more memory than {_memory(settings)}, and Linux stopped it"
+        return End(text, failed=True, cause="oom")
     if state.result == "success":
-        return "it ended by itself", False
+        return End("it ended by itself", failed=False, cause="finished")
     if state.result in ("exit-code", "signal", "core-dump"):
-        return _describe_process(state), True
+        cause = "exit" if state.exit_code == _EXITED else "signal"
+        return End(_describe_process(state), failed=True, cause=cause)
     text = _RESULTS.get(state.result, f"systemd says: {state.result}")
     if state.result == "timeout" and settings is not None:
         text = (
             f"it did not get ready within {settings.servers_start_timeout} seconds and was stopped"
         )
-    return text, True
+    cause = "timeout" if state.result in ("timeout", "watchdog") else "other"
+    return End(text, failed=True, cause=cause)
 
 
 def was_killed(state: UnitState) -> bool:

@@ -284,19 +284,18 @@ class Servers:
             stopped = server in self._stopping
             if server not in self._claims:
                 self._sockets.remove(server)
-        reason, failed = STOPPED, False
-        if not stopped:
-            reason, failed = self._causes.explain(server, state)
+        end = STOPPED if stopped else self._causes.explain(server, state)
         if state is not None:
             self._units.release(server.unit)
-        log.info("server of %s ended: %s", server, reason)
+        log.info("server of %s ended: %s", server, end.reason)
         self._ends.publish(
             {
                 "event": "exited",
                 "user": server.user,
                 "server": server.name,
-                "reason": reason,
-                "failed": failed,
+                "reason": end.reason,
+                "failed": end.failed,
+                "cause": end.cause,
             }
         )
 

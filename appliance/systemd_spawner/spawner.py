@@ -115,10 +115,11 @@ class SystemdSpawner:
             before = set(self._known)
             now = await self.running()
             for server in sorted(before - now.keys()):
-                yield Exited(server, "it ended while the spawner daemon was away", failed=True)
+                reason = "it ended while the spawner daemon was away"
+                yield Exited(server, reason, failed=True, cause="unseen")
             while True:
                 event = await _read(reader)
-                yield Exited(_server(event), str(event["reason"]), failed=bool(event["failed"]))
+                yield _exited(event)
         finally:
             await _close(writer)
 
@@ -229,6 +230,16 @@ def _names(server: ServerId) -> dict[str, str]:
 
 def _server(row: dict[str, Any]) -> ServerId:
     return ServerId(Username(str(row["user"])), ServerName(str(row["server"])))
+
+
+def _exited(event: dict[str, Any]) -> Exited:
+    return Exited(
+        _server(event),
+        str(event["reason"]),
+        failed=bool(event["failed"]),
+        # A daemon of an older version, not yet restarted, doesn't say.
+        cause=str(event.get("cause", "other")),
+    )
 
 
 def _running(row: dict[str, Any]) -> Running:

@@ -122,7 +122,7 @@ class Starter:
         is_cancelled: Callable[[], bool],
     ) -> None:
         if is_cancelled():
-            raise SpawnFailed(cannot_start(server), why=STOPPED)
+            raise SpawnFailed(cannot_start(server), why=STOPPED.reason)
         timeout = seconds + STOP_WAIT_SECONDS
         try:
             result = self._units.start(server.unit, properties, timeout=timeout)
@@ -164,11 +164,11 @@ class Starter:
         if running:
             self._units.stop(server.unit, timeout=STOP_WAIT_SECONDS)
         if cancelled:
-            why = STOPPED
+            why = STOPPED.reason
         elif state is None or running:
             why = f"systemd did not finish the start (its job: {result})"
         else:
-            why, _ = self._causes.explain(server, state)
+            why = self._causes.explain(server, state).reason
         lines = self._causes.last_words(server, _LOG_LINES)
         self._units.release(server.unit)
         timed_out = result == "timeout" or (state is not None and state.result == "timeout")

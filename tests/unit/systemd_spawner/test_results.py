@@ -26,22 +26,41 @@ SETTINGS = make_server_settings(limits_memory=1536 * 2**20, servers_start_timeou
 )
 def test_each_result_is_a_sentence(result: str, code: int, status: int, words: str) -> None:
     state = UnitState("failed", result, code, status, "ab")
-    text, failed = describe_end(state, out_of_memory=False, settings=SETTINGS)
+    text, failed, _ = describe_end(state, out_of_memory=False, settings=SETTINGS)
     assert words in text
     assert failed
 
 
 def test_an_end_without_failure_is_none() -> None:
     state = UnitState("inactive", "success", 1, 0, "ab")
-    assert describe_end(state, out_of_memory=False, settings=None) == ("it ended by itself", False)
+    end = describe_end(state, out_of_memory=False, settings=None)
+    assert end == ("it ended by itself", False, "finished")
 
 
 def test_a_kill_for_memory_is_told_as_one() -> None:
     state = UnitState("failed", "signal", 2, 9, "ab")
     assert was_killed(state)
-    text, failed = describe_end(state, out_of_memory=True, settings=SETTINGS)
+    text, failed, cause = describe_end(state, out_of_memory=True, settings=SETTINGS)
     assert "memory" in text
     assert failed
+    assert cause == "oom"
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "cause"),
+    [
+        ("exit-code", 1, "exit"),
+        ("signal", 2, "signal"),
+        ("core-dump", 3, "signal"),
+        ("oom-kill", 2, "oom"),
+        ("timeout", 2, "timeout"),
+        ("watchdog", 2, "timeout"),
+        ("resources", 0, "other"),
+    ],
+)
+def test_each_result_has_a_cause_to_count(result: str, code: int, cause: str) -> None:
+    state = UnitState("failed", result, code, 1, "ab")
+    assert describe_end(state, out_of_memory=False, settings=SETTINGS).cause == cause
 
 
 def test_exit_status_nine_is_no_kill() -> None:
