@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -91,6 +93,34 @@ async def test_session_of_another_user_does_not_open_a_server(
         appliance.nginx.address, "/user/ada/api/contents", headers={"Cookie": header}
     )
     assert contents.status == 403
+
+
+async def test_a_link_that_shares_a_server_opens_it(appliance: Whole, ada: Visitor) -> None:
+    made = await send(
+        appliance.nginx.places.admin_socket, "/hub/api/share-codes/ada/",
+        method="POST", headers={"Content-Type": "application/json"}, body=b"{}",
+    )  # fmt: skip
+    carol = appliance.visitor()
+    await carol.sign_up_and_log_in("carol")
+    link = f"{made.json()['accept_url']}&next=/user/ada/lab"
+    accepted = await carol.submit(link)
+    assert (accepted.status, accepted.header("Location")) == (302, "/user/ada/lab")
+    asked, page = await carol.follow("/user/ada/lab")
+    assert asked.startswith("/hub/api/oauth2/authorize?")
+    scopes = re.findall(rb'name="scopes" value="([^"]+)"', page.body)
+    fields = [("_xsrf", carol.cookie("_xsrf", "/hub/")), ("answer", "yes"),
+              *[("scopes", scope.decode()) for scope in scopes]]  # fmt: skip
+    allowed = await carol.ask(
+        "POST", asked, body=urlencode(fields).encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded",
+                 "Origin": f"http://{carol.host}"},
+    )  # fmt: skip
+    address, reply = await carol.follow(allowed.header("Location"))
+    assert (address, reply.status) == ("/user/ada/lab", 200)
+    async with carol.websocket(await _start_kernel(carol)) as socket:
+        await socket.send(_execute("print('together')"))
+        assert await _printed(socket) == "together\n"
+    assert (await carol.get("/hub/spawn/ada")).status == 404
 
 
 async def test_activity_reaches_the_hub(appliance: Whole, ada: Visitor) -> None:
