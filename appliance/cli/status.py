@@ -33,8 +33,10 @@ _SECONDS: Final = 5.0
 def gather(places: Places) -> dict[str, Any]:
     """Everything that `status --json` says."""
     config = _in_force(places)
-    fault = find_fault(config) if config else "nothing is configured yet"
     hub, servers = _ask_hub(places)
+    fault = find_fault(config) if config else "nothing is configured yet"
+    # What stands in front of nginx, if something does, the hub alone knows.
+    fault = fault or hub.get("proxy", {}).get("fault", "")
     return {
         "version": __version__,
         "mode": "trial" if places.trial else "installed",

@@ -41,9 +41,7 @@ def make_routes(
     if config.proxy.program is ProxyProgram.NGINX:
         return NginxRoutes(table=table, places=places, services=services)
     secret = config.proxy.api_token
-    client = ChpClient(
-        config.proxy.api_url, secret.get_secret_value() if secret else None, clock=clock
-    )
+    client = ChpClient(config.proxy.api_url, secret.get_secret_value() if secret else None)
     routes = ChpRoutes(table=table, client=client, target=own_target(config), clock=clock)
     rows.follow(routes.changed)
     return routes
@@ -96,7 +94,6 @@ class ChpRoutes:
         self._client = ChpClient(
             old.api_url if api_url is None else api_url,
             old.api_token if api_token is None else api_token,
-            clock=self._clock,
         )
         log.info("the proxy's API is at %s now", self._client.api_url)
         await self.check()

@@ -18,7 +18,6 @@ from urllib.parse import quote, urlsplit
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, ProxyError
 
@@ -26,8 +25,9 @@ TAG: Final = "jupyterhub"
 """What marks a route as a hub's; routes without it are somebody else's."""
 RETRY_SECONDS: Final = 30.0
 _AT_ONCE: Final = 10
-_CONNECT_SECONDS: Final = 5.0
 _REQUEST_SECONDS: Final = 10.0
+# `appliance status` waits for it.
+_PROBE_SECONDS: Final = 2.0
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _MEND: Final = "is configurable-http-proxy running, and are proxy.api_url and proxy.api_token its?"
@@ -87,22 +87,13 @@ def check_api_token(token: str | None) -> str | None:
 class ChpClient:
     """One configurable-http-proxy."""
 
-    def __init__(
-        self,
-        api_url: str,
-        api_token: str | None,
-        *,
-        clock: Clock | None = None,
-        retry_seconds: float = RETRY_SECONDS,
-    ) -> None:
+    def __init__(self, api_url: str, api_token: str | None) -> None:
         self.api_url = check_api_url(api_url)
         self.api_token = check_api_token(api_token)
-        self._clock = clock or Clock()
-        self._retry_seconds = retry_seconds
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def routes(self, *, retry: bool = True) -> dict[str, ChpRoute]:
-        """Its whole table, by path; `retry`: give it time to come back."""
+        """Its whole table, by path; without `retry` it has two seconds and one attempt."""
         answer = await self._request("GET", "", retry=retry)
         try:
             table = json.loads(answer.body)
@@ -122,7 +113,7 @@ class ChpClient:
     async def is_open(self) -> bool:
         """Whether it takes anybody's orders: it was started without a token of its own."""
         try:
-            answer = await self._send("GET", "", None, token=None)
+            answer = await self._send("GET", "", None, token=None, seconds=_PROBE_SECONDS)
         except ProxyError:
             return False
         return answer.code == 200
@@ -130,21 +121,31 @@ class ChpClient:
     async def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, retry: bool = True
     ) -> HTTPResponse:
-        deadline = self._clock.monotonic() + (self._retry_seconds if retry else 0)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (RETRY_SECONDS if retry else 0)
+        seconds = _REQUEST_SECONDS if retry else _PROBE_SECONDS
         pause = _FIRST_PAUSE
         while True:
             try:
                 async with self._turns:
-                    answer = await self._send(method, path, body, token=self.api_token)
+                    answer = await self._send(
+                        method, path, body, token=self.api_token, seconds=seconds
+                    )
                 return self._accept(method, answer)
             except ProxyAway:
-                if self._clock.monotonic() + pause > deadline:
+                if loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _send(
-        self, method: str, path: str, body: dict[str, Any] | None, *, token: str | None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        *,
+        token: str | None,
+        seconds: float,
     ) -> HTTPResponse:
         # A client each: it holds no connection afterwards, and makes nobody wait for another.
         client = SimpleAsyncHTTPClient(force_instance=True)
@@ -155,8 +156,8 @@ class ChpClient:
                     method=method,
                     headers={"Authorization": f"token {token}"} if token else {},
                     body=None if body is None else json.dumps(body),
-                    connect_timeout=_CONNECT_SECONDS,
-                    request_timeout=_REQUEST_SECONDS,
+                    connect_timeout=seconds,
+                    request_timeout=seconds,
                     # A redirect would take the token somewhere else.
                     follow_redirects=False,
                 ),

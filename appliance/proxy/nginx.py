@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.config.schema import Config
+from appliance.config.schema import Config, ProxyProgram
 from appliance.errors import ConfigError, Problem
 from appliance.places import Places
 from appliance.proxy.headers import (
@@ -86,6 +86,9 @@ events {{
 def _http(config: Config, places: Places, static: StaticRoots) -> str:
     temporary = places.state / "proxy"
     log = "/dev/stdout" if places.trial else SYSLOG
+    # configurable-http-proxy keeps connections, and must let go of them before nginx does.
+    told = " 60s" if config.proxy.program is ProxyProgram.CONFIGURABLE else ""
+    keepalive = f"keepalive_timeout 75s{told};"
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return f"""\
 {TYPES}
@@ -113,7 +116,7 @@ access_log {log} appliance if=$appliance_logged;
 client_header_timeout 15s;
 client_body_timeout 60s;
 send_timeout 120s;
-keepalive_timeout 75s;
+{keepalive}
 reset_timedout_connection on;
 large_client_header_buffers 4 16k;
 client_body_buffer_size 1m;
@@ -187,8 +190,8 @@ geo $realip_remote_addr $appliance_from_front {{
 }}
 map "$appliance_from_front $http_x_forwarded_proto" $appliance_scheme {{
     default $scheme;
-    "~*^1 https(?:,|$)" https;
-    "~*^1 http(?:,|$)" http;
+    "~*^1 (?:http|ws)s(?:,|$)" https;
+    "~*^1 (?:http|ws)(?:,|$)" http;
 }}
 """
 

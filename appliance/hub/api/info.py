@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from appliance import __version__
-from appliance.access.principal import Kind
+from appliance.access.principal import Kind, Principal
 from appliance.access.roles import IDENTIFY
 from appliance.access.scopes import Bearer, Scopes
 from appliance.clock import stamp
+from appliance.config.schema import Config
 from appliance.db.session import Database
 from appliance.errors import NotFound
 from appliance.hub.api.handler import HubApiHandler
 from appliance.hub.api.models import user_model
+from appliance.hub.api.services import service_model
+from appliance.hub.service_keeper import ServiceKeeper
+from appliance.hub.services import Services
+from appliance.hub.routes import Routes
 from appliance.hub.states import ServerState
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
@@ -55,6 +62,8 @@ class InfoHandler(HubApiHandler):
 class SelfHandler(HubApiHandler):
     """Who the caller is; single-user servers decide by this whom they let in."""
 
+    services: Services
+
     @public
     async def get(self) -> None:
         who = self.identified()
@@ -63,7 +72,10 @@ class SelfHandler(HubApiHandler):
             "session_id": who.session_id,
             "scopes": who.scopes.listed(),
         }
-        if who.kind is not Kind.USER:
+        if who.kind is Kind.SERVICE:
+            self.reply({**self._service(who), **about})
+            return
+        if who.kind is Kind.ROOT:
             self.reply({"kind": who.kind, "name": who.name, "admin": who.admin, **about})
             return
         person = self.person(who.name)
@@ -77,6 +89,15 @@ class SelfHandler(HubApiHandler):
         )
         self.reply({**model, **about})
 
+    def _service(self, who: Principal) -> dict[str, Any]:
+        service = self.services.get(who.name)
+        return service_model(
+            service,
+            scopes=who.scopes.union(Scopes.expand(IDENTIFY, Bearer(service=service.name))),
+            roles=self.roles.of_service(service.name, admin=service.admin),
+            base_url=self.web.base_url,
+        )
+
 
 class StatusHandler(HubApiHandler):
     """How the appliance is doing, for its command line and its health checks."""
@@ -84,6 +105,9 @@ class StatusHandler(HubApiHandler):
     authenticator: NativeAuthenticator
     started: datetime
     db: Database
+    keeper: ServiceKeeper
+    config: Config
+    routes: Routes
 
     @needs_scope("read:hub")
     async def get(self) -> None:
@@ -102,6 +126,11 @@ class StatusHandler(HubApiHandler):
                     "running": sum(view.ready for view in active),
                     "starting": sum(view.state is ServerState.STARTING for view in active),
                 },
+                "proxy": {
+                    "program": self.config.proxy.program,
+                    "fault": await self.routes.fault(),
+                },
+                "services": [asdict(one) for one in await self.keeper.states()],
                 "signup_mode": self.authenticator.mode,
                 "started": stamp(self.started),
                 "database": {
