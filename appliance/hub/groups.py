@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
@@ -14,7 +14,10 @@ from appliance.audit import Action
 from appliance.db.models import Group, Membership, Server, Share, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest, Conflict, NotFound
-from appliance.names import parse_group_name
+from appliance.names import parse_group_name, parse_username
+
+NAMES_AT_ONCE: Final = 5000
+_MEMBERSHIPS_AT_ONCE: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class Groups:
     def create(self, names: Sequence[str], users: Sequence[str] = ()) -> list[GroupView]:
         """Make groups of these users; Conflict if one is there, and then none is made."""
         parsed = list(dict.fromkeys(parse_group_name(name) for name in names))
+        if len(parsed) * len(users) > _MEMBERSHIPS_AT_ONCE:
+            raise BadRequest(
+                "cannot make so many groups at once",
+                why=f"it would make over {_MEMBERSHIPS_AT_ONCE} memberships",
+            )
         with self._db.session() as session:
             taken = session.scalars(select(Group.name).where(Group.name.in_(parsed))).all()
             if taken:
@@ -95,7 +103,7 @@ class Groups:
                 session.flush()
                 _add(session, group.id, members)
         audit.note(Action.CREATE_GROUP, *parsed, users=list(users))
-        return [self.get(name) for name in parsed]
+        return self.list_page(only=parsed, limit=len(parsed)).items
 
     def remove(self, name: str) -> None:
         with self._db.session() as session:
@@ -182,11 +190,17 @@ def _group(session: Session, name: str) -> Group:
 
 
 def _ids(session: Session, users: Sequence[str]) -> set[int]:
-    rows = session.execute(select(User.name, User.id).where(User.name.in_(list(users)))).all()
-    unknown = set(users) - {row.name for row in rows}
+    """The numbers of users, whose names may be spelled as people do."""
+    if len(users) > NAMES_AT_ONCE:
+        raise BadRequest(
+            "cannot change the group",
+            why=f"the list has {len(users)} names, and {NAMES_AT_ONCE} is the most",
+        )
+    names = {parse_username(user) for user in users}
+    rows = session.execute(select(User.name, User.id).where(User.name.in_(names))).all()
+    unknown = names - {row.name for row in rows}
     if unknown:
-        first = min(unknown)
-        raise BadRequest("cannot change the group", why=f"there is no user {first[:60]!r}")
+        raise BadRequest("cannot change the group", why=f"there is no user {min(unknown)!r}")
     return {row.id for row in rows}
 
 

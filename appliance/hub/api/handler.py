@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from appliance.access.principal import Principal
 from appliance.access.roles import Roles
-from appliance.access.scopes import Target
+from appliance.access.scopes import Filters, Target
 from appliance.errors import NotAllowed, NotFound
 from appliance.hub.groups import Groups
 from appliance.hub.servers import Servers
@@ -54,6 +54,19 @@ class HubApiHandler(ApiHandler):
         self.set_status(204)
         self.clear_header("Content-Type")
         self.finish()
+
+    def row_filters(self, scope: str, kinds: set[str]) -> Filters:
+        """What rows of a list the caller may see by a scope; None means all of them.
+
+        Raises NotAllowed for filters of other kinds, which say nothing about such rows.
+        """
+        filters = self.identified().scopes.filters(scope)
+        if filters is not None and not {one.kind for one in filters} <= kinds:
+            raise NotAllowed(
+                "Action is not authorized with current scopes",
+                why=f"{scope} has a filter that this list can't apply",
+            )
+        return filters
 
     def check_may_change(self, person: Person) -> Principal:
         """Raise NotAllowed if somebody who is no admin would change one."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from appliance.access.scopes import Scopes, Target
 from appliance.clock import stamp
+from appliance.hub.groups import GroupView
 from appliance.hub.server_rows import ServerView
 from appliance.hub.tokens import TokenView
 from appliance.hub.users import Person
@@ -31,6 +32,13 @@ READ_USER: Final = (
     "read:users", "read:users:name", "read:users:groups", "read:users:activity",
     "read:roles:users", "read:servers",
 )  # fmt: skip
+
+_GROUP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "read:groups": ("kind", "name", "users", "properties"),
+    "read:groups:name": ("kind", "name"),
+    "read:roles:groups": ("kind", "name", "roles"),
+}
+READ_GROUP: Final = tuple(_GROUP_FIELDS)
 
 
 def user_model(
@@ -121,6 +129,25 @@ def token_model(view: TokenView) -> dict[str, Any]:
         "session_id": view.session_id,
         "oauth_client": view.oauth_client,
     }
+
+
+def group_model(group: GroupView, *, scopes: Scopes, roles: list[str]) -> dict[str, Any]:
+    """A group, as far as the scopes allow."""
+    target = Target(group=group.name)
+    whole: dict[str, Any] = {
+        "kind": "group",
+        "name": group.name,
+        "users": group.users,
+        "roles": roles,
+        "properties": group.properties,
+    }
+    allowed = {
+        name
+        for scope, names in _GROUP_FIELDS.items()
+        if scopes.allows(scope, target)
+        for name in names
+    }
+    return {name: value for name, value in whole.items() if name in allowed}
 
 
 def _may_see(scopes: Scopes, target: Target) -> bool:

@@ -1,0 +1,125 @@
+"""Groups of users: making, listing, changing and removing them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from pydantic import Field
+
+from appliance.errors import BadRequest
+from appliance.hub.api.handler import Body
+from appliance.hub.api.models import READ_GROUP, group_model
+from appliance.hub.api.paging import PagedHandler
+from appliance.hub.groups import NAMES_AT_ONCE, GroupView
+from appliance.web.guards import needs_scope
+from appliance.web.parts import Pattern
+
+# They are read with every list of groups.
+_PROPERTIES_BYTES: Final = 64 * 1024
+
+
+class NewGroups(Body):
+    """Names to make groups of, all of the same users."""
+
+    groups: list[str] = Field(min_length=1, max_length=NAMES_AT_ONCE)
+    users: list[str] = Field(default_factory=list)
+
+
+class NewGroup(Body):
+    """Who is in a group made by path."""
+
+    users: list[str] = Field(default_factory=list)
+
+
+class Members(Body):
+    """Whom to add or to take out."""
+
+    users: list[str]
+
+
+class GroupModels(PagedHandler):
+    """Groups as models."""
+
+    def model(self, group: GroupView) -> dict[str, Any]:
+        return group_model(
+            group, scopes=self.identified().scopes, roles=self.roles.of_group(group.name)
+        )
+
+
+class GroupListHandler(GroupModels):
+    """All groups."""
+
+    @needs_scope("list:groups", rows=True)
+    async def get(self) -> None:
+        filters = self.row_filters("list:groups", {"group"})
+        part = self.part()
+        only = None if filters is None else [one.value for one in filters]
+        page = self.groups.list_page(offset=part.offset, limit=part.limit, only=only)
+        self.reply_part(part, [self.model(group) for group in page.items], page.total)
+
+    @needs_scope("admin:groups")
+    async def post(self) -> None:
+        body = self.parse_body(NewGroups)
+        made = self.groups.create(body.groups, body.users)
+        self.reply([self.model(group) for group in made], status=201)
+
+
+class GroupHandler(GroupModels):
+    """One group."""
+
+    @needs_scope(*READ_GROUP)
+    async def get(self, group: str) -> None:
+        self.reply(self.model(self.groups.get(group)))
+
+    @needs_scope("admin:groups")
+    async def post(self, group: str) -> None:
+        body = self.parse_body(NewGroup)
+        self.reply(self.model(self.groups.create([group], body.users)[0]), status=201)
+
+    @needs_scope("delete:groups")
+    async def delete(self, group: str) -> None:
+        self.groups.remove(group)
+        self.set_status(204)
+        self.finish()
+
+
+class MembersHandler(GroupModels):
+    """Who is in a group."""
+
+    @needs_scope("groups")
+    async def post(self, group: str) -> None:
+        self.reply(self.model(self.groups.add_users(group, self.parse_body(Members).users)))
+
+    @needs_scope("groups")
+    async def delete(self, group: str) -> None:
+        self.reply(self.model(self.groups.remove_users(group, self.parse_body(Members).users)))
+
+
+class PropertiesHandler(GroupModels):
+    """What else is known of a group; the hub itself has no use for it."""
+
+    @needs_scope("groups")
+    async def put(self, group: str) -> None:
+        properties = self.json_body() if self.request.body else None
+        if not isinstance(properties, dict):
+            raise BadRequest("cannot read the request", why="its body is no JSON object")
+        try:
+            size = len(json.dumps(properties, allow_nan=False))
+        except ValueError as err:
+            why = "it has numbers that JSON can't write"
+            raise BadRequest("cannot keep the properties", why=why) from err
+        if size > _PROPERTIES_BYTES:
+            why = f"they are longer than {_PROPERTIES_BYTES} bytes"
+            raise BadRequest("cannot keep the properties", why=why)
+        self.reply(self.model(self.groups.set_properties(group, properties)))
+
+
+_GROUP = r"/api/groups/(?P<group>[^/]+)"
+
+handlers = [
+    Pattern(r"/api/groups/?", GroupListHandler),
+    Pattern(_GROUP, GroupHandler),
+    Pattern(rf"{_GROUP}/users", MembersHandler),
+    Pattern(rf"{_GROUP}/properties", PropertiesHandler),
+]
