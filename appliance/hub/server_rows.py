@@ -67,6 +67,11 @@ class ServerView:
         return self.state in ACTIVE
 
     @property
+    def title(self) -> str:
+        """What people call it; empty for a default server."""
+        return self.display_name or self.server.name
+
+    @property
     def pending(self) -> str | None:
         """JupyterHub's word for a state on the way: spawn or stop."""
         return PENDING.get(self.state)

@@ -21,6 +21,7 @@ from appliance.clock import Clock
 from appliance.errors import (
     ApplianceError,
     BadRequest,
+    Conflict,
     NotFound,
     SpawnError,
     SpawnFailed,
@@ -263,7 +264,11 @@ class Servers:
                 await self._spawner.stop(server)
 
     def forget(self, server: ServerId) -> None:
-        """Forget a named server that doesn't run."""
+        """Forget a named server; raises Conflict unless it is stopped."""
+        if self._rows.view(server).active:
+            raise Conflict(
+                f"cannot forget the server {server}", why="it is running", mend="stop it first"
+            )
         self._rows.forget(server)
         self._lives.pop(server, None)
 

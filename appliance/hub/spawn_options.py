@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
+
+from tornado.httputil import HTTPFile
 
 from appliance.errors import BadRequest
 from appliance.web.failures import UnusableOptions
@@ -32,16 +35,20 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
-def options_of(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, Any] | None:
-    """The options in a link's query or in a form; None if there are none.
+def options_of(
+    arguments: Mapping[str, Sequence[bytes]],
+    files: Mapping[str, Sequence[HTTPFile]] = MappingProxyType({}),
+) -> dict[str, Any] | None:
+    """The options in a link's query or in a form with its files; None if there are none.
 
     Names begin with `opt-`, which is cut off; without that they count only if no name has it.
     """
-    texts = {
+    texts: dict[str, list[Any]] = {
         name: [value.decode(errors="replace") for value in values]
         for name, values in arguments.items()
         if name not in _OURS
     }
+    texts |= {f"{name}_file": [_file(one) for one in sent] for name, sent in files.items()}
     prefixed = {name.removeprefix(_PREFIX): v for name, v in texts.items() if name[:4] == _PREFIX}
     if "" in prefixed:
         raise UnusableOptions(
@@ -51,3 +58,11 @@ def options_of(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, Any] | Non
         )
     found = prefixed or texts
     return check_options(found) if found else None
+
+
+def _file(sent: HTTPFile) -> dict[str, str]:
+    return {
+        "filename": sent.filename,
+        "content_type": sent.content_type,
+        "body": sent.body.decode(errors="replace"),
+    }

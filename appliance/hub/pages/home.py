@@ -1,49 +1,133 @@
-"""The page "My server": its state, the buttons, what it uses, and the way to everything else."""
+"""The page "My server": its state, the buttons, what it uses, and the way to everything else.
+
+Besides the default server, people may have named ones: for a second project, or to try something.
+"""
 
 from __future__ import annotations
 
 from appliance.config.schema import Config
+from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.hub.pages.goals import pending_path
 from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.servers import Servers
 from appliance.hub.users import Users
-from appliance.names import ServerId
+from appliance.names import ServerId, parse_display_name, parse_server_name
+from appliance.web.formats import sentence
+from appliance.web.forms import FormError
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
 
 
-class HomeHandler(PageHandler):
-    """My server."""
+class HomePage(PageHandler):
+    """What the page and its forms share."""
 
     config: Config
     servers: Servers
     users: Users
     usage: UsageMeter
 
-    @login_needed
-    async def get(self) -> None:
-        server = self.servers.view(ServerId(self.user))
+    def own_server(self) -> ServerId:
+        """The server that a form names; raises BadRequest or NotFound."""
+        server = ServerId(self.user, parse_server_name(self.get_body_argument("server", "")))
+        if not self.servers.known(server):
+            raise NotFound(f"cannot find the server {server}", why="you have no such server")
+        return server
+
+    async def show(
+        self, *, name: str = "", display_name: str = "", error: FormError | None = None
+    ) -> None:
+        """The page; after a mistake in its form with what was typed."""
+        server, *named = self.servers.of_user(self.user)
         is_admin = self.principal is not None and self.principal.admin
         culling = self.config.culling
         self.render_page(
             "home.html",
+            status=error.status if error else 200,
             server=server,
             usage=await self.usage.of(server.server) if server.ready else None,
             front_end=self.config.servers.front_end,
             cull_after=culling.timeout if culling.enabled else 0,
             waiting=self.users.counts().waiting if is_admin else 0,
+            named=named,
+            named_limit=self.servers.named_limit,
+            moving=any(view.pending for view in (server, *named)),
+            name=name,
+            display_name=display_name,
+            error=error,
         )
 
 
-class StopHandler(PageHandler):
-    """Stops one's own server, or cancels its start."""
+class HomeHandler(HomePage):
+    """My server."""
 
-    servers: Servers
+    @login_needed
+    async def get(self) -> None:
+        await self.show()
+
+
+class StopHandler(HomePage):
+    """Stops one of one's own servers, or cancels its start."""
 
     @login_needed
     async def post(self) -> None:
-        await self.servers.stop(ServerId(self.user), wait=2.0)
+        await self.servers.stop(self.own_server(), wait=2.0)
         self.redirect(self.hub_path("home"))
 
 
-handlers = [Pattern(r"/home", HomeHandler), Pattern(r"/home/stop", StopHandler)]
+class AddHandler(HomePage):
+    """Makes a named server and starts it."""
+
+    @login_needed
+    async def post(self) -> None:
+        field = "display_name"
+        try:
+            display_name = parse_display_name(self.get_body_argument(field, ""))
+            field = "name"
+            server = self._make(self.get_body_argument(field, "").lower(), display_name)
+        except (BadRequest, Conflict) as wrong:
+            await self._show_again(FormError.of(wrong, field=field))
+        else:
+            await self.servers.start(server)
+            self.redirect(self.hub_path(pending_path(server)))
+
+    def _make(self, name: str, display_name: str) -> ServerId:
+        if not name:
+            raise BadRequest("cannot make the server", why="it needs a name")
+        server = ServerId(self.user, parse_server_name(name))
+        self.servers.create(server, display_name=display_name)
+        return server
+
+    async def _show_again(self, error: FormError) -> None:
+        name = self.get_body_argument("name", "")[:200]
+        display_name = self.get_body_argument("display_name", "")[:500]
+        await self.show(name=name, display_name=display_name, error=error)
+
+
+class ForgetHandler(HomePage):
+    """Takes a named server off the list; the files are the user's and stay."""
+
+    @login_needed
+    async def post(self) -> None:
+        server = self.own_server()
+        view = self.servers.view(server)
+        try:
+            self._forget(server)
+        except (BadRequest, Conflict) as wrong:
+            self.leave_note("bad", sentence(str(wrong)))
+        else:
+            self.leave_note("good", f"“{view.title}” is off the list. Your files are still there.")
+        self.redirect(self.hub_path("home"))
+
+    def _forget(self, server: ServerId) -> None:
+        if not server.name:
+            raise BadRequest("cannot forget your server", why="everybody has one")
+        self.servers.forget(server)
+
+
+handlers = [
+    Pattern(r"/home", HomeHandler),
+    Pattern(r"/home/stop", StopHandler),
+    Pattern(r"/home/servers", AddHandler),
+    Pattern(r"/home/forget", ForgetHandler),
+]

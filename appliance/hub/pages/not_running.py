@@ -130,6 +130,7 @@ class ServerAddressHandler(PageHandler):
             "not_running.html",
             status=424,
             target=view.server.user,
+            server_name=view.server.name,
             deep_path="" if is_front else goal,
             spawn_url=self.hub_path(spawn_path(view.server, goal)),
             may_start=self._may_start(view.server),

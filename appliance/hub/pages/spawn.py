@@ -7,16 +7,17 @@ an image in a notebook doesn't start servers; and for somebody else's server a f
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from appliance.access.scopes import Target
-from appliance.errors import Conflict, SpawnError
+from appliance.errors import BadRequest, Conflict, NotFound, SpawnError
 from appliance.hub.pages.goals import parse_server, pending_path, progress_path, spawn_path
 from appliance.hub.server_rows import FailureNote, ServerView
 from appliance.hub.servers import Servers
+from appliance.hub.spawn_options import options_of
 from appliance.hub.states import ServerState
 from appliance.hub.users import Users
-from appliance.names import ServerId
+from appliance.names import ServerId, parse_display_name, parse_server_name
 from appliance.web.guards import check_access, login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -32,13 +33,18 @@ class ServerPage(PageHandler):
     users: Users
 
     def find_server(self, user: str | None, name: str | None) -> ServerId:
-        """The server named in the path; raises NotFound unless it may be started by who asks."""
-        server = parse_server(user or self.user, name)
+        """The server named in the path.
+
+        Raises NotFound unless it may be started by who asks, BadRequest if there can't be one of
+        that name.
+        """
+        owner = parse_server(user or self.user, None).user
         if self.principal:
-            groups = self.web.groups_of(server.user)
-            target = Target(user=server.user, server=server.name, groups=groups)
+            target = Target(user=owner, server=name or "", groups=self.web.groups_of(owner))
             check_access(self.principal, ("start:servers",), target)
-        self.users.get(server.user)
+        self.users.get(owner)
+        server = ServerId(owner, parse_server_name(name or ""))
+        self.servers.check_room(server)
         return server
 
     def go_on(self, view: ServerView) -> None:
@@ -52,35 +58,59 @@ class SpawnHandler(ServerPage):
     @login_needed
     async def get(self, user: str | None = None, name: str | None = None) -> None:
         server = self.find_server(user, name)
+        options = options_of(self.request.query_arguments)
+        display_name = self._display_name()
         view = self.servers.view(server)
         if view.ready:
             self.go_on(view)
         elif view.state is ServerState.STARTING:
             self.redirect(self.hub_path(pending_path(server, self.next_path() or "")))
-        elif server.user == self.user and self._is_navigation():
-            await self._start(server)
+        elif self._may_start_by_link(server):
+            await self._start(server, options, display_name)
         else:
-            goal = self.next_path() or ""
             self.render_page(
                 "spawn_confirm.html",
                 target=server.user,
-                deep_path=goal,
-                spawn_url=self.hub_path(spawn_path(server, goal)),
+                server_name=server.name,
+                is_new=not self.servers.known(server),
+                deep_path=self.next_path() or "",
+                spawn_url=self.own_uri,
             )
 
     @login_needed
     async def post(self, user: str | None = None, name: str | None = None) -> None:
         server = self.find_server(user, name)
+        options = options_of(self.request.body_arguments, self.request.files)
         view = self.servers.view(server)
+        if view.active and options:
+            # They would be lost in silence.
+            raise BadRequest(
+                "cannot start the server with these options",
+                why="it is already running or on its way",
+                mend="stop it first",
+            )
         if view.ready:
             self.go_on(view)
         else:
-            await self._start(server)
+            options = options or options_of(self.request.query_arguments)
+            await self._start(server, options, self._display_name())
+
+    def _display_name(self) -> str | None:
+        text = self.get_argument("display_name", "")
+        return parse_display_name(text) if text else None
+
+    def _may_start_by_link(self, server: ServerId) -> bool:
+        """One's own, but not by an image, and no new one because another site's link says so."""
+        if server.user != self.user or not self._is_navigation():
+            return False
+        return self.servers.known(server) or not self.comes_from_elsewhere
 
     def _is_navigation(self) -> bool:
         return self.request.headers.get("Sec-Fetch-Dest", "document") == "document"
 
-    async def _start(self, server: ServerId) -> None:
+    async def _start(
+        self, server: ServerId, options: dict[str, Any] | None, display_name: str | None
+    ) -> None:
         view = self.servers.view(server)
         if view.state is ServerState.STOPPING:
             view = await self.servers.stop(server, wait=_STOP_SECONDS)
@@ -91,7 +121,9 @@ class SpawnHandler(ServerPage):
                 mend="wait a little and load this page again",
             )
         try:
-            view = await self.servers.start(server, wait=_PATIENCE_SECONDS)
+            view = await self.servers.start(
+                server, options=options, display_name=display_name, wait=_PATIENCE_SECONDS
+            )
         except SpawnError:
             # The page behind the redirect tells it, and can be loaded again without starting again.
             view = self.servers.view(server)
@@ -107,6 +139,8 @@ class PendingHandler(ServerPage):
     @login_needed
     async def get(self, user: str, name: str | None = None) -> None:
         server = self.find_server(user, name)
+        if not self.servers.known(server):
+            raise NotFound(f"cannot find the server {server}", why="there is no such server")
         view = self.servers.view(server)
         goal = self.next_path() or ""
         if view.ready:
@@ -120,6 +154,7 @@ class PendingHandler(ServerPage):
             self.render_page(
                 "not_running.html",
                 target=server.user,
+                server_name=server.name,
                 deep_path="" if is_front else goal,
                 spawn_url=self.hub_path(spawn_path(server, goal)),
                 may_start=True,
@@ -142,6 +177,7 @@ class PendingHandler(ServerPage):
             "spawn_failed.html",
             status=500,
             target=view.server.user,
+            server_name=view.server.name,
             failure=failure,
             log=failure.log if is_admin else (),
             spawn_url=self.hub_path(spawn_path(view.server, goal)),

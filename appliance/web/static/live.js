@@ -1,4 +1,4 @@
-// Keeps the card of the own server up to date: fetches this page again and takes its card.
+// Keeps the page's servers up to date: fetches the page again and takes those parts of it.
 
 // The hub answers scripts only if they know the page's token: other pages of this host don't.
 function fetchAgain() {
@@ -10,15 +10,16 @@ const failureLimit = 5;
 let failures = 0;
 
 async function refresh() {
-  const card = document.getElementById("server");
-  if (!document.hidden && !card.contains(document.activeElement?.closest("details") ?? null)) {
+  if (!document.hidden) {
     try {
       const answer = await fetchAgain();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.getElementById("server");
-      if (!answer.ok || !fresh) throw new Error(String(answer.status));
+      if (!answer.ok || !page.getElementById("server")) throw new Error(String(answer.status));
       failures = 0;
-      replace(card, fresh);
+      for (const part of document.querySelectorAll("#server, [data-live-part]")) {
+        const fresh = page.getElementById(part.id);
+        if (fresh) replace(part, fresh);
+      }
     } catch {
       failures += 1;
     }
@@ -26,17 +27,23 @@ async function refresh() {
   plan();
 }
 
-function replace(card, fresh) {
-  if (card.outerHTML === fresh.outerHTML) return;
-  const focused = card.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
-  const open = card.querySelector("details")?.open ?? false;
-  const before = card.querySelector("#server-title").textContent;
-  card.replaceWith(document.adoptNode(fresh));
-  const now = fresh.querySelector("#server-title").textContent;
+function label(control) {
+  return control.getAttribute("aria-label") ?? control.textContent.trim();
+}
+
+function replace(part, fresh) {
+  if (part.outerHTML === fresh.outerHTML) return;
+  // Somebody is reading the lines in it.
+  if (document.activeElement?.closest("details") && part.contains(document.activeElement)) return;
+  const focused = part.contains(document.activeElement) ? label(document.activeElement) : null;
+  const open = part.querySelector("details")?.open ?? false;
+  const before = part.querySelector("h2")?.textContent;
+  part.replaceWith(document.adoptNode(fresh));
+  const now = fresh.querySelector("h2")?.textContent;
   if (now !== before) document.querySelector("[data-announce]").textContent = now;
   if (open) fresh.querySelector("details")?.setAttribute("open", "");
   if (focused === null) return;
-  const same = [...fresh.querySelectorAll("a, button, summary")].find((one) => one.textContent.trim() === focused);
+  const same = [...fresh.querySelectorAll("a, button, summary")].find((one) => label(one) === focused);
   (same ?? fresh.querySelector("a, button"))?.focus();
 }
 
