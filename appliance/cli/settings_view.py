@@ -19,7 +19,8 @@ from appliance.config.fields import (
 from appliance.config.load import check_text, read_text
 from appliance.config.reference import config_lines, effects, yaml_value
 from appliance.config.reference import explain as facts_of
-from appliance.config.schema import Config, Reload
+from appliance.config.kinds import Reload
+from appliance.config.schema import Config
 from appliance.config.yaml_text import read_yaml
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places

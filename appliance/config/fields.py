@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from functools import cache
 from types import NoneType, UnionType
@@ -18,17 +18,23 @@ from annotated_types import Ge, Gt, Le
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from appliance.config.schema import (
+from appliance.config.kinds import (
     DURATION_UNITS,
     SIZE_UNITS,
-    Config,
     Example,
     Means,
     Reload,
     Section,
     Unit,
 )
+from appliance.config.schema import Config
 from appliance.errors import NotFound
+
+Path = tuple[str, ...]
+"""A setting's or group's place: names from the top down. A name may have dots in it."""
+
+NAME: Final = "NAME"
+"""Stands for the name that people choose, in the settings of what they name."""
 
 
 class Kind(Enum):
@@ -43,13 +49,14 @@ class Kind(Enum):
     TEXT = auto()
     SECRET = auto()
     LIST = auto()
+    MAP = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One leaf of the configuration."""
 
-    key: str
+    path: Path
     kind: Kind
     sentence: str
     default: object
@@ -61,21 +68,30 @@ class Setting:
     most: float | None
     above: float | None
     means: str
+    item: str
+    """What each item of a list, or each value of a map, must be."""
+    names: str
+    """What the names in a map must be."""
+
+    @property
+    def key(self) -> str:
+        """The dotted name that people type."""
+        return dotted(self.path)
 
     @property
     def section(self) -> str:
         """The group it is in, or "" at the top level."""
-        return self.key.rpartition(".")[0]
+        return dotted(self.path[:-1])
 
     @property
     def name(self) -> str:
-        return self.key.rpartition(".")[2]
+        return self.path[-1]
 
-    def value_in(self, config: Config) -> object:
+    def value_in(self, config: Config) -> Any:
         """Its effective value."""
-        value: object = config
-        for part in self.key.split("."):
-            value = getattr(value, part)
+        value: Any = config
+        for part in self.path:
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
 
     def raw(self, value: object) -> object:
@@ -86,7 +102,7 @@ class Setting:
 
     def expected(self) -> str:
         """What a value must be, as it follows "must be"."""
-        words = f"a list, each {self.means}" if self.kind is Kind.LIST else self._expected_one()
+        words = f"a list, each {self.item}" if self.kind is Kind.LIST else self._expected_one()
         return f"{words}, or null" if self.optional else words
 
     def _expected_one(self) -> str:
@@ -120,17 +136,39 @@ class Setting:
 MASK: Final = "(secret)"
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A group whose members people name themselves, such as `services`."""
+
+    name: str
+    sentence: str
+    one: type[Section]
+    names: str
+    """What a name must be."""
+
+    def settings(self, name: str = NAME) -> list[Setting]:
+        """The settings of one member."""
+        return [
+            replace(setting, path=(self.name, name, setting.name))
+            for setting in _members(self.name)
+        ]
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path)
+
+
 @cache
 def settings() -> dict[str, Setting]:
-    """Every setting by its dotted name, in the order of the schema."""
+    """Every setting that there is always, by its dotted name, in the order of the schema."""
     found: dict[str, Setting] = {}
     for name, info in Config.model_fields.items():
         section = section_of(info)
-        if section is None:
-            found[name] = _setting(name, info)
-            continue
-        for leaf, leaf_info in section.model_fields.items():
-            found[f"{name}.{leaf}"] = _setting(f"{name}.{leaf}", leaf_info)
+        if section is not None:
+            for leaf, leaf_info in section.model_fields.items():
+                found[f"{name}.{leaf}"] = _setting((name, leaf), leaf_info)
+        elif name not in named_groups():
+            found[name] = _setting((name,), info)
     return found
 
 
@@ -141,14 +179,73 @@ def sections() -> dict[str, type[Section]]:
     return {name: section for name, section in pairs if section is not None}
 
 
+@cache
+def named_groups() -> dict[str, Named]:
+    """The groups of what people name, in the order of the schema."""
+    found = {}
+    for name, info in Config.model_fields.items():
+        if get_origin(info.annotation) is not dict:
+            continue
+        names, one = get_args(info.annotation)
+        _, markers = _unwrap(names, [])
+        means = next(marker.text for marker in markers if isinstance(marker, Means))
+        sentence = " ".join((info.description or "").split())
+        found[name] = Named(name, sentence, one, means)
+    return found
+
+
+@cache
+def _members(group: str) -> list[Setting]:
+    one = named_groups()[group].one
+    return [_setting((group, NAME, leaf), info) for leaf, info in one.model_fields.items()]
+
+
+def settings_of(config: Config) -> list[Setting]:
+    """Every setting of a configuration, those of its services and so on included."""
+    found = []
+    for name in Config.model_fields:
+        if name in named_groups():
+            for one in getattr(config, name):
+                found += named_groups()[name].settings(one)
+        else:
+            found += [setting for setting in settings().values() if setting.path[0] == name]
+    return found
+
+
 def section_of(info: FieldInfo) -> type[Section] | None:
     """The group that a field of Config is, or None for a plain setting."""
     kind = info.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
+def setting_at(path: Path) -> Setting | None:
+    """The setting at a place, or the one that the place is inside of."""
+    if path and path[0] in named_groups():
+        members = named_groups()[path[0]].settings(path[1]) if len(path) > 2 else []
+        return next((one for one in members if one.name == path[2]), None)
+    return settings().get(dotted(path[:1])) or settings().get(dotted(path[:2]))
+
+
+def path_of(key: str) -> Path:
+    """The place that a dotted name means: of a setting, a group, or a member of a named group.
+
+    Names that people choose may have dots: what follows the last one is a setting where there is
+    such a setting.
+    """
+    top, dot, rest = key.partition(".")
+    if not dot or top not in named_groups():
+        return tuple(key.split("."))
+    name, dot, leaf = rest.rpartition(".")
+    if dot and any(one.name == leaf for one in _members(top)):
+        return (top, name, leaf)
+    return (top, rest)
+
+
 def find_setting(key: str) -> Setting | None:
-    return settings().get(key)
+    """The setting of that dotted name."""
+    path = path_of(key)
+    found = setting_at(path)
+    return found if found and found.path == path else None
 
 
 def get_setting(key: str) -> Setting:
@@ -166,7 +263,7 @@ def get_setting(key: str) -> Setting:
 
 def nearest(key: str) -> str:
     """The setting or section that somebody most likely meant by `key`, or ""."""
-    names = [*settings(), *sections()]
+    names = [*settings(), *sections(), *named_groups()]
     leaf = key.rpartition(".")[2].lower()
     same_leaf = [setting.key for setting in settings().values() if setting.name == leaf]
     if len(same_leaf) == 1:
@@ -201,19 +298,17 @@ def _format_number(value: float | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _setting(key: str, info: FieldInfo) -> Setting:
+def _setting(path: Path, info: FieldInfo) -> Setting:
     annotation, markers = _unwrap(info.annotation, list(info.metadata))
     optional = False
     if get_origin(annotation) in {Union, UnionType}:
         arguments = [part for part in get_args(annotation) if part is not NoneType]
         optional = len(arguments) < len(get_args(annotation))
         annotation, markers = _unwrap(arguments[0], markers)
-    if get_origin(annotation) is list:
-        _, item_markers = _unwrap(get_args(annotation)[0], [])
-        markers += [marker for marker in item_markers if isinstance(marker, Means)]
+    inner = get_args(annotation) if get_origin(annotation) in {list, dict} else ()
     bounds = {type(marker): marker for marker in markers}
     return Setting(
-        key=key,
+        path=path,
         kind=_kind(annotation, markers),
         sentence=" ".join((info.description or "").split()),
         default=info.default,
@@ -225,7 +320,14 @@ def _setting(key: str, info: FieldInfo) -> Setting:
         most=bounds[Le].le if Le in bounds else None,
         above=bounds[Gt].gt if Gt in bounds else None,
         means=bounds[Means].text if Means in bounds else "",
+        item=_means(inner[-1]) if inner else "",
+        names=_means(inner[0]) if len(inner) > 1 else "",
     )
+
+
+def _means(annotation: Any) -> str:
+    _, markers = _unwrap(annotation, [])
+    return next((marker.text for marker in markers if isinstance(marker, Means)), "")
 
 
 def _unwrap(annotation: Any, markers: list[Any]) -> tuple[Any, list[Any]]:
@@ -247,8 +349,8 @@ def _kind(annotation: Any, markers: list[Any]) -> Kind:
         return Kind.SIZE
     if Unit.DURATION in markers:
         return Kind.DURATION
-    if get_origin(annotation) is list:
-        return Kind.LIST
+    if get_origin(annotation) in {list, dict}:
+        return Kind.LIST if get_origin(annotation) is list else Kind.MAP
     for base, kind in _KINDS:
         if _is(annotation, base):
             return kind

@@ -17,7 +17,8 @@ from appliance.config.fields import (
     sections,
     settings,
 )
-from appliance.config.schema import Config, Reload
+from appliance.config.kinds import Reload
+from appliance.config.schema import Config
 from appliance.config.yaml_text import emit
 
 EFFECTS: Final = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from appliance.config.schema import Config
 from appliance.errors import ConfigError, Problem
@@ -31,7 +31,10 @@ def read_rendered(path: Path) -> Config:
 
 def dump_json(config: Config, *, secrets: bool) -> str:
     """The whole configuration as JSON: bytes and seconds as numbers; secrets revealed or null."""
-    values = config.model_dump(mode="json")
-    code = config.signup.code
-    values["signup"]["code"] = code.get_secret_value() if secrets and code else None
-    return json.dumps(values, indent=2) + "\n"
+
+    def plain(value: object) -> object:
+        if isinstance(value, SecretStr):
+            return value.get_secret_value() if secrets else None
+        raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+    return json.dumps(config.model_dump(), indent=2, default=plain) + "\n"

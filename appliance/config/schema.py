@@ -10,149 +10,37 @@ refusals load.py makes the sentence from the type, the bounds and the `Means` ma
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from enum import Enum, Flag, StrEnum, auto
-from typing import Annotated, Any, Final
+from enum import StrEnum
+from typing import Annotated, Final
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    model_validator,
-)
+from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from appliance.config.access_schema import (
+    CustomScope,
+    CustomScopeName,
+    Role,
+    RoleName,
+    ServiceName,
+)
+from appliance.config.kinds import (
+    DAY,
+    Address,
+    BaseUrl,
+    Duration,
+    Example,
+    Means,
+    Network,
+    Reload,
+    Section,
+    Size,
+)
+from appliance.config.service_schema import ApiSecret, Service, Url
 
-class Reload(Flag):
-    """What must hear of a changed setting; markers on the fields below."""
-
-    HUB = auto()
-    """Restart the hub: pages wait a second, servers don't notice."""
-    PROXY = auto()
-    """Reload nginx: open connections go on."""
-    LIMITS = auto()
-    """Put new limits on running servers, at once."""
-    NEXT_START = auto()
-    """Servers started from now on have it."""
-
-
-class Example:
-    """A value for the reference page and the commented example file."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-
-class Means:
-    """What a text must be, as it follows "must be" in a message, where type and bounds don't say
-    it."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class Unit(Enum):
-    """In what people write a number that is more than a number."""
-
-    SIZE = auto()
-    DURATION = auto()
-
-
-class Section(BaseModel):
-    """A group of settings: closed, immutable, strict, described by the strings under its fields."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-        hide_input_in_errors=True,
-    )
-
-
-SIZE_UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-DURATION_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DAY: Final = DURATION_UNITS["d"]
-
-
-def parse_size(value: Any) -> Any:
-    """Turn "512M" or "1.5G" (systemd's units, 1024 each) into bytes; leave all else to the type
-    check."""
-    match = isinstance(value, str) and re.fullmatch(
-        r"([0-9]{1,18}(?:\.[0-9]{1,6})?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE | re.ASCII
-    )
-    return int(float(match[1]) * SIZE_UNITS[match[2].upper()]) if match else value
-
-
-def parse_duration(value: Any) -> Any:
-    """Turn "90s", "10m", "1h" or "2d" into seconds; leave all else to the type check."""
-    match = isinstance(value, str) and re.fullmatch(r"([0-9]{1,12})\s*([smhd])", value.strip())
-    return int(match[1]) * DURATION_UNITS[match[2]] if match else value
-
-
-def check_address(value: str) -> str:
-    """Refuse what isn't an IP address; empty is allowed and means all of them."""
-    if value and ("%" in value or not _is_network(value) or "/" in value):
-        raise PydanticCustomError("not_an_address", "not an address")
-    return value
-
-
-def check_network(value: str) -> str:
-    """Refuse what isn't an IP address or network; bits beyond the mask have their own sentence."""
-    if "%" in value or not _is_network(value):
-        raise PydanticCustomError("not_a_network", "not a network")
-    network = ipaddress.ip_network(value, strict=False)
-    if "/" in value and network.network_address != ipaddress.ip_address(value.split("/")[0]):
-        raise ValueError(f'must be a whole network: write "{network}", found "{value}"')
-    return value
-
-
-def check_base_url(value: str) -> str:
-    """Refuse dot segments, which browsers take out of addresses."""
-    if any(part in {".", ".."} for part in value.split("/")):
-        raise PydanticCustomError("dot_segment", "dot segment")
-    return value
-
-
-def _is_network(value: str) -> bool:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-Size = Annotated[int, BeforeValidator(parse_size), Unit.SIZE]
-"""Bytes; written as 512M or 2G."""
-
-Duration = Annotated[int, BeforeValidator(parse_duration), Unit.DURATION]
-"""Seconds; written as 90s, 10m, 1h or 2d."""
-
-Address = Annotated[
+Folder = Annotated[
     str,
-    AfterValidator(check_address),
-    Means('an IP address of this machine such as "192.0.2.10", or "" for every address'),
-]
-
-Network = Annotated[
-    str,
-    AfterValidator(check_network),
-    Means('an IP address or network such as "192.0.2.10" or "10.0.0.0/8"'),
-]
-
-BaseUrl = Annotated[
-    str,
-    Field(pattern=r"^/([A-Za-z0-9._~-]+/)*$", max_length=200),
-    AfterValidator(check_base_url),
-    Means(
-        'a path that begins and ends with a slash, such as "/" or "/jupyter/", '
-        "of letters, digits and . _ ~ -"
-    ),
+    Field(pattern=r"^/[^\x00-\x1f]*$", max_length=1000),
+    Means('the full path of a folder, such as "/etc/appliance/templates"'),
 ]
 
 JOIN_CODE_MIN: Final = 6
@@ -176,6 +64,20 @@ class FrontEnd(StrEnum):
 
     LAB = "lab"
     NOTEBOOK = "notebook"
+
+
+class ServerProgram(StrEnum):
+    """What runs as a user's server."""
+
+    APPLIANCE = "appliance"
+    JUPYTERHUB = "jupyterhub-singleuser"
+
+
+class ProxyProgram(StrEnum):
+    """What stands in front of everything."""
+
+    NGINX = "nginx"
+    CONFIGURABLE = "configurable-http-proxy"
 
 
 class Http(Section):
@@ -260,6 +162,15 @@ class Servers(Section):
     start_timeout: Annotated[Duration, Field(ge=5, le=3600), Reload.HUB, Example("2m")] = 60
     """Longest time a server may take to start before it is stopped and the user told why."""
 
+    program: Annotated[
+        ServerProgram, Field(strict=False), Reload.NEXT_START, Example("jupyterhub-singleuser")
+    ] = ServerProgram.APPLIANCE
+    """What runs as a server: appliance (its own, which is light), or jupyterhub-singleuser from the
+    package jupyterhub of the users' Python."""
+
+    named_limit: Annotated[int, Field(ge=0, le=1000), Reload.HUB, Example(0)] = 3
+    """Most servers that a user may have by name, besides the default one."""
+
 
 class Culling(Section):
     """Stopping servers that nobody uses."""
@@ -279,6 +190,52 @@ class Culling(Section):
     """Count a running cell as no activity, so that long computations are stopped too."""
 
 
+class Tokens(Section):
+    """API tokens that users make."""
+
+    max_age: Annotated[Duration | None, Field(ge=60, le=3650 * DAY), Reload.HUB, Example("90d")] = (
+        None
+    )
+    """Longest life of a new token; null means that tokens without an end are allowed."""
+
+
+class Metrics(Section):
+    """Numbers for Prometheus at /hub/metrics."""
+
+    public: Annotated[bool, Reload.HUB, Example(True)] = False  # noqa: FBT003
+    """Show the numbers to everybody, not only to whoever has the scope read:metrics."""
+
+
+class Pages(Section):
+    """How the hub's pages look."""
+
+    templates: Annotated[Folder | None, Reload.HUB, Example("/etc/appliance/templates")] = None
+    """A folder of templates that take the place of the appliance's own of the same name."""
+
+
+class ProxyChoice(Section):
+    """What stands in front of the hub and the servers."""
+
+    program: Annotated[
+        ProxyProgram,
+        Field(strict=False),
+        Reload.HUB | Reload.PROXY,
+        Example("configurable-http-proxy"),
+    ] = ProxyProgram.NGINX
+    """nginx: the appliance's own; configurable-http-proxy: one that you run, whose routes the hub
+    keeps by its API."""
+
+    api_url: Annotated[Url, Reload.HUB | Reload.PROXY, Example("http://127.0.0.1:8001")] = (
+        "http://127.0.0.1:8001"
+    )
+    """Where configurable-http-proxy's API listens."""
+
+    api_token: Annotated[
+        ApiSecret | None, Reload.HUB | Reload.PROXY, Example("0123456789abcdef")
+    ] = None
+    """The token of that API: what configurable-http-proxy has in CONFIGPROXY_AUTH_TOKEN."""
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -293,3 +250,16 @@ class Config(Section):
     limits: Limits = Limits()
     servers: Servers = Servers()
     culling: Culling = Culling()
+    tokens: Tokens = Tokens()
+    roles: dict[RoleName, Role] = {}
+    """Roles: named sets of permissions, and who has them."""
+
+    custom_scopes: dict[CustomScopeName, CustomScope] = {}
+    """Permissions of your own, which services ask for."""
+
+    services: dict[ServiceName, Service] = {}
+    """Programs beside the hub, which use its API, its log-in, or both."""
+
+    metrics: Metrics = Metrics()
+    pages: Pages = Pages()
+    proxy: ProxyChoice = ProxyChoice()

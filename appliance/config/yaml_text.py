@@ -86,14 +86,36 @@ class YamlText:
             if isinstance(key, ScalarNode) and key.tag in _TEXT_TAGS
         ]
 
-    def find(self, key: str) -> Entry | None:
-        """The entry of a dotted name."""
+    def find(self, key: str | tuple[str, ...]) -> Entry | None:
+        """The entry of a dotted name, or of a path whose names may have dots themselves."""
         group: Node | None = self.root
         entry: Entry | None = None
-        for part in key.split("."):
+        for part in key.split(".") if isinstance(key, str) else key:
             entry = next((one for one in self.entries(group) if one.name == part), None)
             group = entry.value if entry else None
         return entry
+
+    def walk(self, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ...]]:
+        """The value at a path, through groups and lists, or the nearest above it; and how far."""
+        node: Node | None = self.root
+        for depth, part in enumerate(path):
+            if isinstance(node, SequenceNode):
+                inner = node.value[int(part)] if part.isdigit() else None
+            else:
+                entry = next((one for one in self.entries(node) if one.name == part), None)
+                inner = entry.value if entry else None
+            if inner is None:
+                return node, path[:depth]
+            node = inner
+        return node, path
+
+    def key_node(self, path: tuple[str, ...]) -> Node | None:
+        """The name of the entry at a path, or of the nearest above it that there is."""
+        for length in range(len(path), 0, -1):
+            entry = self.find(path[:length])
+            if entry is not None:
+                return entry.key
+        return None
 
     def values(self) -> dict[str, Any]:
         """The whole as plain values; a group with nothing in it is left out."""

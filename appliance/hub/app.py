@@ -9,6 +9,7 @@ from typing import Any
 from tornado.routing import URLSpec
 from tornado.web import Application, StaticFileHandler
 
+from appliance.access.configured import configured_roles
 from appliance.access.roles import Roles
 from appliance.audit import AuditLog
 from appliance.clock import Clock
@@ -53,9 +54,6 @@ from appliance.web.parts import Pattern, RootConnections, Web
 from appliance.web.renderer import STATIC, Renderer
 from appliance.web.xsrf import Xsrf
 
-# Most named servers of a user, besides the default one.
-NAMED_SERVERS = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Hub:
@@ -98,7 +96,6 @@ def make_hub(
     spawner: Spawner,
     *,
     clock: Clock | None = None,
-    named_server_limit: int = NAMED_SERVERS,
     reserve: Reserve | None = None,
 ) -> Hub:
     """Open the database and join all parts; nothing runs yet."""
@@ -106,13 +103,14 @@ def make_hub(
     db.open()
     clock = clock or Clock()
     core = _Core(
-        config=config, places=places, clock=clock, db=db, roles=Roles(), groups=Groups(db=db),
+        config=config, places=places, clock=clock, db=db, groups=Groups(db=db),
+        roles=configured_roles(config),
         spawner=spawner, supervisor=Supervisor(), activity=Activity(clock=clock),
         hub_url=f"{config.base_url}hub/",
     )  # fmt: skip
     authenticator, throttle = _authenticator(core)
     rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
-    servers, reconciler = _servers(core, rows, named_server_limit)
+    servers, reconciler = _servers(core, rows, config.servers.named_limit)
     routes = make_routes(
         config, places, rows=rows, clock=clock, services=lambda: _addresses(config)
     )

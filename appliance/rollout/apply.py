@@ -23,7 +23,8 @@ from appliance.config.files import locked
 from appliance.config.load import check_text, read_text
 from appliance.config.reference import yaml_value
 from appliance.config.rendered import read_rendered
-from appliance.config.schema import Config, Reload
+from appliance.config.kinds import Reload
+from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.proxy.machine import nginx_text

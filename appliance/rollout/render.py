@@ -48,7 +48,8 @@ def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict
     folder = places.rendered
     return {
         folder / PROXY_FILE: Rendered(nginx_text(config, places), 0o644),
-        folder / SPAWNER_FILE: Rendered(dump_json(config, secrets=False), 0o644),
+        # No secrets are in it by themselves, but people write some into services' environments.
+        folder / SPAWNER_FILE: Rendered(dump_json(config, secrets=False), 0o600),
         folder / HUB_FILE: Rendered(
             dump_json(config, secrets=True),
             0o600 if places.trial else 0o640,

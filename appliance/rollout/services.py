@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from appliance.client.hub import HubClient
-from appliance.config.schema import Reload
+from appliance.config.kinds import Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.rollout.health import Deadline, Unhealthy

@@ -96,7 +96,7 @@ def snapshot(places: Places) -> dict[str, str]:
 def test_the_first_reload_renders_and_tells_everybody(places: Places, applier: Applier) -> None:
     assert applier.in_force() == load(places.config_file)
     modes = {path.name: path.stat().st_mode & 0o777 for path in places.rendered.iterdir()}
-    assert modes == {HUB_FILE: 0o600, SPAWNER_FILE: 0o644, PROXY_FILE: 0o644, "config.yaml": 0o600}
+    assert modes == {HUB_FILE: 0o600, SPAWNER_FILE: 0o600, PROXY_FILE: 0o644, "config.yaml": 0o600}
 
 
 def test_a_change_is_told_to_whom_it_concerns(

@@ -99,9 +99,7 @@ class Machine:
         await self._server.stop()
 
     async def _start(self) -> None:
-        self.hub = make_hub(
-            self.config, self.places, self.spawner, clock=self.clock, named_server_limit=2
-        )
+        self.hub = make_hub(self.config, self.places, self.spawner, clock=self.clock)
         self._server = HubServer(self.hub)
         await self._server.start(
             {
