@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.machine import Machine
 from benchmarks.processes import processes_in
-from benchmarks.side import SignUpForm
+from benchmarks.side import API_TOKEN, SignUpForm
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _PORT: Final = 18080
@@ -54,9 +54,14 @@ class Ours:
         )
 
     def prepare(self, machine: Machine, users: list[str]) -> None:
-        """Open sign-up, and the limits that the peer has; accounts are made by the first start."""
+        """Open sign-up, the limits and the API token that the peer has; servers' accounts come by
+        themselves."""
         del users
-        machine.run("appliance config set signup.mode open; appliance config set limits.cpu 2")
+        machine.run(
+            "set -e; appliance config set signup.mode open; appliance config set limits.cpu 2;"
+            f" appliance config set services.benchmark.api_token {API_TOKEN};"
+            " appliance config set services.benchmark.admin true"
+        )
 
     def start(self, machine: Machine) -> None:
         machine.run("systemctl start appliance.target")

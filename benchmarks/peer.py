@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.machine import Machine, MachineError
 from benchmarks.processes import command_line, processes_in
-from benchmarks.side import SignUpForm
+from benchmarks.side import API_TOKEN, SignUpForm
 
 PROXY_PACKAGE: Final = "configurable-http-proxy@5.3.0"
 _FILES: Final = Path(__file__).parent / "peer_files"
@@ -42,6 +42,7 @@ class Peer:
         for file in _FILES.iterdir():
             machine.write(f"/srv/peer/{file.name}", file.read_text())
         machine.write("/srv/peer/constraints.txt", self.constraints)
+        machine.write("/srv/peer/token", API_TOKEN)
         pip = "/opt/peer/bin/pip install -q --disable-pip-version-check"
         if self.installer == "uv":
             uv = "/opt/peer/bin/uv pip install -q --compile-bytecode --python /opt/peer/bin/python"

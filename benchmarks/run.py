@@ -15,6 +15,7 @@ from benchmarks import image, report, workloads
 from benchmarks.console import say
 from benchmarks.figures import Figures
 from benchmarks.machine import Machine, booted
+from benchmarks.many_users import many_users
 from benchmarks.ours import Ours
 from benchmarks.peer import Peer
 from benchmarks.processes import cgroup_cpu_seconds
@@ -101,6 +102,10 @@ class Run:
                     say(f"round {number + 1} of {self.rounds}: {side.name}, {work.__name__}")
                     self.figures.add(side.name, work(bench))
                 side.stop(machine, _USERS)
+        for side in self.sides:
+            say(f"{side.name}: ten thousand users")
+            self.figures.add(side.name, many_users(workloads.Bench(machine, side, _USERS)))
+            side.stop(machine, [])
 
 
 def _install_side(machine: Machine, side: Side) -> dict[str, float]:

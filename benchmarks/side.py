@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from benchmarks.machine import Machine
+
+
+API_TOKEN: Final = "benchmark-token-0123456789abcdef0123456789abcdef"
+"""Of a service that both sides are told to give an admin's rights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from benchmarks.visitor import Visitor, is_healthy
 
 Measured = dict[str, float]
 CLASS_SIZE: Final = 10
-_MB: Final = 1e6
+MB: Final = 1e6
 # Work put off until after the answer counts too.
 _SETTLE_SECONDS: Final = 2.0
 _LOGIN_SECONDS: Final = 5.0
@@ -83,9 +83,9 @@ def idle_memory(bench: Bench) -> Measured:
     time.sleep(_SETTLE_SECONDS)
     pids = [pid for group in cgroups_of(bench.machine, bench.side) for pid in processes_in(group)]
     return {
-        "idle_pss": memory_of(pids).pss / _MB,
-        "idle_hub_pss": memory_of([bench.side.hub_pid(bench.machine)]).pss / _MB,
-        "idle_proxy_pss": memory_of(bench.side.proxy_pids(bench.machine)).pss / _MB,
+        "idle_pss": memory_of(pids).pss / MB,
+        "idle_hub_pss": memory_of([bench.side.hub_pid(bench.machine)]).pss / MB,
+        "idle_proxy_pss": memory_of(bench.side.proxy_pids(bench.machine)).pss / MB,
     }
 
 
@@ -101,7 +101,7 @@ def log_ins(bench: Bench) -> Measured:
         return count
 
     started = time.monotonic()
-    probe = _Probe(lambda: Visitor(bench.side, "nobody").open_login_page())
+    probe = Probe(lambda: Visitor(bench.side, "nobody").open_login_page())
     with ThreadPoolExecutor(CLASS_SIZE) as pool, probe:
         done = sum(pool.map(log_in_repeatedly, bench.users[:CLASS_SIZE]))
         wall = time.monotonic() - started
@@ -114,7 +114,7 @@ def log_ins(bench: Bench) -> Measured:
 
 
 @dataclass(slots=True)
-class _Probe:
+class Probe:
     """Asks at fixed times whether or not the last answer is there, as independent visitors do.
 
     A probe that waits for its answer before it asks again would hardly notice a server that stalls.
@@ -205,8 +205,8 @@ def class_start(bench: Bench) -> Measured:
         "class_wall": max(walls),
         "class_median": statistics.median(walls),
         "class_cpu": class_cpu,
-        "server_private": statistics.median(memory.private for memory in memories) / _MB,
-        "server_pss": statistics.median(memory.pss for memory in memories) / _MB,
+        "server_private": statistics.median(memory.private for memory in memories) / MB,
+        "server_pss": statistics.median(memory.pss for memory in memories) / MB,
     }
 
 
