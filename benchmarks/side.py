@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 from benchmarks.machine import Machine
 
-
 API_TOKEN: Final = "benchmark-token-0123456789abcdef0123456789abcdef"
 """Of a service that both sides are told to give an admin's rights."""
 
