@@ -17,13 +17,26 @@ from appliance.config.schema import Config
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
-from appliance.hub.api import accounts, info, oauth2, servers, share_codes, shares, tokens, users
+from appliance.hub.api import (
+    accounts,
+    groups,
+    info,
+    metrics,
+    oauth2,
+    servers,
+    services,
+    share_codes,
+    shares,
+    tokens,
+    users,
+)
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
 from appliance.hub.links import Links
+from appliance.hub.metrics import Metrics
 from appliance.hub.oauth import OAuthProvider
 from appliance.hub.pages import outside
 from appliance.hub.pages import routes as pages
@@ -37,6 +50,9 @@ from appliance.hub.routes import Routes
 from appliance.hub.secrets import ensure_secret
 from appliance.hub.server_rows import ServerRows
 from appliance.hub.servers import Servers
+from appliance.hub.service_keeper import ServiceKeeper
+from appliance.hub.service_relay import ServiceRelays
+from appliance.hub.services import Services
 from appliance.hub.sessions import Sessions
 from appliance.hub.share_codes import ShareCodes
 from appliance.hub.shares import Shares
@@ -44,12 +60,11 @@ from appliance.hub.start_queue import StartQueue
 from appliance.hub.supervisor import Supervisor
 from appliance.hub.tokens import Tokens
 from appliance.hub.users import Users
-from appliance.interfaces import Spawner
+from appliance.interfaces import ServiceRunner, Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator, known_cost
 from appliance.native_auth.hashing import Hasher
 from appliance.native_auth.throttle import Throttle
 from appliance.places import Places
-from appliance.web.access_log import log_request
 from appliance.web.parts import Pattern, RootConnections, Web
 from appliance.web.renderer import STATIC, Renderer
 from appliance.web.xsrf import Xsrf
@@ -71,7 +86,10 @@ class Hub:
     culler: Culler
     housekeeping: Housekeeping
     supervisor: Supervisor
+    metrics: Metrics
     routes: Routes
+    keeper: ServiceKeeper
+    relays: ServiceRelays
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,9 @@ class _Core:
     spawner: Spawner
     supervisor: Supervisor
     activity: Activity
+    metrics: Metrics
     hub_url: str
+    services: Services
 
 
 def make_hub(
@@ -97,6 +117,7 @@ def make_hub(
     *,
     clock: Clock | None = None,
     reserve: Reserve | None = None,
+    service_runner: ServiceRunner | None = None,
 ) -> Hub:
     """Open the database and join all parts; nothing runs yet."""
     db = Database.at(places.database, reserve=reserve)
@@ -106,24 +127,30 @@ def make_hub(
         config=config, places=places, clock=clock, db=db, groups=Groups(db=db),
         roles=configured_roles(config),
         spawner=spawner, supervisor=Supervisor(), activity=Activity(clock=clock),
+        metrics=Metrics(clock=clock),
         hub_url=f"{config.base_url}hub/",
+        services=Services(
+            db=db, clock=clock, base_url=config.base_url, configured=config.services
+        ),
     )  # fmt: skip
+    core.services.settle()
+    keeper = ServiceKeeper(services=core.services, runner=service_runner, clock=clock)
+    relays = ServiceRelays(places.service_sockets, services=core.services)
     authenticator, throttle = _authenticator(core)
     rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
     servers, reconciler = _servers(core, rows, config.servers.named_limit)
-    routes = make_routes(
-        config, places, rows=rows, clock=clock, services=lambda: _addresses(config)
-    )
+    routes = make_routes(config, places, rows=rows, clock=clock, services=core.services.addresses)
     sessions = Sessions(db=db, clock=clock)
     codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
-    application = Application(log_function=log_request)
+    application = Application(log_function=core.metrics.on_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
         "web": _web(core, sessions, gate),
         "config": config,
         "clock": clock,
+        "metrics": core.metrics,
         "started": clock.now(),
         "db": db,
         "roles": core.roles,
@@ -138,6 +165,9 @@ def make_hub(
         "servers": servers,
         "spawner": spawner,
         "routes": routes,
+        "services": core.services,
+        "keeper": keeper,
+        "relays": relays,
         "oauth": OAuthProvider(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
         "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
         "shown_once": ShownOnce(clock=clock),
@@ -147,11 +177,12 @@ def make_hub(
     return Hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=users,
         servers=servers, sessions=sessions, links=links, reconciler=reconciler,
-        culler=Culler(servers=servers, activity=core.activity, settings=config.culling),
+        culler=Culler(servers=servers, activity=core.activity, settings=config.culling,
+            on_end=core.metrics.on_end),
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve
         ),
-        supervisor=core.supervisor, routes=routes,
+        supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper, relays=relays,
     )  # fmt: skip
 
 
@@ -166,9 +197,10 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
 
 def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, Reconciler]:
     config = core.config
+    rows.follow(core.metrics.on_state)
     servers = Servers(
         rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
-        queue=StartQueue(), supervisor=core.supervisor,
+        queue=StartQueue(), supervisor=core.supervisor, on_end=core.metrics.on_end,
         start_timeout_seconds=config.servers.start_timeout, named_limit=named_limit,
     )  # fmt: skip
     reconciler = Reconciler(
@@ -179,15 +211,10 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
     return servers, reconciler
 
 
-def _addresses(config: Config) -> dict[str, str]:
-    """Where services listen that have an address."""
-    return {name: service.url for name, service in config.services.items() if service.url}
-
-
 def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
     identity = Identity(
         db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of,
-        service_is_admin=lambda _name: None,
+        service_is_admin=core.services.admin_of,
     )  # fmt: skip
     return Web(
         base_url=core.config.base_url,
@@ -206,9 +233,12 @@ def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
     hub = f"{base_url}hub"
     below: list[Pattern] = [
         *info.handlers,
+        *metrics.handlers,
         *users.handlers,
         *tokens.handlers,
+        *groups.handlers,
         *servers.handlers,
+        *services.handlers,
         *shares.handlers,
         *share_codes.handlers,
         *accounts.handlers,
@@ -221,4 +251,5 @@ def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
     for pattern in below:
         yield URLSpec(f"{hub}{pattern.path}", pattern.handler, parts)
     yield URLSpec(rf"{hub}/.*", NoSuchPageHandler, parts)
+    yield URLSpec(rf"{base_url}services/([^/]+)/.*", outside.ServiceDownHandler, parts)
     yield URLSpec(r".*", outside.OutsideHandler, parts)

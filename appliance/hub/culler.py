@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from appliance.config.schema import Culling
 from appliance.errors import ApplianceError
@@ -16,10 +17,18 @@ log = logging.getLogger(__name__)
 class Culler:
     """Looks for idle servers now and then, and stops them one after the other."""
 
-    def __init__(self, *, servers: Servers, activity: Activity, settings: Culling) -> None:
+    def __init__(
+        self,
+        *,
+        servers: Servers,
+        activity: Activity,
+        settings: Culling,
+        on_end: Callable[[str], None],
+    ) -> None:
         self._servers = servers
         self._activity = activity
         self._settings = settings
+        self._on_end = on_end
 
     async def run(self) -> None:
         """Cull for ever, if it is enabled."""
@@ -36,6 +45,7 @@ class Culler:
                 log.info("server %s: idle for %d s, stopping it", view.server, idle)
                 try:
                     await self._servers.stop(view.server)
+                    self._on_end("idle")
                 except ApplianceError as err:
                     log.warning("cannot stop the idle server %s: %s", view.server, err)
 

@@ -54,6 +54,7 @@ class HubServer:
         interval = watchdog_interval()
         if interval:
             keep_running("watchdog", lambda: _feed_watchdog(interval))
+        hub.metrics.on_ready()
         notify("READY=1\nSTATUS=Answering requests")
         log.info("ready")
 

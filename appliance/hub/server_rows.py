@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from appliance.access.roles import Roles, server_scope
@@ -120,6 +120,13 @@ class ServerRows:
         """Every server that runs or is on its way."""
         return self._views(Server.state.in_(ACTIVE))
 
+    def counts(self) -> dict[ServerState, int]:
+        """How many servers there are in each state."""
+        query = select(Server.state, func.count()).group_by(Server.state)
+        with self._db.session() as session:
+            found: dict[str, int] = dict(session.execute(query).tuples().all())
+        return {state: found.get(state, 0) for state in ServerState}
+
     def create(
         self, server: ServerId, *, display_name: str = "", options: dict[str, Any] | None = None
     ) -> None:
@@ -177,6 +184,7 @@ class ServerRows:
             session.flush()
             self._forget_credentials(session, row.id)
             session.add_all(self._credentials(server, row, user, token, now))
+        self.tell(server, ServerState.STARTING)
 
     def change(
         self, server: ServerId, new: ServerState, *, failure: FailureNote | None = None

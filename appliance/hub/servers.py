@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import escape
@@ -75,6 +75,7 @@ class Servers:
         queue: StartQueue,
         supervisor: Supervisor,
         start_timeout_seconds: int,
+        on_end: Callable[[str], None] = lambda _cause: None,
         named_limit: int = 0,
     ) -> None:
         """`named_limit` is the number of named servers that a user may have."""
@@ -86,6 +87,7 @@ class Servers:
         self._queue = queue
         self._supervisor = supervisor
         self._start_timeout = start_timeout_seconds
+        self._on_end = on_end
         self._lives: dict[ServerId, _Live] = {}
 
     # What is
@@ -117,6 +119,15 @@ class Servers:
     async def log(self, server: ServerId, *, lines: int = 100) -> list[str]:
         """The last lines that a server wrote."""
         return await self._spawner.log(server, lines=lines)
+
+    def counts(self) -> dict[ServerState, int]:
+        """How many servers there are in each state."""
+        return self._rows.counts()
+
+    @property
+    def in_line(self) -> int:
+        """How many wait in line to be started."""
+        return len(self._queue)
 
     # Starting
 
@@ -294,6 +305,7 @@ class Servers:
                 what = "your server ended by itself"
                 note = FailureNote(what, exited.reason, "start it again", lines, ended=True)
             log.info("server %s ended: %s", server, exited.reason)
+            self._on_end(exited.cause)
             self.gone(server, note)
 
     async def _last_lines(self, server: ServerId) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ class StartQueue:
         self._free = at_once or 2 * (os.cpu_count() or 1)
         self._line: deque[_Place] = deque()
 
+    def __len__(self) -> int:
+        """How many wait in line."""
+        return len(self._line)
+
     def position(self, server: ServerId) -> int | None:
         """The server's place in line, from 1; None if it isn't waiting."""
         for index, place in enumerate(self._line, start=1):

@@ -7,7 +7,7 @@ the Unix account) is written down in the same commit and done until it is done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -163,6 +163,12 @@ class Users:
         with self._db.session() as session:
             total, waiting, admins = session.execute(query).one()
         return Counts(total, waiting, admins)
+
+    def active_since(self, moments: Mapping[str, datetime]) -> dict[str, int]:
+        """How many users have been active since each moment."""
+        counts = [func.count().filter(User.last_activity >= since) for since in moments.values()]
+        with self._db.session() as session:
+            return dict(zip(moments, session.execute(select(*counts)).one(), strict=True))
 
     async def create_many(
         self,

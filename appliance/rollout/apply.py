@@ -28,6 +28,7 @@ from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.proxy.machine import nginx_text
+from appliance.rollout.front import MOVES_NGINX, check_front, has_front
 from appliance.rollout.health import (
     Deadline,
     check_address,
@@ -163,7 +164,7 @@ class Applier:
         before = self.in_force()
         files = render_all(config, self._places, nginx_text=self._nginx_text)
         changes = find_changes(before, config) if before else []
-        reload = self._effect(changes, files, everything=everything or before is None)
+        reload = self._effect(changes, config, files, everything=everything or before is None)
         outcome = Outcome(changes, reload, health_url(config), healed, notes=_notes(before, config))
         if not reload:
             if new != old:
@@ -190,7 +191,12 @@ class Applier:
         return outcome
 
     def _effect(
-        self, changes: list[Change], files: dict[Path, Rendered], *, everything: bool
+        self,
+        changes: list[Change],
+        config: Config,
+        files: dict[Path, Rendered],
+        *,
+        everything: bool,
     ) -> Reload:
         """Who must hear of it; nginx also when a new version writes its file otherwise."""
         if everything:
@@ -198,6 +204,9 @@ class Applier:
         reload = Reload(0)
         for change in changes:
             reload |= change.reload
+        if has_front(config) and any(change.key in MOVES_NGINX for change in changes):
+            # The hub tells the program in front where nginx is.
+            reload |= Reload.HUB
         path = self._places.rendered / PROXY_FILE
         if not path.exists() or path.read_text("utf-8") != files[path].text:
             reload |= Reload.PROXY
@@ -210,6 +219,8 @@ class Applier:
             check_address(config)
             if before is not None:
                 check_port(config, held=before)
+        if before is not None and before.proxy != config.proxy:
+            check_front(config)
         check_nginx(files[self._places.rendered / PROXY_FILE].text, self._places)
 
     def _write(self, old: str, new: str, files: dict[Path, Rendered]) -> None:
@@ -312,6 +323,11 @@ def _notes(old: Config | None, new: Config) -> list[str]:
         new.base_url,
     ):
         notes.append("the appliance has a new address; open browser pages lead to the old one")
+    if has_front(new) and not new.http.trusted_proxies:
+        notes.append(
+            "everybody seems to come from configurable-http-proxy's address, until "
+            "http.trusted_proxies has it"
+        )
     if _address_moved(old, new):
         notes.append("the proxy was started anew, which cut open connections; pages reconnect")
     if old.base_url != new.base_url:
