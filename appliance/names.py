@@ -28,6 +28,7 @@ DISPLAY_NAME_MAX: Final = 255
 # Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
 USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
 SERVER_NAME_PATTERN: Final = r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,29}"
+SERVICE_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 # Names that read as the machine's or the appliance's own, so that no student signs up as one.
 # fmt: off
@@ -116,6 +117,17 @@ def parse_group_name(text: str) -> str:
     return name
 
 
+def parse_service_name(text: str) -> str:
+    """Return a service's name, or raise BadRequest saying why not."""
+    if not re.fullmatch(SERVICE_NAME_PATTERN, text):
+        raise BadRequest(
+            f"cannot use {text[:60]!r} as a service's name",
+            why="it has characters or a length that a service's name may not have",
+            mend="choose 1 to 64 of A-Z, a-z, 0-9 and . _ -, beginning with a letter or digit",
+        )
+    return text
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ServerId:
     """Whose server, and which one; the name "" means the user's default server."""
@@ -165,3 +177,19 @@ def server_of_unit(unit: str) -> ServerId | None:
     return ServerId(
         Username(unescape_from_unit(match[1])), ServerName(unescape_from_unit(match[2] or ""))
     )
+
+
+_SERVICE_UNIT: Final = "appliance-service-"
+
+
+def service_unit(service: str) -> str:
+    """The systemd unit of a service that the appliance runs."""
+    return f"{_SERVICE_UNIT}{escape_for_unit(service)}.service"
+
+
+def service_of_unit(unit: str) -> str | None:
+    """The service that a unit runs, or None if the unit isn't a service's."""
+    if not (unit.startswith(_SERVICE_UNIT) and unit.endswith(".service")):
+        return None
+    name = unescape_from_unit(unit.removeprefix(_SERVICE_UNIT).removesuffix(".service"))
+    return name if re.fullmatch(SERVICE_NAME_PATTERN, name) else None

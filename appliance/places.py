@@ -148,3 +148,13 @@ class Places:
     @property
     def server_sockets(self) -> Path:
         return self.run / "servers"
+
+    @property
+    def service_sockets(self) -> Path:
+        """The hub, for the proxy, on behalf of services that the proxy can't reach by itself."""
+        return self.run / "services"
+
+    @property
+    def service_environments(self) -> Path:
+        """What services that the appliance runs are told, secrets included: for root alone."""
+        return self.run / "service-env"

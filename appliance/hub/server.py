@@ -41,6 +41,7 @@ class HubServer:
     async def start(self, sockets: Mapping[str, socket.socket]) -> None:
         """Look at what runs, then answer requests; those that came before have waited in line."""
         await self._first_look()
+        await self._hub.relays.open_all()
         for server, name in ((self._public, HUB_SOCKET), (self._admin, ADMIN_SOCKET)):
             if name in sockets:
                 sockets[name].settimeout(0)
@@ -51,6 +52,7 @@ class HubServer:
         keep_running("culling", hub.culler.run)
         keep_running("housekeeping", hub.housekeeping.run)
         keep_running("routes", hub.routes.run)
+        keep_running("services", hub.keeper.run)
         interval = watchdog_interval()
         if interval:
             keep_running("watchdog", lambda: _feed_watchdog(interval))
@@ -74,6 +76,7 @@ class HubServer:
         self._public.stop()
         self._admin.stop()
         await self._hub.supervisor.close()
+        await self._hub.relays.close_all()
         for server in (self._public, self._admin):
             try:
                 async with asyncio.timeout(_GOODBYE_SECONDS):

@@ -78,8 +78,7 @@ def check_access(
     if any(principal.scopes.allows(scope, target) for scope in held):
         return
     if rows:
-        kinds = {one.kind for scope in held for one in principal.scopes.filters(scope) or ()}
-        if kinds & {"user", "group"}:
+        if any(_can_apply(scope, principal) for scope in held):
             return
     elif held and target != Target():
         raise NotFound("No access to resources or resources not found")
@@ -87,6 +86,12 @@ def check_access(
     raise NotAllowed(
         "Action is not authorized with current scopes", why=f"requires any of [{needed}]"
     )
+
+
+def _can_apply(scope: str, principal: Principal) -> bool:
+    """Whether a scope's filters can be of some rows of what it lists."""
+    kinds = {"service"} if scope == "list:services" else {"user", "group"}
+    return any(one.kind in kinds for one in principal.scopes.filters(scope) or ())
 
 
 def public(method: Method) -> Method:

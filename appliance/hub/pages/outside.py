@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from appliance.errors import NotFound
+from appliance.errors import NotFound, ProxyError
 from appliance.hub.pages.not_running import not_running_message
+from appliance.hub.services import Services
 from appliance.web.failures import Failure, failure_of
 from appliance.web.guards import public
-from appliance.web.handlers import Handler
+from appliance.web.handlers import Handler, PageHandler
 from appliance.web.parts import Web
 
 
@@ -53,3 +54,41 @@ class OutsideHandler(Handler):
         exc_info = kwargs.get("exc_info")
         failure: Failure = failure_of(exc_info[1] if exc_info else None, status=status_code)
         self.reply({"status": failure.status, "message": failure.message}, status=failure.status)
+
+
+class ServiceDownHandler(PageHandler):
+    """Requests for a service that the proxy couldn't reach, or that there isn't."""
+
+    services: Services
+
+    async def prepare(self) -> None:
+        """Nobody is identified: the log-in cookie doesn't come here."""
+
+    @public
+    async def get(self, name: str) -> None:
+        service = self.services.find(name)
+        if service is not None and service.url:
+            raise ProxyError(
+                f"cannot open the service {name}",
+                why="it doesn't answer at this moment",
+                mend="try again in a moment; if it stays, tell an admin (`appliance status`)",
+            )
+        if not self.is_read:
+            raise NotFound("cannot find what this request is for", why="nothing is at this address")
+        self.redirect(self.web.hub_url + self.own_uri.removeprefix(self.web.base_url))
+
+    post = put = patch = delete = get
+
+    @property
+    def xsrf_value(self) -> str:
+        """None: it would replace that of a user who is logged in."""
+        return ""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if self.request.headers.get("Accept", "").startswith("application/json"):
+            exc_info = kwargs.get("exc_info")
+            failure = failure_of(exc_info[1] if exc_info else None, status=status_code)
+            body = {"status": failure.status, "message": failure.message}
+            self.reply(body, status=failure.status)
+            return
+        super().write_error(status_code, **kwargs)
