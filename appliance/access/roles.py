@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from appliance.access.scopes import FILTER_KINDS, HIERARCHY, Bearer, Scopes
+from appliance.access.scopes import Bearer, Scopes
 from appliance.names import ServerId
+from appliance.scope_names import why_unknown
 
 USER: Final = ("self",)
 ADMIN: Final = (
@@ -85,14 +86,7 @@ class Roles:
 
     def why_unknown(self, scope: str) -> str:
         """What is wrong with a scope as written, or "" if it can be granted."""
-        name, mark, bound = scope.partition("!")
-        if name not in HIERARCHY and name not in self.custom:
-            return f"there is no scope {name[:100]!r}"
-        kind, equals, value = bound.partition("=")
-        if mark and (kind not in FILTER_KINDS or (equals and not value)):
-            return f"the scope {scope[:100]!r} has a filter that isn't one of !user, !group, \
-!server and !service"
-        return ""
+        return why_unknown(scope, self.custom)
 
     # Who has which
 

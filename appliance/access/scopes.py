@@ -12,68 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
-HIERARCHY: Final[Mapping[str, tuple[str, ...]]] = {
-    "self": (),
-    "inherit": (),
-    "admin-ui": (),
-    "admin:users": ("admin:auth_state", "users", "read:roles:users", "delete:users"),
-    "admin:auth_state": (),
-    "users": ("read:users", "list:users", "users:activity"),
-    "read:users": ("read:users:name", "read:users:groups", "read:users:activity"),
-    "list:users": ("read:users:name",),
-    "users:activity": ("read:users:activity",),
-    "read:users:name": (),
-    "read:users:groups": (),
-    "read:users:activity": (),
-    "read:roles": ("read:roles:users", "read:roles:services", "read:roles:groups"),
-    "read:roles:users": (),
-    "read:roles:services": (),
-    "read:roles:groups": (),
-    "delete:users": (),
-    "admin:servers": ("admin:server_state", "servers"),
-    "admin:server_state": (),
-    "servers": ("read:servers", "start:servers", "delete:servers"),
-    "read:servers": ("read:users:name",),
-    "start:servers": (),
-    "delete:servers": (),
-    "tokens": ("read:tokens",),
-    "read:tokens": (),
-    "admin:groups": ("groups", "read:roles:groups", "delete:groups"),
-    "groups": ("read:groups", "list:groups"),
-    "read:groups": ("read:groups:name",),
-    "list:groups": ("read:groups:name",),
-    "read:groups:name": (),
-    "delete:groups": (),
-    "admin:services": ("list:services", "read:services", "read:roles:services"),
-    "list:services": ("read:services:name",),
-    "read:services": ("read:services:name",),
-    "read:services:name": (),
-    "read:hub": (),
-    "access:servers": (),
-    "access:services": (),
-    "shares": ("access:servers", "read:shares", "users:shares", "groups:shares"),
-    "read:shares": (),
-    "users:shares": ("read:users:shares",),
-    "groups:shares": ("read:groups:shares",),
-    "read:users:shares": (),
-    "read:groups:shares": (),
-    "proxy": (),
-    "shutdown": (),
-    "read:metrics": (),
-}
+from appliance.scope_names import FILTER_KINDS, SELF
 
-# What `self` stands for, each with !user=<me>.
-SELF: Final = (
-    "read:users",
-    "users:shares",
-    "read:shares",
-    "users:activity",
-    "servers",
-    "tokens",
-    "access:servers",
-)
-
-FILTER_KINDS: Final = frozenset({"user", "group", "server", "service"})
+# Whoever asks about scopes finds their names here, too.
+from appliance.scope_names import HIERARCHY as HIERARCHY
 
 
 class Filter(NamedTuple):
