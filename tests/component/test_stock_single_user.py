@@ -87,7 +87,8 @@ async def test_cell_runs_and_no_port_is_open(stock: Stock) -> None:
     async with stock.ada.websocket(path) as socket:
         await socket.send(_execute("print(6 * 7)"))
         assert await _printed(socket) == "42\n"
-        kernels, others = [], []
+        kernels: list[int] = []
+        others: list[int] = []
         for pid in processes.family(stock.pid):
             is_kernel = "ipykernel_launcher" in processes.command_line(pid)
             (kernels if is_kernel else others).append(pid)
