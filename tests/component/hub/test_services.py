@@ -113,7 +113,7 @@ async def test_a_service_does_what_its_roles_allow_and_no_more(
 async def test_pages_are_not_for_services(machine: Machine, ada: Browser) -> None:
     headers = {"Authorization": f"token {TOKEN}"}
     path = machine.places.hub_socket
-    for url in ("/hub/home", "/hub/token", "/hub/admin", _ask()):
+    for url in ("/hub/home", "/hub/admin", _ask()):
         answer = await exchange(path, "GET", url, headers, b"")
         assert (answer.status, "/hub/login" in answer.headers.get("location", "")) == (302, True)
 
@@ -232,7 +232,7 @@ async def test_services_of_the_configuration_stay(machine: Machine, ada: Browser
         {"api_token": "with a blank"}, {"oauth_client_id": "jupyterhub-user-ada"},
         {"oauth_client_id": "service-extra"}, {"oauth_redirect_uri": "javascript:alert(1)"},
         {"oauth_redirect_uri": "//evil.test/"}, {"oauth_client_allowed_scopes": ["no:such"]},
-        {"info": []}, {"whatever": 1}, {"environment": {}}, [], "text", None, 3,
+        {"info": []}, {"whatever": 1}, {"environment": {}}, [], "text", 3,
     ],
     ids=str,
 )  # fmt: skip
@@ -276,7 +276,7 @@ async def test_nobody_takes_a_token_that_is_anothers(machine: Machine, ada: Brow
 
 
 async def test_the_whole_dance(machine: Machine, bob: Browser) -> None:
-    answer = await _agree(bob, _ask())
+    answer = await _agree(bob, _ask(scope="read:users:activity!user"))
     assert answer.location.startswith("/services/pages/oauth_callback?")
     redeemed = await _redeem(machine, answer)
     assert redeemed.status == 200
@@ -305,7 +305,14 @@ async def test_more_than_before_is_asked_for_again(machine: Machine, bob: Browse
     assert (await bob.get(_ask(scope="read:users:activity!user"))).status == 200
 
 
-async def test_an_admin_gives_what_a_student_cannot(machine: Machine, ada: Browser) -> None:
+async def test_an_admin_gives_what_a_student_cannot(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    redeemed = await _redeem(machine, await _agree(bob, _ask()))
+    token = redeemed.json["access_token"]
+    assert (await machine.token_call(token, "POST", "users/cora")).status == 403
+    assert (await machine.token_call(token, "GET", "users/ada")).status == 404
+    assert (await machine.token_call(token, "GET", "users/bob")).json["admin"] is False
     redeemed = await _redeem(machine, await _agree(ada, _ask()))
     token = redeemed.json["access_token"]
     assert (await machine.token_call(token, "POST", "users/cora")).status == 201
