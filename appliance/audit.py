@@ -16,6 +16,7 @@ import fcntl
 import json
 import logging
 import os
+import pwd
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ FILES: Final = 10
 _TARGETS: Final = 100
 """Most targets in one line; longer lists become several lines."""
 _TEXT: Final = 200
+# pam_loginuid(8): what a process has that no log-in began, such as a timer's.
+_NOBODY_LOGGED_IN: Final = 2**32 - 1
 # Strangers can fail as often as they like; that mustn't push everything else out of the files.
 _STRANGERS_AT_ONCE: Final = 100
 _STRANGERS_A_MINUTE: Final = 10
@@ -94,6 +97,22 @@ class Actor:
 
 
 VISITOR: Final = Actor("visitor")
+
+
+def at_the_terminal() -> Actor:
+    """Root, by a command on this machine: sudo says who it was before, else the log-in does."""
+    name = os.environ.get("SUDO_USER", "")
+    if not name:
+        try:
+            uid = int(Path("/proc/self/loginuid").read_text())
+        except (OSError, ValueError):
+            uid = _NOBODY_LOGGED_IN
+        uid = os.getuid() if uid == _NOBODY_LOGGED_IN else uid
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = str(uid)
+    return Actor("root", "root", unix_user="" if name == "root" else name)
 
 
 class Asker(Protocol):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from appliance import __version__
-from appliance.cli import completion, config, server, user
+from appliance.cli import completion, config, server, token, user
 from appliance.cli.errors import require_root
 from appliance.cli.options import Json
 from appliance.cli.output import Output
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(user.app, name="user")
 app.add_typer(server.app, name="server")
+app.add_typer(token.app, name="token")
 
 
 @app.command()
@@ -58,6 +59,42 @@ def logs(
 
     require_root(Places.current())
     logs_.show(Places.current(), Output(json), name, lines=lines, follow=follow)
+
+
+@app.command()
+def audit(
+    *,
+    since: Annotated[
+        str, typer.Option("--since", help="An age such as 1h or 7d, or a date.", metavar="WHEN")
+    ] = "",
+    user: Annotated[
+        str,
+        typer.Option(
+            "--user",
+            help="What this user did, and what was done to this user.",
+            metavar="NAME",
+            autocompletion=completion.user_names,
+        ),
+    ] = "",
+    action: Annotated[
+        str,
+        typer.Option(
+            "--action",
+            help="Actions that begin so, such as user. or auth.log-in.",
+            metavar="PREFIX",
+            autocompletion=completion.actions,
+        ),
+    ] = "",
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines.")] = 50,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
+    json: Json = False,
+) -> None:
+    """Show who did what: log-ins, accounts, rights, servers of others, settings."""
+    from appliance.cli import audit as audit_
+
+    require_root(Places.current())
+    wanted = audit_.Wanted(since=audit_.parse_since(since), user=user, action=action)
+    audit_.show(Places.current(), Output(json), wanted, lines=lines, follow=follow)
 
 
 @app.command()

@@ -78,6 +78,13 @@ def log_names(incomplete: str) -> list[str]:
     return parts + user_names(incomplete)
 
 
+def actions(incomplete: str) -> list[str]:
+    """What the audit log has lines about."""
+    from appliance.cli.audit_files import known_actions
+
+    return [name for name in known_actions() if name.startswith(incomplete)]
+
+
 def _values_of(setting: Setting | None) -> tuple[str, ...]:
     from appliance.config.fields import Kind
 

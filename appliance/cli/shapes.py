@@ -25,6 +25,12 @@ SHAPES: Final[dict[str, str]] = {
 and `signup_mode` before the first configuration;
 `configuration.state` is `in_force`, `differs`, `wrong`, `interrupted` or `unknown`.""",
     "logs": """{"name": "hub", "lines": ["…"]}""",
+    "audit": """\
+[{"time": "2030-01-01T08:00:00.000000Z", "actor": {"kind": "user", "name": "ada", "token": "a7"},
+  "address": "192.0.2.7", "action": "user.approve", "targets": ["bob"], "outcome": "done",
+  "details": {}}]
+
+Oldest first. docs/operating.md has the actions.""",
     "version": """{"version": "1.0.0"}""",
     "config show": """\
 {"settings": {"http.port": 80, "limits.memory": 1073741824, "signup.code": null},
@@ -69,6 +75,14 @@ Of a group, or without a name: a list of them, without `value`.""",
     "user link": """\
 {"name": "ada", "url": "http://192.0.2.10/hub/setup?token=…",
  "expires_at": "2030-01-01T08:00:00Z"}""",
+    "token add": """\
+{"id": "a7", "note": "grading", "scopes": ["read:users!user=ada"],
+ "created": "2030-01-01T08:00:00Z", "last_activity": null, "expires_at": "2030-01-31T08:00:00Z",
+ "token": "…"}""",
+    "token list": """\
+[{"id": "a7", "note": "grading", "scopes": ["read:users!user=ada"],
+  "created": "2030-01-01T08:00:00Z", "last_activity": null, "expires_at": null}]""",
+    "token revoke": """{"revoked": ["a7"]}""",
     "server list": """\
 [{"user": "ada", "server": "", "ready": true, "started": "2030-01-01T08:00:00Z",
   "last_activity": "2030-01-01T08:10:00Z", "memory_bytes": 100000000,

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from appliance.audit import at_the_terminal
 from appliance.client.connections import Connect, by_network, by_socket
 from appliance.errors import (
     ApplianceError,
@@ -62,6 +63,7 @@ class HubClient:
         token: str = "",
         timeout: float = _TIMEOUT_SECONDS,
         mend: str = _MEND,
+        unix_user: str = "",
     ) -> None:
         """`base_url` is the path below which the hub serves; see `of`, `at` and `from_environment`
         for the usual ways to get a client."""
@@ -69,6 +71,9 @@ class HubClient:
         self._mend = mend
         self._api = f"{base_url}hub/api"
         self._headers = {"Authorization": f"token {token}"} if token else {}
+        if unix_user.isascii() and unix_user.isprintable() and unix_user:
+            # Whose command it is, for the audit log; the hub believes it of root alone.
+            self._headers["X-Appliance-Unix-User"] = unix_user
         self._timeout = timeout
 
     @classmethod
@@ -115,6 +120,7 @@ class HubClient:
             base_url=_base_url(places),
             timeout=timeout,
             mend=_MEND_TRIAL if places.trial else _MEND,
+            unix_user=at_the_terminal().unix_user,
         )
 
     def request(

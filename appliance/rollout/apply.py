@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from appliance import audit
+from appliance.audit import Action, AuditLog
 from appliance.config.edit import keep_version, write_config
 from appliance.config.fields import MASK, Kind, Setting, settings
 from appliance.config.files import locked
@@ -169,10 +171,12 @@ class Applier:
         if not reload:
             if new != old:
                 self._write(old, new, files)
+                self._note(changes)
             return outcome
         self._check_first(config, before, files)
         if self._services.is_stopped():
             self._write(old, new, files)
+            self._note(changes)
             return replace(outcome, stopped=True)
         self._marker.place()
         deadline = Deadline.after(self._apply_seconds)
@@ -183,12 +187,21 @@ class Applier:
                 self._services.carry_out(reload, deadline, restart_proxy=moved)
                 wait_for_health(config, deadline)
         except BaseException as error:
+            self._note(changes, audit.Outcome.FAILED)
             if not roll_back or before is None:
                 self._marker.remove()
                 raise
             raise self._back(error, (old, new), reload, before, moved=moved) from error
         self._marker.remove()
+        self._note(changes)
         return outcome
+
+    def _note(self, changes: list[Change], outcome: audit.Outcome = audit.Outcome.DONE) -> None:
+        """Into the audit log: which settings, never their values, some of which are secrets."""
+        action = Action.CHANGE_CONFIG if changes else Action.RELOAD_CONFIG
+        keys = [change.key for change in changes]
+        log = AuditLog(self._places.root_audit)
+        log.add(audit.at_the_terminal(), action, keys, outcome=outcome)
 
     def _effect(
         self,
