@@ -43,7 +43,7 @@ class ServerSettings:
             limits_cpu=None if limits["cpu"] is None else float(limits["cpu"]),
             limits_tasks=None if limits["tasks"] is None else int(limits["tasks"]),
             servers_front_end=_text(servers["front_end"]),
-            servers_program=_text(servers.get("program", "appliance")),
+            servers_program=_text(servers["program"]),
             servers_start_timeout=int(servers["start_timeout"]),
             culling_timeout=int(culling["timeout"]),
             culling_busy_kernels=bool(culling["busy_kernels"]),
