@@ -23,4 +23,4 @@ def stamp(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with microseconds and Z, as JupyterHub's API writes it."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

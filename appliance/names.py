@@ -45,6 +45,8 @@ def parse_username(text: str) -> Username:
 
     Lower-casing follows JupyterHub's default `normalize_username`, so Ada and ada are one user.
     """
+    if re.fullmatch(USERNAME_PATTERN, text) and text not in RESERVED:
+        return Username(text)
     name = unicodedata.normalize("NFKC", text).strip().lower()
     why = _why_no_username(name)
     if why:

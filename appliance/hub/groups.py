@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -18,6 +18,12 @@ from appliance.names import parse_group_name, parse_username
 
 NAMES_AT_ONCE: Final = 5000
 _MEMBERSHIPS_AT_ONCE: Final = 50_000
+_OF_USERS: Final = (
+    select(User.name, Group.name)
+    .join(Membership, Membership.user_id == User.id)
+    .join(Group, Group.id == Membership.group_id)
+    .where(User.name.in_(bindparam("names", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,9 @@ class Groups:
 
     def of_users(self, users: Iterable[str]) -> dict[str, frozenset[str]]:
         """The groups of some users, in one query; users in no group are left out."""
-        query = (
-            select(User.name, Group.name)
-            .join(Membership, Membership.user_id == User.id)
-            .join(Group, Group.id == Membership.group_id)
-            .where(User.name.in_(list(users)))
-        )
         found: dict[str, set[str]] = {}
         with self._db.session() as session:
-            for user, group in session.execute(query):
+            for user, group in session.execute(_OF_USERS, {"names": list(users)}):
                 found.setdefault(user, set()).add(group)
         return {user: frozenset(groups) for user, groups in found.items()}
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from appliance.access.roles import Roles, server_scope
@@ -28,6 +28,13 @@ from appliance.systemd_spawner.environment import client_id
 log = logging.getLogger(__name__)
 
 ACTIVE: Final = (ServerState.STARTING, ServerState.READY, ServerState.STOPPING)
+
+# Made once, because a list of names is long and each page of users has one.
+_OF_USERS: Final = (
+    select(Server, User.name)
+    .join(User, User.id == Server.user_id)
+    .where(User.name.in_(bindparam("names", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,10 @@ class ServerRows:
     def of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
         """The servers of some users, each one's default server first."""
         found: dict[str, list[ServerView]] = {name: [] for name in names}
-        for view in self._views(User.name.in_(names)):
-            found[view.server.user].append(view)
+        with self._db.session() as session:
+            rows = session.execute(_OF_USERS, {"names": list(names)}).all()
+        for row, user in rows:
+            found[user].append(self._view(row, user))
         for name, views in found.items():
             views.sort(key=lambda view: view.server.name)
             if not views or views[0].server.name:

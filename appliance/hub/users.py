@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from appliance import audit
+from appliance.access.scopes import Filter, Filters
 from appliance.audit import Action
 from appliance.clock import Clock
-from appliance.db.models import Departure, Password, User, UserState
+from appliance.db.models import Departure, Group, Membership, Password, User, UserState
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database
 from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound
@@ -34,6 +35,7 @@ Sort = Literal["id", "-id", "name", "-name", "last_activity", "-last_activity"]
 ActiveFilter = Literal["active", "ready", "inactive"]
 
 NAMES_AT_ONCE: Final = 5000
+_STATES: Final = {str(state): state for state in UserState}
 _ACTIVE: Final = (ServerState.STARTING, ServerState.READY, ServerState.STOPPING)
 
 
@@ -136,8 +138,12 @@ class Users:
         sort: Sort = "name",
         servers: ActiveFilter | None = None,
         only: Iterable[str] | None = None,
+        within: Filters = None,
     ) -> Page:
-        """A page of users, kept to those with or without active servers, or to some names."""
+        """A page of users, kept to those with or without active servers, or to some names.
+
+        `within` are filters of a scope by users and groups, of which one must fit.
+        """
         where: list[ColumnElement[bool]] = []
         if search:
             where.append(func.instr(func.lower(User.name), search.lower()) > 0)
@@ -145,6 +151,8 @@ class Users:
             where.append(User.state == state)
         if only is not None:
             where.append(User.name.in_(list(only)))
+        if within is not None:
+            where.append(_within(within))
         counted = select(func.count()).select_from(User).where(*where)
         if servers:
             where.append(_by_servers(servers))
@@ -188,57 +196,72 @@ class Users:
                 "cannot make so many users at once",
                 why=f"the list has {len(names)} names, and {NAMES_AT_ONCE} is the most",
             )
-        if all_or_none:
-            for name in names:
-                parse_username(name)
-        wanted, skipped = self._sift(names)
-        hashes = {
-            name: await self._authenticator.hash_generated() if generate else None
-            for name in wanted
-        }
-        now = self._clock.now()
-        created = []
-        state = UserState.ACTIVE if approved else UserState.WAITING
-        with self._db.session() as session:
-            # Again, because hashing took its time.
-            taken = set(session.scalars(select(User.name).where(User.name.in_(wanted))))
-            for name in wanted:
-                if name in taken:
-                    skipped.append(Skipped(name, "there is such a user already"))
-                    continue
-                made = hashes[name]
-                row = User(name=name, state=state, admin=admin, created=now)
-                if made:
-                    row.password = Password(hash=made[1], changed=now, must_change=True)
-                session.add(row)
-                created.append(NewUser(name, made[0] if made else None))
+        wanted, skipped = self._sift(names, all_or_none=all_or_none)
+        hashes = {name: await self._authenticator.hash_generated() for name in wanted if generate}
+        created = self._insert(wanted, skipped, hashes, admin=admin, approved=approved)
         log.info("%d users created, %d skipped", len(created), len(skipped))
         if created:
             audit.note(Action.CREATE_USER, *(new.name for new in created), admin=admin)
         return Created(created, skipped)
 
-    def _sift(self, names: Sequence[str]) -> tuple[list[Username], list[Skipped]]:
+    def _insert(
+        self,
+        wanted: Sequence[Username],
+        skipped: list[Skipped],
+        hashes: Mapping[Username, tuple[str, str]],
+        *,
+        admin: bool,
+        approved: bool,
+    ) -> list[NewUser]:
+        """All in one commit; those skipped are added to the list."""
+        now = self._clock.now()
+        state = UserState.ACTIVE if approved else UserState.WAITING
+        with self._db.session() as session:
+            # Again, because hashing took its time.
+            taken = _taken(session, wanted)
+            skipped += [Skipped(name, taken[name]) for name in wanted if name in taken]
+            free = [name for name in wanted if name not in taken]
+            if not free:
+                return []
+            session.execute(
+                insert(User),
+                [
+                    {"name": name, "state": state, "admin": admin, "created": now, "info": {}}
+                    for name in free
+                ],
+            )
+            if hashes:
+                ids = session.execute(select(User.name, User.id).where(User.name.in_(free)))
+                session.execute(
+                    insert(Password),
+                    [
+                        {"user_id": id_, "hash": hashes[Username(name)][1], "changed": now,
+                         "must_change": True}
+                        for name, id_ in ids
+                    ],
+                )  # fmt: skip
+        return [NewUser(name, hashes[name][0] if hashes else None) for name in free]
+
+    def _sift(
+        self, names: Sequence[str], *, all_or_none: bool
+    ) -> tuple[list[Username], list[Skipped]]:
         wanted: dict[Username, None] = {}
         skipped: list[Skipped] = []
         for text in names:
             try:
                 name = parse_username(text)
             except BadRequest as err:
+                if all_or_none:
+                    raise
                 skipped.append(Skipped(text[:60], err.why))
                 continue
             if name in wanted:
                 skipped.append(Skipped(text[:60], f"the list has {name!r} twice"))
             wanted[name] = None
         with self._db.session() as session:
-            taken = set(session.scalars(select(User.name).where(User.name.in_(wanted))))
-            leaving = set(session.scalars(select(Departure.name).where(Departure.name.in_(wanted))))
-        skipped += [
-            Skipped(name, "there is such a user already") for name in wanted if name in taken
-        ]
-        skipped += [
-            Skipped(name, "the user is still being removed") for name in wanted if name in leaving
-        ]
-        return [name for name in wanted if name not in taken | leaving], skipped
+            taken = _taken(session, wanted)
+        skipped += [Skipped(name, taken[name]) for name in wanted if name in taken]
+        return [name for name in wanted if name not in taken], skipped
 
     def approve(self, name: str) -> Person:
         """Let a waiting user in; approving an active one changes nothing."""
@@ -307,6 +330,17 @@ class Users:
             )
 
 
+def _taken(session: Session, names: Iterable[str]) -> dict[str, str]:
+    """Which names can't be given to a new user now, and why."""
+    wanted = list(names)
+    found = dict.fromkeys(
+        session.scalars(select(Departure.name).where(Departure.name.in_(wanted))),
+        "the user is still being removed",
+    )
+    users = session.scalars(select(User.name).where(User.name.in_(wanted)))
+    return found | dict.fromkeys(users, "there is such a user already")
+
+
 def _people() -> Select[*tuple[Any, ...]]:
     return select(
         User.id,
@@ -320,15 +354,20 @@ def _people() -> Select[*tuple[Any, ...]]:
 
 
 def _person(row: Row[*tuple[Any, ...]]) -> Person:
-    return Person(
-        id=row.id,
-        name=Username(row.name),
-        admin=row.admin,
-        state=UserState(row.state),
-        created=row.created,
-        last_activity=row.last_activity,
-        has_password=row.must_change is not None,
+    id_, name, admin, state, created, last_activity, must_change = row
+    return Person(id_, name, admin, _STATES[state], created, last_activity, must_change is not None)
+
+
+def _within(filters: frozenset[Filter]) -> ColumnElement[bool]:
+    users = [one.value for one in filters if one.kind == "user"]
+    groups = [one.value for one in filters if one.kind == "group"]
+    member = (
+        select(Membership.user_id)
+        .join(Group, Group.id == Membership.group_id)
+        .where(Membership.user_id == User.id, Group.name.in_(groups))
+        .exists()
     )
+    return or_(User.name.in_(users), member)
 
 
 def _by_servers(wanted: ActiveFilter) -> ColumnElement[bool]:

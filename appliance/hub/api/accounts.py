@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.clock import stamp
 from appliance.errors import BadRequest, NotAllowed
 from appliance.hub.api.handler import Body, HubApiHandler
-from appliance.hub.api.users import UserModels
+from appliance.hub.api.users import UserHandlerBase
 from appliance.hub.links import Links
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
@@ -49,7 +49,7 @@ class AccountListHandler(HubApiHandler):
         )
 
 
-class ApproveHandler(UserModels):
+class ApproveHandler(UserHandlerBase):
     """Lets a waiting user in."""
 
     @needs_scope("admin:users")

@@ -17,11 +17,11 @@ from appliance.config.schema import Config
 from appliance.db.session import Database
 from appliance.errors import NotFound
 from appliance.hub.api.handler import HubApiHandler
-from appliance.hub.api.models import user_model
+from appliance.hub.api.models import UserModels
 from appliance.hub.api.services import service_model
+from appliance.hub.routes import Routes
 from appliance.hub.service_keeper import ServiceKeeper
 from appliance.hub.services import Services
-from appliance.hub.routes import Routes
 from appliance.hub.states import ServerState
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
@@ -59,10 +59,35 @@ class InfoHandler(HubApiHandler):
         )
 
 
-class SelfHandler(HubApiHandler):
-    """Who the caller is; single-user servers decide by this whom they let in."""
+class OwnModel(HubApiHandler):
+    """Whoever it is that a cookie or token stands for, as a model."""
 
     services: Services
+
+    def own_model(self, who: Principal, *, scopes: Scopes) -> dict[str, Any]:
+        """As far as the scopes allow, and at least the name: that is what everybody may know."""
+        if who.kind is Kind.ROOT:
+            return {"kind": who.kind, "name": who.name, "admin": who.admin}
+        if who.kind is Kind.SERVICE:
+            service = self.services.get(who.name)
+            return service_model(
+                service,
+                scopes=scopes.union(Scopes.expand(IDENTIFY, Bearer(service=service.name))),
+                roles=self.roles.of_service(service.name, admin=service.admin),
+                base_url=self.web.base_url,
+            )
+        person = self.person(who.name)
+        own = scopes.union(Scopes.expand(IDENTIFY, Bearer(user=person.name)))
+        return UserModels(own, hub_url=self.web.hub_url).of(
+            person,
+            self.servers.of_user(person.name),
+            groups=self.web.groups_of(person.name),
+            roles=self.roles.of_user(person.name, admin=person.admin),
+        )
+
+
+class SelfHandler(OwnModel):
+    """Who the caller is; single-user servers decide by this whom they let in."""
 
     @public
     async def get(self) -> None:
@@ -72,31 +97,7 @@ class SelfHandler(HubApiHandler):
             "session_id": who.session_id,
             "scopes": who.scopes.listed(),
         }
-        if who.kind is Kind.SERVICE:
-            self.reply({**self._service(who), **about})
-            return
-        if who.kind is Kind.ROOT:
-            self.reply({"kind": who.kind, "name": who.name, "admin": who.admin, **about})
-            return
-        person = self.person(who.name)
-        model = user_model(
-            person,
-            self.servers.of_user(person.name),
-            scopes=who.scopes.union(Scopes.expand(IDENTIFY, Bearer(user=person.name))),
-            groups=self.web.groups_of(person.name),
-            roles=self.roles.of_user(person.name, admin=person.admin),
-            hub_url=self.web.hub_url,
-        )
-        self.reply({**model, **about})
-
-    def _service(self, who: Principal) -> dict[str, Any]:
-        service = self.services.get(who.name)
-        return service_model(
-            service,
-            scopes=who.scopes.union(Scopes.expand(IDENTIFY, Bearer(service=service.name))),
-            roles=self.roles.of_service(service.name, admin=service.admin),
-            base_url=self.web.base_url,
-        )
+        self.reply({**self.own_model(who, scopes=who.scopes), **about})
 
 
 class StatusHandler(HubApiHandler):

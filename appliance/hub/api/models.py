@@ -16,22 +16,22 @@ from appliance.hub.tokens import TokenView
 from appliance.hub.users import Person
 
 # What each scope on a user adds to the model.
-_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "read:users": (
-        "kind", "name", "user_info", "admin", "roles", "groups", "server", "pending",
-        "created", "last_activity", "appliance",
-    ),
-    "read:users:name": ("kind", "name", "user_info", "admin"),
-    "read:users:groups": ("groups",),
-    "read:users:activity": ("last_activity",),
-    "read:roles:users": ("roles", "admin"),
-    "read:servers": ("servers",),
-    "admin:auth_state": ("auth_state",),
+_FIELDS: Final[dict[str, frozenset[str]]] = {
+    scope: frozenset(("kind", "name", *names))
+    for scope, names in {
+        "read:users": (
+            "user_info", "admin", "roles", "groups", "server", "pending", "created",
+            "last_activity", "appliance",
+        ),
+        "read:users:name": ("user_info", "admin"),
+        "read:users:groups": ("groups",),
+        "read:users:activity": ("last_activity",),
+        "read:roles:users": ("roles", "admin"),
+        "read:servers": ("servers",),
+        "admin:auth_state": ("auth_state",),
+    }.items()
 }  # fmt: skip
-READ_USER: Final = (
-    "read:users", "read:users:name", "read:users:groups", "read:users:activity",
-    "read:roles:users", "read:servers",
-)  # fmt: skip
+READ_USER: Final = tuple(scope for scope in _FIELDS if scope != "admin:auth_state")
 
 _GROUP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "read:groups": ("kind", "name", "users", "properties"),
@@ -41,46 +41,68 @@ _GROUP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 READ_GROUP: Final = tuple(_GROUP_FIELDS)
 
 
-def user_model(
-    person: Person,
-    servers: list[ServerView],
-    *,
-    scopes: Scopes,
-    groups: frozenset[str],
-    roles: list[str],
-    hub_url: str,
-    include_stopped: bool = False,
-) -> dict[str, Any]:
-    """A user, as far as the scopes allow; `servers` begins with the default one."""
-    target = Target(user=person.name, groups=groups)
-    default = servers[0]
-    shown = [
-        view
-        for view in servers
-        if (view.active or include_stopped)
-        and _may_see(scopes, Target(user=person.name, server=view.server.name, groups=groups))
-    ]
-    whole: dict[str, Any] = {
-        "kind": "user",
-        "name": person.name,
-        "user_info": {},
-        "admin": person.admin,
-        "roles": roles,
-        "groups": sorted(groups),
-        "server": default.url if default.ready else None,
-        "pending": default.pending,
-        "created": stamp(person.created),
-        "last_activity": stamp(person.last_activity),
-        "servers": {view.server.name: server_model(view, hub_url=hub_url) for view in shown},
-        "auth_state": None,
-        "appliance": {"state": person.state, "has_password": person.has_password},
-    }
-    allowed = {
-        name for scope, names in _FIELDS.items() if scopes.allows(scope, target) for name in names
-    }
-    if shown:
-        allowed.add("servers")
-    return {name: value for name, value in whole.items() if name in allowed}
+class UserModels:
+    """Users as one caller may see them; what needs no look at the user is decided once."""
+
+    def __init__(self, scopes: Scopes, *, hub_url: str, include_stopped: bool = False) -> None:
+        self._scopes = scopes
+        self._hub_url = hub_url
+        self._include_stopped = include_stopped
+        held = {scope: names for scope, names in _FIELDS.items() if scopes.has(scope)}
+        self._always = frozenset[str]().union(
+            *(names for scope, names in held.items() if scopes.filters(scope) is None)
+        )
+        self._perhaps = {
+            scope: names for scope, names in held.items() if scopes.filters(scope) is not None
+        }
+
+    def of(
+        self, person: Person, servers: list[ServerView], *, groups: frozenset[str], roles: list[str]
+    ) -> dict[str, Any]:
+        """A user, as far as the scopes allow; `servers` begins with the default one."""
+        default = servers[0]
+        shown = self._servers(servers, groups)
+        allowed = self._allowed(Target(user=person.name, groups=groups))
+        whole: dict[str, Any] = {
+            "kind": "user",
+            "name": person.name,
+            "user_info": {},
+            "admin": person.admin,
+            "roles": roles,
+            "groups": sorted(groups),
+            "server": default.url if default.ready else None,
+            "pending": default.pending,
+            "created": stamp(person.created),
+            "last_activity": stamp(person.last_activity),
+            "servers": shown,
+            "auth_state": None,
+            "appliance": {"state": person.state, "has_password": person.has_password},
+        }
+        if len(allowed) == len(whole):
+            return whole
+        return {
+            name: value
+            for name, value in whole.items()
+            if name in allowed or (shown and name == "servers")
+        }
+
+    def _allowed(self, target: Target) -> frozenset[str]:
+        return self._always.union(
+            *(names for scope, names in self._perhaps.items() if self._scopes.allows(scope, target))
+        )
+
+    def _servers(self, views: list[ServerView], groups: frozenset[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for view in views:
+            if not (view.active or self._include_stopped):
+                continue
+            target = Target(user=view.server.user, server=view.server.name, groups=groups)
+            if self._scopes.allows("read:servers", target):
+                with_state = self._scopes.allows("admin:server_state", target)
+                found[view.server.name] = server_model(
+                    view, hub_url=self._hub_url, with_state=with_state
+                )
+        return found
 
 
 def server_model(view: ServerView, *, hub_url: str, with_state: bool = False) -> dict[str, Any]:
@@ -148,7 +170,3 @@ def group_model(group: GroupView, *, scopes: Scopes, roles: list[str]) -> dict[s
         for name in names
     }
     return {name: value for name, value in whole.items() if name in allowed}
-
-
-def _may_see(scopes: Scopes, target: Target) -> bool:
-    return scopes.allows("read:servers", target)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, cast, get_args
-from urllib.parse import urlencode
 
-from appliance.access.scopes import Filters
+from pydantic import Field
+
+from appliance.access.principal import Kind
 from appliance.errors import BadRequest, Conflict, NotAllowed
-from appliance.hub.api.handler import Body, HubApiHandler
-from appliance.hub.api.models import READ_USER, user_model
+from appliance.hub.api.handler import Body
+from appliance.hub.api.models import READ_USER, UserModels
+from appliance.hub.api.paging import PagedHandler
 from appliance.hub.users import ActiveFilter, Person, Sort
-from appliance.names import Username
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
 
-MAX_PER_PAGE: Final = 200
-DEFAULT_PER_PAGE: Final = 50
-_PAGED: Final = "application/jupyterhub-pagination+json"
+# Others are served between parts of a long list.
+_AT_ONCE: Final = 100
 
 
 class NewUsers(Body):
     """Names to make users of."""
 
-    usernames: list[str]
+    usernames: list[str] = Field(min_length=1)
     admin: bool = False
 
 
@@ -34,28 +35,30 @@ class NewUserBody(Body):
 
 
 class UserChange(Body):
-    """What can be changed of a user."""
+    """What can be changed of a user; there is no state of an authenticator to keep."""
 
     admin: bool | None = None
     name: str | None = None
+    auth_state: dict[str, Any] | None = None
 
 
-class UserModels(HubApiHandler):
+class UserHandlerBase(PagedHandler):
     """Users as models, with few queries for many."""
 
     def models(self, people: Sequence[Person]) -> list[dict[str, Any]]:
         names = [person.name for person in people]
         servers, groups = self.servers.of_users(names), self.groups.of_users(names)
+        models = UserModels(
+            self.identified().scopes,
+            hub_url=self.web.hub_url,
+            include_stopped=self._includes_stopped(),
+        )
         return [
-            user_model(
+            models.of(
                 person,
                 servers[person.name],
-                scopes=self.identified().scopes,
                 groups=groups.get(person.name, frozenset()),
                 roles=self.roles.of_user(person.name, admin=person.admin),
-                hub_url=self.web.hub_url,
-                include_stopped=self.get_query_argument("include_stopped_servers", None)
-                is not None,
             )
             for person in people
         ]
@@ -63,62 +66,47 @@ class UserModels(HubApiHandler):
     def model(self, person: Person) -> dict[str, Any]:
         return self.models([person])[0]
 
+    def check_may_make(self, *, admin: bool) -> None:
+        if admin and not self.identified().admin:
+            raise NotAllowed("cannot make admins", why="only admins may")
 
-class UserListHandler(UserModels):
+    def _includes_stopped(self) -> bool:
+        text = self.get_query_argument("include_stopped_servers", "0")
+        return text.lower() not in {"0", "false"}
+
+
+class UserListHandler(UserHandlerBase):
     """All users."""
 
     @needs_scope("list:users", rows=True)
     async def get(self) -> None:
-        paged = _PAGED in self.request.headers.get("Accept", "")
-        offset = abs(self.whole_number("offset", 0))
-        limit = abs(self.whole_number("limit", DEFAULT_PER_PAGE if paged else MAX_PER_PAGE))
-        limit = min(max(limit, 1), MAX_PER_PAGE)
+        within = self.row_filters("list:users", {"user", "group"})
+        part = self.part()
         page = self.users.list_page(
-            offset=min(offset, 2**31),
-            limit=limit,
-            search=self.get_query_argument("name_filter", "")[:48],
+            offset=part.offset,
+            limit=part.limit,
+            search=self.get_query_argument("name_filter", ""),
             sort=self._sort(),
             servers=self._state(),
-            only=_named(self.identified().scopes.filters("list:users")),
+            within=within,
         )
-        items = self.models(page.items)
-        if not paged:
-            self.reply(items)
-            return
-        following: dict[str, Any] | None = None
-        if offset + limit < page.total:
-            following = {"offset": offset + limit, "limit": limit}
-            following["url"] = self._url_of(following)
-        self.set_header("Content-Type", _PAGED)
-        self.reply(
-            {
-                "items": items,
-                "_pagination": {
-                    "offset": offset,
-                    "limit": limit,
-                    "total": page.total,
-                    "next": following,
-                },
-            }
-        )
+        self.reply_part(part, self.models(page.items), page.total)
 
     @needs_scope("admin:users")
     async def post(self) -> None:
         body = self.parse_body(NewUsers)
-        if not body.usernames:
-            raise BadRequest("cannot make users", why="the list of names is empty")
-        self._check_may_make(admin=body.admin)
+        self.check_may_make(admin=body.admin)
         made = await self.users.create_many(body.usernames, admin=body.admin, all_or_none=True)
         if not made.created:
-            raise Conflict("cannot make the users", why="all of them are there already")
-        people = self.users.list_page(
-            limit=len(made.created), sort="id", only=[new.name for new in made.created]
-        )
-        self.reply(self.models(people.items), status=201)
-
-    def _check_may_make(self, *, admin: bool) -> None:
-        if admin and not self.identified().admin:
-            raise NotAllowed("cannot make admins", why="only admins may")
+            raise Conflict("cannot make the users", why=made.skipped[0].why)
+        names = [new.name for new in made.created]
+        models: list[dict[str, Any]] = []
+        for start in range(0, len(names), _AT_ONCE):
+            await asyncio.sleep(0)
+            some = names[start : start + _AT_ONCE]
+            page = self.users.list_page(limit=len(some), sort="id", only=some)
+            models += self.models(page.items)
+        self.reply(models, status=201)
 
     def _sort(self) -> Sort:
         text = self.get_query_argument("sort", "id")
@@ -134,17 +122,8 @@ class UserListHandler(UserModels):
             )
         return cast(ActiveFilter, text) if text else None
 
-    def _url_of(self, page: dict[str, Any]) -> str:
-        kept = {
-            name: self.get_query_arguments(name)
-            for name in self.request.query_arguments
-            if name not in {"offset", "limit"}
-        }
-        query = urlencode({**kept, **page}, doseq=True)
-        return f"{self.request.protocol}://{self.request.host}{self.request.path}?{query}"
 
-
-class UserHandler(UserModels):
+class UserHandler(UserHandlerBase):
     """One user."""
 
     @needs_scope(*READ_USER)
@@ -154,17 +133,16 @@ class UserHandler(UserModels):
     @needs_scope("admin:users")
     async def post(self, user: str) -> None:
         body = self.parse_body(NewUserBody)
-        if body.admin and not self.identified().admin:
-            raise NotAllowed("cannot make admins", why="only admins may")
+        self.check_may_make(admin=body.admin)
         made = await self.users.create_many([user], admin=body.admin, all_or_none=True)
         if not made.created:
-            raise Conflict(f"cannot make the user {user!r}", why=made.skipped[0].why)
+            raise Conflict(f"cannot make the user {user[:60]!r}", why=made.skipped[0].why)
         self.reply(self.model(self.person(user)), status=201)
 
     @needs_scope("admin:users")
     async def patch(self, user: str) -> None:
-        body = self.parse_body(UserChange)
         person = self.person(user)
+        body = self.parse_body(UserChange)
         who = self.check_may_change(person)
         if body.name is not None and body.name != person.name:
             raise BadRequest(
@@ -182,18 +160,11 @@ class UserHandler(UserModels):
     async def delete(self, user: str) -> None:
         person = self.person(user)
         who = self.check_may_change(person)
-        if who.name == person.name:
+        if who.kind is Kind.USER and who.name == person.name:
             raise BadRequest("cannot remove yourself", mend="ask another admin")
         await self.users.remove(person.name)
         self.set_status(204)
         self.finish()
-
-
-def _named(filters: Filters) -> list[Username] | None:
-    """The users that a filtered scope names; None means everybody."""
-    if filters is None:
-        return None
-    return [Username(one.value) for one in filters if one.kind == "user"]
 
 
 handlers = [
