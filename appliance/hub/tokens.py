@@ -41,6 +41,8 @@ class TokenView:
     user: str
     scopes: list[str]
     """All that it may do now, contained scopes and bound filters included."""
+    written: list[str]
+    """Its scopes as they were asked for."""
     note: str
     created: datetime
     expires: datetime | None
@@ -50,6 +52,8 @@ class TokenView:
     """Whom it was given to: "JupyterHub" for those that were asked for."""
     own: bool
     """It was asked for, by page or API: no server's own, and not given to an OAuth client."""
+    by_oauth: bool
+    """It was given to an OAuth client."""
 
     @property
     def api_id(self) -> str:
@@ -223,6 +227,7 @@ class Tokens:
                 scopes=effective_scopes(
                     row.scopes, held, Bearer(user=user.name), self._roles, self._groups_of
                 ).listed(),
+                written=row.scopes,
                 note=row.note,
                 created=row.created,
                 expires=row.expires,
@@ -230,6 +235,7 @@ class Tokens:
                 session_id=row.session_id,
                 oauth_client=description or name or _OURSELVES,
                 own=row.oauth_client_id is None and row.server_id is None,
+                by_oauth=row.oauth_client_id is not None,
             )
             for row, description, name in session.execute(query)
         ]

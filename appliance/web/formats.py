@@ -18,6 +18,7 @@ def filters(now: Callable[[], datetime] | None = None) -> dict[str, Callable[...
         "iso": iso,
         "duration": duration,
         "until": until,
+        "day": day,
         "sentence": sentence,
     }
 
@@ -73,6 +74,11 @@ def iso(moment: datetime) -> str:
 def until(moment: datetime) -> str:
     """A moment in the machine's own time zone, for what people must be done with by then."""
     return f"{moment.astimezone():%-d %B, %H:%M}"
+
+
+def day(moment: datetime) -> str:
+    """A day in the machine's own time zone, such as "7 May 2031"."""
+    return f"{moment.astimezone():%-d %B %Y}"
 
 
 def sentence(text: str) -> str:

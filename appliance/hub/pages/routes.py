@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from appliance.hub.pages import admin, errors, home, not_running, root, setup, shares, spawn
+from appliance.hub.pages import (
+    admin,
+    errors,
+    home,
+    not_running,
+    root,
+    setup,
+    shares,
+    spawn,
+    tokens,
+)
 from appliance.native_auth import handlers as native_auth
 from appliance.web.parts import Pattern
 
@@ -13,6 +23,7 @@ handlers: Final[list[Pattern]] = [
     *native_auth.handlers,
     *setup.handlers,
     *home.handlers,
+    *tokens.handlers,
     *spawn.handlers,
     *not_running.handlers,
     *shares.handlers,

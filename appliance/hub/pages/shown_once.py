@@ -1,7 +1,7 @@
-"""What an admin is shown once: new passwords and links, on their way from the form to the page.
+"""What people are shown once: new passwords, links, tokens, on their way from form to page.
 
 They can't be in a redirect's address or in a cookie, and they may not be stored: so they wait here,
-in memory, for the admin who made them, and are forgotten after half an hour or at a restart.
+in memory, for whoever made them, and are forgotten after half an hour or at a restart.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from appliance.clock import Clock
+from appliance.hub.tokens import NewToken
 from appliance.hub.users import Skipped
 from appliance.names import Username
 
@@ -44,21 +45,24 @@ class Link:
     expires: datetime
 
 
+Thing = Sheet | Link | NewToken
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     owner: Username
     until: datetime
-    thing: Sheet | Link
+    thing: Thing
 
 
 class ShownOnce:
-    """Keeps sheets and links for their makers, for a while."""
+    """Keeps sheets, links and tokens for their makers, for a while."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
-    def put(self, owner: Username, thing: Sheet | Link) -> str:
+    def put(self, owner: Username, thing: Thing) -> str:
         """Keep it for the owner; returns the key to ask for it."""
         self._forget_old()
         while len(self._kept) >= _MOST:
@@ -75,7 +79,15 @@ class ShownOnce:
         thing = self._find(key, owner)
         return thing if isinstance(thing, Link) else None
 
-    def _find(self, key: str, owner: Username) -> Sheet | Link | None:
+    def take_token(self, key: str, owner: Username) -> NewToken | None:
+        """A new token, which is forgotten by showing it."""
+        thing = self._find(key, owner)
+        if not isinstance(thing, NewToken):
+            return None
+        del self._kept[key]
+        return thing
+
+    def _find(self, key: str, owner: Username) -> Thing | None:
         self._forget_old()
         kept = self._kept.get(key)
         return kept.thing if kept and kept.owner == owner else None
