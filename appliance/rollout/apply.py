@@ -49,6 +49,7 @@ from appliance.rollout.render import (
 )
 from appliance.rollout.services import Services, SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
+from appliance.systemd_spawner.programs import check_program
 
 APPLY_SECONDS: Final = 16.0
 """For the new configuration; with the next, under the 30 seconds that people were promised."""
@@ -234,6 +235,8 @@ class Applier:
                 check_port(config, held=before)
         if before is not None and before.proxy != config.proxy:
             check_front(config)
+        if before is not None and before.servers.program is not config.servers.program:
+            check_program(config.servers.program, self._places.user_environment)
         check_nginx(files[self._places.rendered / PROXY_FILE].text, self._places)
 
     def _write(self, old: str, new: str, files: dict[Path, Rendered]) -> None:

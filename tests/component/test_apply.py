@@ -18,7 +18,7 @@ from appliance.config.edit import set_value, write_first
 from appliance.config.load import load
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config, Reload
-from appliance.errors import ApplianceError, ConfigError
+from appliance.errors import ApplianceError, ConfigError, SpawnRefused
 from appliance.places import Places
 from appliance.rollout.apply import EVERYTHING, Applier, ApplyFailed, find_changes
 from appliance.rollout.health import (
@@ -230,6 +230,21 @@ def test_a_taken_port_is_refused_before_anything_changes(
         page.close()
     assert snapshot(places) == before
     assert services.told == []
+
+
+def test_a_program_of_servers_that_is_not_installed_is_refused(
+    places: Places, applier: Applier, services: FakeServices
+) -> None:
+    before = snapshot(places)
+    with pytest.raises(SpawnRefused, match="the package jupyterhub is not in") as raised:
+        set_to(places, applier, "servers.program", "jupyterhub-singleuser")
+    assert "--user-requirements" in raised.value.mend
+    assert (snapshot(places), services.told) == (before, [])
+    packages = places.user_environment / "lib/python3.11/site-packages"
+    for folder in ("jupyterhub-6.1.1.dist-info", "jupyterhub/singleuser"):
+        (packages / folder).mkdir(parents=True)
+    set_to(places, applier, "servers.program", "jupyterhub-singleuser")
+    assert services.told == [Reload.NEXT_START]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
