@@ -22,10 +22,10 @@ from appliance.audit import Action, AuditLog
 from appliance.config.edit import keep_version, write_config
 from appliance.config.fields import MASK, Kind, Setting, settings
 from appliance.config.files import locked
+from appliance.config.kinds import Reload
 from appliance.config.load import check_text, read_text
 from appliance.config.reference import yaml_value
 from appliance.config.rendered import read_rendered
-from appliance.config.kinds import Reload
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
