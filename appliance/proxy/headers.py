@@ -6,12 +6,14 @@ it may not see, and what it may not say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from appliance.proxy.routing import quote
 
 # A server belongs to its user: the hub's own cookies are none of its business. Browsers keep the
-# log-in to the hub's path; this is for what a path doesn't hold back.
+# log-in to the hub's path; this is for what a path doesn't hold back. The first of them is the
+# log-in, which nobody but the hub may have.
 HUB_COOKIES: Final = ("jupyterhub-hub-login", "jupyterhub-session-id")
 
 
@@ -29,16 +31,22 @@ def cookie_maps() -> str:
             f'    {quote(pattern)} "${before}${after}";\n}}'
         )
         source = result
-    # Sent twice, or nothing left: then nothing is passed on.
-    twice = quote(rf"~(?:^|;)\s*(?:{'|'.join(HUB_COOKIES)})=")
+    maps.append(_last_map(source, "appliance_server_cookie", HUB_COOKIES))
+    # A service is an admin's choice; by the session's id it learns that somebody has logged out.
+    maps.append(_last_map("appliance_cookies_1", "appliance_service_cookie", HUB_COOKIES[:1]))
+    return "\n".join(maps)
+
+
+def _last_map(source: str, result: str, names: Sequence[str]) -> str:
+    """Sent twice, or nothing left: then nothing is passed on."""
+    twice = quote(rf"~(?:^|;)\s*(?:{'|'.join(names)})=")
     nothing = quote(r"~^[;\s]*$")
-    maps.append(
-        f"map ${source} $appliance_server_cookie {{\n"
+    return (
+        f"map ${source} ${result} {{\n"
         f"    default ${source};\n"
         f'    {twice} "";\n'
         f'    {nothing} "";\n}}'
     )
-    return "\n".join(maps)
 
 
 # Headers by which a client could pretend to be a proxy; servers and hub believe none but ours.

@@ -29,6 +29,7 @@ from appliance.proxy.headers import (
     cookie_maps,
 )
 from appliance.proxy.routing import quote, route_map
+from appliance.proxy.services import service_locations, service_patterns, service_upstreams
 from appliance.proxy.static_files import StaticRoots
 
 # jupyter_server refuses larger requests; more need not be kept for it.
@@ -90,6 +91,7 @@ def _http(config: Config, places: Places, static: StaticRoots) -> str:
     told = " 60s" if config.proxy.program is ProxyProgram.CONFIGURABLE else ""
     keepalive = f"keepalive_timeout 75s{told};"
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    old_clients = f"{re.escape(config.base_url)}hub/api/authorizations/"
     return f"""\
 {TYPES}
 {_lines(f"{kind}_temp_path {quote(str(temporary / kind))};" for kind in kinds)}
@@ -99,9 +101,11 @@ tcp_nopush on;
 absolute_redirect off;
 recursive_error_pages on;
 
-# Addresses have tokens in their query, so neither log has it: the access log by this map, the error
-# log by being off inside servers (nginx puts the whole request into every message).
+# Addresses have tokens in their query, and of old clients in the path, so neither log has them: the
+# access log by this map, the error log by being off inside servers (nginx puts the whole request
+# into every message).
 map $request_uri $appliance_logged_path {{
+    {quote(f"~^(?<appliance_old>{old_clients})")} $appliance_old;
     {quote("~^(?<appliance_path>[^?]*)")} $appliance_path;
 }}
 map "$status $request_uri" $appliance_logged {{
@@ -123,7 +127,7 @@ client_body_buffer_size 1m;
 limit_conn_zone $binary_remote_addr zone=appliance_addresses:4m;
 limit_conn_status 429;
 
-{route_map(config.base_url, static)}
+{route_map(config.base_url, static, service_patterns(config))}
 
 map $appliance_named $appliance_named_folder {{
     default {quote(f"{places.server_sockets}/$appliance_user/$appliance_named")};
@@ -152,6 +156,7 @@ upstream appliance_hub {{
     server {quote(f"unix:{places.hub_socket}")};
     keepalive 8;
 }}
+{service_upstreams(config)}
 """
 
 
@@ -241,6 +246,7 @@ server {{
 {_indent(_to_hub(), 8)}
         error_page 502 504 = @api_down;
     }}
+{_indent(_service_locations(config, places))}
     location @hub {{
 {_indent(_to_hub(body=SERVER_BODY), 8)}
         error_page 502 504 = @hub_down;
@@ -319,6 +325,25 @@ gzip_types application/json application/javascript text/javascript
 # location keeps method, body and address.
 error_page 502 = @hub;
 """
+
+
+def _service_locations(config: Config, places: Places) -> str:
+    headers = _headers(
+        {
+            "Upgrade": "$appliance_upgrade",
+            "Connection": "$appliance_connection",
+            "Cookie": "$appliance_service_cookie",
+        }
+    )
+    limits = f"""\
+client_max_body_size {SERVER_BODY};
+proxy_ssl_server_name on;
+proxy_read_timeout 1d;
+proxy_send_timeout 300s;
+{headers}"""
+    return service_locations(
+        config, places, body=_indent(limits), upstream=_indent(_UPSTREAM.rstrip())
+    )
 
 
 def _to_hub(*, body: str = HUB_BODY, headers: str = "") -> str:

@@ -9,6 +9,7 @@ segment in any spelling is an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from appliance.names import SERVER_NAME_PATTERN, USERNAME_PATTERN
@@ -35,7 +36,9 @@ def _pattern(pattern: str) -> str:
     return f"~^{pattern}"
 
 
-def routes(base_url: str, static: StaticRoots) -> list[tuple[str, str]]:
+def routes(
+    base_url: str, static: StaticRoots, services: Sequence[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
     """The map from raw paths to routes, first match first; what matches none is the hub's."""
     base = re.escape(base_url)
     user = rf"{base}user/(?<appliance_user>{USERNAME_PATTERN})/"
@@ -57,13 +60,15 @@ def routes(base_url: str, static: StaticRoots) -> list[tuple[str, str]]:
         (_pattern(rf"{user}{named}(?:[/?]|$)"), "server"),
         (_pattern(user), "server"),
         (_pattern(rf"{base}hub/api(?:[/?]|$)"), "api"),
+        *services,
     ]
     if base_url != "/":
         found.append((r"~^/(?:\?|$)", "root"))
     return found
 
 
-def route_map(base_url: str, static: StaticRoots) -> str:
-    """The map as nginx reads it."""
-    lines = [f"    {quote(pattern)} {route};" for pattern, route in routes(base_url, static)]
+def route_map(base_url: str, static: StaticRoots, services: Sequence[tuple[str, str]] = ()) -> str:
+    """The map as nginx reads it; `services` are lines of it that lead to services."""
+    found = routes(base_url, static, services)
+    lines = [f"    {quote(pattern)} {route};" for pattern, route in found]
     return "\n".join(["map $request_uri $appliance_route {", "    default hub;", *lines, "}"])

@@ -25,6 +25,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "trusted proxies": {
         "http": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"], "port": 8080}
     },
+    "services": {
+        "base_url": "/b/",
+        "services": {
+            "a.b": {"url": "http://127.0.0.1:9001"},
+            "A-b": {"url": "https://[::1]"},
+            "c_d": {"url": "http+unix://%2Frun%2Fc%20d.sock"},
+            "named": {"url": "https://nobody-has-this-name.invalid:8443/x"},
+            "none": {},
+        },
+    },
 }
 
 
