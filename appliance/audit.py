@@ -58,6 +58,8 @@ class Action(StrEnum):
     SET_PASSWORD = "user.set-password"  # noqa: S105 - the name of an action
     MAKE_LINK = "user.make-link"
     USE_LINK = "user.use-link"
+    CREATE_TOKEN = "token.create"  # noqa: S105 - the name of an action
+    REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an action
     CREATE_GROUP = "group.create"
     REMOVE_GROUP = "group.remove"
     ADD_TO_GROUP = "group.add-users"
@@ -66,6 +68,14 @@ class Action(StrEnum):
     START_SERVER = "server.start"
     STOP_SERVER = "server.stop"
     OPEN_SERVER = "server.open"
+    REMOVE_SERVER = "server.remove"
+    SHARE_SERVER = "share.grant"
+    UNSHARE_SERVER = "share.revoke"
+    ACCEPT_SHARE = "share.accept"
+    MAKE_SHARE_CODE = "share.make-code"
+    REMOVE_SHARE_CODE = "share.remove-code"
+    CREATE_SERVICE = "service.create"
+    REMOVE_SERVICE = "service.remove"
     CHANGE_CONFIG = "config.change"
     RELOAD_CONFIG = "config.reload"
 

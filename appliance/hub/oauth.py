@@ -12,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from appliance import audit
 from appliance.access.principal import Principal
 from appliance.access.roles import Roles
 from appliance.access.scopes import GroupsOf, Target
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, User
 from appliance.db.session import Database
@@ -60,6 +62,9 @@ class OAuthProvider:
                 return refused
             granted = self._granted(client, principal, agreed)
         way: Go = self._grant.give_code(query, principal, granted)
+        if client.owner:
+            name = f"{client.owner}/{client.server}" if client.server else client.owner
+            audit.note_unless_own(Action.OPEN_SERVER, client.owner, name)
         return way
 
     def deny(self, query: str, principal: Principal) -> Go:

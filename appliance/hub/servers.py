@@ -281,6 +281,7 @@ class Servers:
                 f"cannot forget the server {server}", why="it is running", mend="stop it first"
             )
         self._rows.forget(server)
+        audit.note_unless_own(Action.REMOVE_SERVER, server.user, str(server))
         self._lives.pop(server, None)
 
     # What the spawner tells

@@ -15,8 +15,10 @@ from typing import Any, Final
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from appliance import audit
 from appliance.access.roles import service_scope
 from appliance.access.tokens import hash_secret, new_secret
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.config.service_schema import Service
 from appliance.db.errors import StorageError
@@ -157,6 +159,7 @@ class Services:
             session.add(ApiService(name=service.name, spec=spec, created=self._clock.now()))
             if not self._settle_given(session, service):
                 raise Conflict(what, why="its token is somebody else's already")
+        audit.note(Action.CREATE_SERVICE, service.name, admin=service.admin)
 
     def remove(self, name: str) -> None:
         """Forget a service made through the API; raises NotFound, or NotAllowed."""
@@ -171,6 +174,7 @@ class Services:
             session.execute(delete(ApiService).where(ApiService.name == name))
             session.execute(delete(ApiToken).where(ApiToken.service == name))
             session.execute(delete(OAuthClient).where(OAuthClient.service == name))
+        audit.note(Action.REMOVE_SERVICE, name)
 
     # Tokens and clients
 

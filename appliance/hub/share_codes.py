@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, delete, func, select
 
+from appliance import audit
 from appliance.access.tokens import MAX_LENGTH, hash_secret, new_secret
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import Server, ShareCode, User
 from appliance.db.session import Database
@@ -75,7 +77,9 @@ class ShareCodes:
                 exchanges=0,
             )
             session.add(row)
-        return self._one(ShareCode.hash == hash_secret(code)), code
+        view = self._one(ShareCode.hash == hash_secret(code))
+        audit.note(Action.MAKE_SHARE_CODE, str(server), code=view.number, scopes=list(view.scopes))
+        return view, code
 
     def find(self, code: str) -> CodeView:
         """What a code gives; raises NotFound for one that doesn't exist, or not any more."""
@@ -96,6 +100,7 @@ class ShareCodes:
             give(session, row.server_id, Receiver("user", user), row.scopes, now)
             row.exchanges += 1
             row.last_exchanged = now
+        audit.note(Action.ACCEPT_SHARE, str(found.server), code=found.number, users=[user])
         return found
 
     def remove(self, server: ServerId, *, code: str = "", number: int | None = None) -> None:
@@ -107,10 +112,12 @@ class ShareCodes:
         with self._db.session() as session:
             if not session.execute(query.returning(ShareCode.id)).all():
                 raise NotFound("cannot find the share code", why="this server has no such code")
+        audit.note(Action.REMOVE_SHARE_CODE, str(server))
 
     def remove_all(self, server: ServerId) -> None:
         with self._db.session() as session:
             session.execute(delete(ShareCode).where(ShareCode.server_id == id_of(server)))
+        audit.note(Action.REMOVE_SHARE_CODE, str(server), all=True)
 
     def purge(self) -> None:
         """Delete those that have expired."""

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, TypeVar
 from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, select
 from sqlalchemy.orm import Session, aliased
 
+from appliance import audit
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import Group, Membership, Server, Share, User
 from appliance.db.session import Database
@@ -96,8 +98,10 @@ class Shares:
         """Give scopes on a server, besides those given before; BadRequest for no such receiver."""
         if receiver.kind == "user" and receiver.name == server.user:
             raise BadRequest(f"cannot share the server {server}", why="it is the user's own")
+        scopes = list(scopes)
         with self._db.session() as session:
             give(session, server_row(session, server), receiver, scopes, self._clock.now())
+        _note(Action.SHARE_SERVER, server, receiver, scopes)
         return self.get(server, receiver)
 
     def revoke(
@@ -110,15 +114,17 @@ class Shares:
             if row is None:
                 return None
             left = sorted(set(row.scopes) - set(scopes)) if scopes else []
-            if not left:
+            if left:
+                row.scopes = left
+            else:
                 session.delete(row)
-                return None
-            row.scopes = left
-        return self.get(server, receiver)
+        _note(Action.UNSHARE_SERVER, server, receiver, left)
+        return self.get(server, receiver) if left else None
 
     def revoke_all(self, server: ServerId) -> None:
         with self._db.session() as session:
             session.execute(delete(Share).where(Share.server_id == id_of(server)))
+        audit.note(Action.UNSHARE_SERVER, str(server), all=True)
 
     def _page(self, *where: ColumnElement[bool], offset: int, limit: int) -> SharePage:
         query = _joined(
@@ -205,6 +211,12 @@ def give(
         row = Share(server_id=server_id, scopes=[], created=now, **{key.key: found})
         session.add(row)
     row.scopes = sorted({*row.scopes, *scopes})
+
+
+def _note(action: Action, server: ServerId, receiver: Receiver, scopes: list[str]) -> None:
+    users = [receiver.name] if receiver.kind == "user" else []
+    groups = [receiver.name] if receiver.kind == "group" else []
+    audit.note(action, str(server), users=users, groups=groups, scopes=scopes)
 
 
 def _is(server: ServerId) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

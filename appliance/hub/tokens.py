@@ -15,9 +15,11 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
+from appliance import audit
 from appliance.access.roles import IDENTIFY, Roles
 from appliance.access.scopes import Bearer, GroupsOf, Scopes
 from appliance.access.tokens import hash_secret, new_secret
+from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, User
 from appliance.db.session import Database
@@ -150,6 +152,7 @@ class Tokens:
             session.flush()
             view = self._views(session, found, ApiToken.id == row.id)[0]
         log.info("token %s of user %s made", view.api_id, user)
+        audit.note(Action.CREATE_TOKEN, user, token=view.api_id, scopes=wanted)
         return NewToken(secret, view)
 
     def revoke(self, user: str, token_id: str) -> int:
@@ -174,6 +177,7 @@ class Tokens:
             ids = session.scalars(select(ApiToken.id).where(*which)).all()
             session.execute(delete(ApiToken).where(ApiToken.id.in_(ids)))
         log.info("%d tokens of user %s revoked", len(ids), user)
+        audit.note(Action.REVOKE_TOKEN, user, tokens=[f"a{one}" for one in ids])
         return len(ids)
 
     def _wanted(self, scopes: Sequence[str] | None, roles: Sequence[str] | None) -> list[str]:

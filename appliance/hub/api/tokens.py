@@ -42,7 +42,8 @@ class TokenListHandler(HubApiHandler):
     async def post(self, user: str) -> None:
         """By who may, or by anybody who sends the user's password along."""
         body = self.parse_body(WantedToken)
-        who = self.principal or await self._log_in(body.auth or {})
+        # Kept, so that the audit log knows who it was.
+        who = self.principal = self.principal or await self._log_in(body.auth or {})
         person = self._check_may(who, user)
         new = self.tokens.create(
             person.name,
