@@ -49,8 +49,8 @@ OLDEST_UBUNTU = (24, 4)
 
 # python3-pip-whl has pip as one file that runs without being installed: 1.5 s, where a venv takes
 # 27 s on a small machine. python3-pystemd is built for the system's own Python, so no compiler is
-# needed.
-PACKAGES = ("python3-pip-whl", "python3-pystemd", "nginx", "ca-certificates", "dbus")
+# needed. git is what nbgitpuller's links work with.
+PACKAGES = ("python3-pip-whl", "python3-pystemd", "nginx", "ca-certificates", "dbus", "git")
 
 SOFTWARE = "/opt/appliance"
 LOG_FILE = "/var/log/appliance-install.log"
