@@ -117,9 +117,9 @@ class Roles:
         return found
 
     def scopes_of_service(self, name: str, *, admin: bool = False) -> Scopes:
-        """All that a service may do now."""
+        """All that a service may do now; nothing unless roles say so."""
         texts = [text for role in self.of_service(name, admin=admin) for text in self[role].scopes]
-        return self.expand((*texts, *IDENTIFY), Bearer(service=name))
+        return self.expand(texts, Bearer(service=name))
 
     def server_scopes(self, server: ServerId) -> list[str]:
         """The scopes of a single-user server's own token, with their filters bound."""
