@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.fakes.hub_machine import Answer
 
 _SECRETS: Final = frozenset({"token", "code", "access_token"})
+_SETS: Final = frozenset({"scopes", "roles", "groups", "users"})
 _OURS: Final = frozenset({"appliance"})
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ID: Final = re.compile(r"(a|sc_)\d+")
+_CODE: Final = re.compile(r"(?<=[?&]code=)[\w-]+")
 _VERSIONS: Final = frozenset({"version", "python", "sys_executable", "class"})
 
 
@@ -67,14 +70,23 @@ def plain(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {k: plain(v, k) for k, v in value.items() if k not in _OURS}
     if isinstance(value, list):
-        return [plain(one) for one in value]
+        return sorted(value) if key in _SETS else [plain(one) for one in value]
     if isinstance(value, str):
+        if "?code=" in value:
+            return _CODE.sub("<code>", value)
+        if key == "url" and "?" in value:
+            return _with_sorted_query(value)
         if key in _SECRETS or key in _VERSIONS:
             return f"<{key}>"
         if _TIME.fullmatch(value):
             return "<time>"
         return "<id>" if _ID.fullmatch(value) else value
     return value
+
+
+def _with_sorted_query(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(query=urlencode(sorted(parse_qsl(parts.query)))).geturl()
 
 
 def _compare(left: Any, right: Any, place: str) -> list[str]:
