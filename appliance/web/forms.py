@@ -24,3 +24,9 @@ class FormError:
         """From an error; `mend` is for errors that bring no advice of their own."""
         advice = sentence(error.mend or mend)
         return cls(field, sentence(error.why or error.what), advice, failure_of(error).status)
+
+
+def told(error: ApplianceError) -> str:
+    """An error as sentences, for a note."""
+    what = sentence(f"{error.what}: {error.why}" if error.why else error.what)
+    return f"{what} {sentence(error.mend)}".rstrip()

@@ -52,9 +52,7 @@ async def test_a_named_server_is_made_started_stopped_and_forgotten(
     assert "1 of 2" in page
     assert 'href="/user/bob/exam/lab"' in page
     running = await note(bob, await bob.post("/hub/home/forget", {"server": "exam"}))
-    assert (
-        running == "bad: Cannot forget the server bob/exam: it is running (to mend: stop it first)."
-    )
+    assert running == "bad: Cannot forget the server bob/exam: it is running. Stop it first."
     await bob.post("/hub/home/stop", {"server": "exam"})
     assert machine.hub.servers.view(EXAM).state is ServerState.STOPPED
     assert not machine.hub.servers.view(ServerId(Username("bob"))).active
@@ -135,6 +133,48 @@ async def test_only_servers_that_there_are_can_be_forgotten(bob: Browser, server
     assert answer.status in {302, 400, 404}
     if answer.status == 302:
         assert (await note(bob, answer)).startswith("bad: Cannot forget your server")
+
+
+# Admins
+
+
+async def test_admins_see_and_work_peoples_named_servers(machine: Machine, bob: Browser) -> None:
+    await add(bob, "exam", "<i>Biology</i>")
+    await until(machine, EXAM, ServerState.READY)
+    ada = await logged_in(machine, "ada")
+    assert '<div class="named">exam' in (await ada.get("/hub/admin?show=running")).body
+    page = await ada.get("/hub/admin/users/bob")
+    assert "&lt;i&gt;Biology&lt;/i&gt;" in page.body
+    assert "a line of the log" in (await ada.get("/hub/admin/users/bob/log?server=exam")).body
+    path = "/hub/admin/users/bob"
+    told = await note(ada, await ada.post(path, {"do": "forget", "server": "exam"}))
+    assert told == "bad: Cannot forget the server bob/exam: it is running. Stop it first."
+    told = await note(ada, await ada.post(path, {"do": "stop", "server": "exam"}))
+    assert told == "good: The server bob/exam is stopping."
+    await until(machine, EXAM, ServerState.STOPPED)
+    await ada.post(path, {"do": "start", "server": "exam"})
+    await until(machine, EXAM, ServerState.READY)
+    await ada.post(path, {"do": "stop", "server": "exam"})
+    told = await note(ada, await ada.post(path, {"do": "forget", "server": "exam"}))
+    assert told == "good: The server bob/exam is off the list; files stay."
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"do": "explode", "server": "exam"}, 400),
+        ({"do": "start", "server": "nowhere"}, 404),
+        ({"do": "start", "server": "../x"}, 400),
+    ],
+)
+async def test_admins_mistakes_with_named_servers_are_told(
+    machine: Machine, bob: Browser, fields: dict[str, str], status: int
+) -> None:
+    await add(bob, "exam")
+    ada = await logged_in(machine, "ada")
+    await ada.get("/hub/admin/users/bob")
+    assert (await ada.post("/hub/admin/users/bob", fields)).status == status
+    assert (await bob.post("/hub/admin/users/bob", fields)).status == 403
 
 
 # The start pages

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from appliance.access.words import in_words
+from appliance.config.schema import Config
 from appliance.hub.oauth import OAuthProvider
 from appliance.hub.oauth_values import TOKEN_DAYS, Ask
 from appliance.web.guards import login_needed, public
@@ -18,6 +19,7 @@ _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 class AuthorizeHandler(PageHandler):
     """Sends a browser back to its server with a code, asking its user first if need be."""
 
+    config: Config
     oauth: OAuthProvider
 
     @login_needed
@@ -46,11 +48,12 @@ class AuthorizeHandler(PageHandler):
         if origin:
             # Browsers hold the redirect behind a form to the form's own policy.
             self.set_content_policy(forms_lead_to=origin[0])
+        custom = {name: one.description for name, one in self.config.custom_scopes.items()}
         self.render_page(
             "authorize.html",
             client=ask.client,
             scopes=ask.scopes,
-            wishes=in_words(ask.scopes, reader=self.user),
+            wishes=in_words(ask.scopes, reader=self.user, custom=custom),
             where=origin[0] if origin else "",
             days=TOKEN_DAYS,
             action=self.own_uri,

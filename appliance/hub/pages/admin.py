@@ -19,9 +19,8 @@ from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
 from appliance.hub.pages.usage import Usage, UsageMeter
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
-from appliance.hub.states import ServerState
 from appliance.hub.users import Page, Person, Users
-from appliance.names import ServerId, Username, parse_username
+from appliance.names import ServerId, Username, parse_server_name, parse_username
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -29,15 +28,15 @@ from appliance.web.parts import Pattern
 PAGE_SIZE: Final = 50
 # Hashing their passwords takes half a minute, which is as long as people wait for a page.
 _NAMES_AT_ONCE: Final = 500
-_MOVING: Final = (ServerState.STARTING, ServerState.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A user with the default server, as the list shows it."""
+    """A user with the servers, as the list shows them."""
 
     person: Person
     server: ServerView
+    named: list[ServerView]
     usage: Usage | None
     you: bool
 
@@ -82,11 +81,19 @@ class AdminPage(PageHandler):
             Row(
                 person,
                 servers[person.name][0],
+                servers[person.name][1:],
                 usage.get(ServerId(person.name)),
                 person.name == self.user,
             )
             for person in people
         ]
+
+    def named_server(self, person: Person, name: str) -> ServerId:
+        """One of somebody's servers; raises BadRequest or NotFound."""
+        server = ServerId(person.name, parse_server_name(name))
+        if not self.servers.known(server):
+            raise NotFound(f"cannot find the server {server}", why="there is no such server")
+        return server
 
     def show_sheet(self, sheet: Sheet) -> None:
         """Go to the page with new passwords."""
@@ -125,7 +132,7 @@ class ListHandler(AdminPage):
                 "waiting": counts.waiting,
                 "running": len(self._running()),
             },
-            moving=any(row.server.state in _MOVING for row in rows),
+            moving=any(one.pending for row in rows for one in (row.server, *row.named)),
             query=f"?{self.request.query}" if self.request.query else "",
             first=page.offset + 1,
             last=page.offset + len(page.items),
@@ -156,7 +163,7 @@ class ListHandler(AdminPage):
         return min(100_000, max(1, int(text))) if re.fullmatch(r"[0-9]{1,6}", text) else 1
 
     def _running(self) -> set[str]:
-        return {view.server.user for view in self.servers.active() if not view.server.name}
+        return {view.server.user for view in self.servers.active()}
 
     def _page_url(self, show: str, search: str, page: Page, step: int) -> str:
         number = page.offset // PAGE_SIZE + 1 + step
@@ -276,7 +283,11 @@ class UserHandler(AdminPage):
         self.check_admin()
         person = self.users.get(name)
         verb = self.get_body_argument("do", "")
-        if verb == "password":
+        server = self.get_body_argument("server", "")
+        if server:
+            self.tell(await self.actions.do_with_named(verb, self.named_server(person, server)))
+            self.redirect(self.user_page(name))
+        elif verb == "password":
             self.show_sheet(await self.actions.new_passwords([person.name], by=self.user))
         elif verb == "link":
             key = self.shown_once.put(self.user, self.actions.new_link(person.name, by=self.user))
@@ -293,8 +304,9 @@ class LogHandler(AdminPage):
     async def get(self, name: str) -> None:
         self.check_admin()
         person = self.users.get(name)
-        lines = await self.servers.log(ServerId(person.name), lines=300)
-        self.render_page("admin_log.html", target=person.name, lines=lines)
+        server = self.named_server(person, self.get_query_argument("server", ""))
+        lines = await self.servers.log(server, lines=300)
+        self.render_page("admin_log.html", target=person.name, server_name=server.name, lines=lines)
 
 
 class RemoveHandler(AdminPage):

@@ -18,6 +18,7 @@ from appliance.hub.users import Person, Skipped, Users
 from appliance.names import ServerId, Username
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.web.formats import sentence
+from appliance.web.forms import told
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,11 @@ _DONE: Final = {
     "make-admin": ("{} is an admin now.", "{} users are admins now."),
     "unmake-admin": ("{} is no longer an admin.", "{} users are no longer admins."),
     "remove": ("{} is removed.", "{} users are removed."),
+}
+_DONE_NAMED: Final = {
+    "start": "The server {} is starting.",
+    "stop": "The server {} is stopping.",
+    "forget": "The server {} is off the list; files stay.",
 }
 _NOT_ON_ONESELF: Final = {"unmake-admin", "remove"}
 _FAILURES_TOLD: Final = 5
@@ -86,6 +92,21 @@ class Actions:
                 done.append(name)
         log.info("%s: %s %s", by, verb, ", ".join(done) or "nobody")
         return Outcome(_words(verb, done, failures), bool(failures))
+
+    async def do_with_named(self, verb: str, server: ServerId) -> Outcome:
+        """Start, stop or forget a named server; raises BadRequest for another verb."""
+        if verb not in _DONE_NAMED:
+            raise BadRequest("cannot do this", why=f"there is no action {verb[:20]!r}")
+        try:
+            if verb == "start":
+                await self._servers.start(server)
+            elif verb == "stop":
+                await self._servers.stop(server)
+            else:
+                self._servers.forget(server)
+        except ApplianceError as error:
+            return Outcome(told(error), failed=True)
+        return Outcome(_DONE_NAMED[verb].format(server), failed=False)
 
     async def new_passwords(self, names: Sequence[str], *, by: Username) -> Sheet:
         """Give users generated passwords, to be changed at the first log-in."""

@@ -12,8 +12,7 @@ from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.servers import Servers
 from appliance.hub.users import Users
 from appliance.names import ServerId, parse_display_name, parse_server_name
-from appliance.web.formats import sentence
-from appliance.web.forms import FormError
+from appliance.web.forms import FormError, told
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -114,7 +113,7 @@ class ForgetHandler(HomePage):
         try:
             self._forget(server)
         except (BadRequest, Conflict) as wrong:
-            self.leave_note("bad", sentence(str(wrong)))
+            self.leave_note("bad", told(wrong))
         else:
             self.leave_note("good", f"“{view.title}” is off the list. Your files are still there.")
         self.redirect(self.hub_path("home"))
