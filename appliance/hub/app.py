@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tornado.routing import URLSpec
@@ -17,21 +18,11 @@ from appliance.config.schema import Config
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
-from appliance.hub.api import (
-    accounts,
-    groups,
-    info,
-    metrics,
-    oauth2,
-    servers,
-    services,
-    share_codes,
-    shares,
-    tokens,
-    users,
-)
+from appliance.hub.api import routes as api
+from appliance.hub.api.openapi import make_document
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.culler import Culler, believed_idle_seconds
+from appliance.hub.ending import Ending
 from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
@@ -90,6 +81,7 @@ class Hub:
     routes: Routes
     keeper: ServiceKeeper
     relays: ServiceRelays
+    ending: Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +131,7 @@ def make_hub(
     authenticator, throttle = _authenticator(core)
     rows = ServerRows(db=core.db, clock=core.clock, roles=core.roles, base_url=config.base_url)
     servers, reconciler = _servers(core, rows, config.servers.named_limit)
+    ending = Ending(servers=servers, supervisor=core.supervisor)
     routes = make_routes(config, places, rows=rows, clock=clock, services=core.services.addresses)
     sessions = Sessions(db=db, clock=clock)
     codes = ShareCodes(db=db, clock=clock)
@@ -158,13 +151,21 @@ def make_hub(
         "authenticator": authenticator,
         "users": users,
         "sessions": sessions,
-        "tokens": Tokens(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
+        "tokens": Tokens(
+            db=db,
+            clock=clock,
+            roles=core.roles,
+            groups_of=core.groups.of,
+            max_age_seconds=config.tokens.max_age,
+        ),
         "shares": Shares(db=db, clock=clock),
         "share_codes": codes,
         "links": links,
         "servers": servers,
         "spawner": spawner,
         "routes": routes,
+        "ending": ending,
+        "describe_api": lambda: make_document(api.handlers, hub_url=core.hub_url),
         "services": core.services,
         "keeper": keeper,
         "relays": relays,
@@ -182,7 +183,8 @@ def make_hub(
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve
         ),
-        supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper, relays=relays,
+        supervisor=core.supervisor, metrics=core.metrics,
+        routes=routes, keeper=keeper, relays=relays, ending=ending,
     )  # fmt: skip
 
 
@@ -222,31 +224,30 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
         sessions=sessions,
         root_connections=gate,
         xsrf=Xsrf(ensure_secret(core.places.hub_state / "xsrf.secret")),
-        render=Renderer(core.config.base_url, now=core.clock.now),
+        render=Renderer(core.config.base_url, now=core.clock.now, folder=_folder(core.config)),
         groups_of=core.groups.of,
         audit=AuditLog(core.places.hub_audit, clock=core.clock),
     )
+
+
+def _folder(config: Config) -> Path | None:
+    """Where the configuration's own templates are."""
+    return Path(config.pages.templates) if config.pages.templates else None
 
 
 def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
     """Every address, in the order in which they are tried."""
     hub = f"{base_url}hub"
     below: list[Pattern] = [
-        *info.handlers,
-        *metrics.handlers,
-        *users.handlers,
-        *tokens.handlers,
-        *groups.handlers,
-        *servers.handlers,
-        *services.handlers,
-        *shares.handlers,
-        *share_codes.handlers,
-        *accounts.handlers,
-        *oauth2.handlers,
-        *info.last_handlers,
+        *api.handlers,
+        *api.last_handlers,
         *pages.handlers,
     ]
     yield URLSpec(hub, outside.OutsideHandler, parts)
+    folder = _folder(parts["config"])
+    if folder:
+        own = {"path": str(folder / "static")}
+        yield URLSpec(rf"{hub}/static/custom/(.*)", StaticFileHandler, own)
     yield URLSpec(rf"{hub}/static/(.*)", StaticFileHandler, {"path": str(STATIC)})
     for pattern in below:
         yield URLSpec(f"{hub}{pattern.path}", pattern.handler, parts)

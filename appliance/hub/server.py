@@ -87,13 +87,13 @@ class HubServer:
         self._hub.db.close()
 
     async def run(self, sockets: Mapping[str, socket.socket]) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        ended = asyncio.Event()
+        """Serve until SIGTERM, SIGINT, or a request to end."""
+        ending = self._hub.ending
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
+            loop.add_signal_handler(number, ending.now)
         await self.start(sockets)
-        await ended.wait()
+        await ending.wait()
         log.info("stopping")
         await self.stop()
 

@@ -1,12 +1,16 @@
-"""One line for each request: never its query, which may hold tokens."""
+"""One line for each request: never its query, nor what else of its address may be a secret."""
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from tornado.web import RequestHandler
 
 log = logging.getLogger("appliance.access")
+
+# Old clients ask whose a token is by putting it into the path.
+_SECRETS_BELOW: Final = "/hub/api/authorizations/"
 
 
 def log_request(handler: RequestHandler) -> None:
@@ -26,7 +30,13 @@ def log_request(handler: RequestHandler) -> None:
         "%d %s %r %s %.1f ms",
         status,
         request.method,
-        request.path[:200],
+        shown_path(request.path),
         request.remote_ip or "-",
         milliseconds,
     )
+
+
+def shown_path(path: str) -> str:
+    """A path as logs may show it."""
+    before, mark, _ = path.partition(_SECRETS_BELOW)
+    return f"{before}{mark}…" if mark else path[:200]

@@ -21,6 +21,7 @@ from appliance.db.errors import DatabaseError, StorageError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
 from appliance.web import notes, xsrf
+from appliance.web.access_log import shown_path
 from appliance.web.asker import Asking
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
 from appliance.web.next_url import safe_next
@@ -204,7 +205,7 @@ class Handler(Asking, RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """One line for what we foresaw, a traceback for bugs; never the query string."""
-        where = f"{self.request.method} {self.request.path[:200]!r}"
+        where = f"{self.request.method} {shown_path(self.request.path)!r}"
         if isinstance(value, ApplianceError | HTTPError):
             failure = failure_of(value)
             level = logging.WARNING if failure.status >= 500 else logging.DEBUG
@@ -226,7 +227,7 @@ class Handler(Asking, RequestHandler):
         return failure
 
     def _request_summary(self) -> str:
-        return f"{self.request.method} {self.request.path[:200]!r}"
+        return f"{self.request.method} {shown_path(self.request.path)!r}"
 
 
 class PageHandler(Handler):

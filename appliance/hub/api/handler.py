@@ -55,6 +55,11 @@ class HubApiHandler(ApiHandler):
         self.clear_header("Content-Type")
         self.finish()
 
+    def reply_empty(self) -> None:
+        """Finish with 200 and no body, as clients of JupyterHub expect it of some requests."""
+        self.set_header("Content-Type", "text/plain")
+        self.finish()
+
     def row_filters(self, scope: str, kinds: set[str]) -> Filters:
         """What rows of a list the caller may see by a scope; None means all of them.
 

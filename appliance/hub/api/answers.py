@@ -1,0 +1,179 @@
+"""What each request of the API is answered with when all goes well, and what its query may say.
+
+Paths, verbs, scopes and bodies are not here: the API's description takes them from the handlers.
+What goes wrong is the same nearly everywhere, an `Error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, get_args
+
+from appliance.hub.api.schemas import (
+    FLAG,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Schema,
+    always,
+    by_name,
+    enveloped,
+    in_parts,
+    many,
+    ref,
+    sometimes,
+)
+from appliance.hub.users import ActiveFilter, Sort
+
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+HTML: Final = "text/html"
+
+Query = Mapping[str, Schema]
+_PARTS: Final[Query] = {"offset": WHOLE, "limit": WHOLE}
+_STOPPED: Final[Query] = {"include_stopped_servers": FLAG}
+_AUTHORIZE: Final[Query] = {
+    "client_id": TEXT, "redirect_uri": TEXT, "response_type": {"const": "code"}, "state": TEXT,
+    "scope": TEXT, "code_challenge": TEXT, "code_challenge_method": {"enum": ["S256", "plain"]},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to one request when all goes well, by status; None stands for an empty body."""
+
+    good: Mapping[int, Schema | None]
+    query: Query = field(default_factory=dict)
+    media: str = JSON
+    body: Schema | None = None
+    """A body that no model of ours describes."""
+    body_media: str = JSON
+    error: Schema = field(default_factory=lambda: ref("Error"))
+    error_media: str = JSON
+
+
+def _ok(schema: str | Schema, *, status: int = 200, query: Query | None = None) -> Answers:
+    shape = ref(schema) if isinstance(schema, str) else schema
+    return Answers({status: shape}, query=query or {})
+
+
+def _empty(*statuses: int, query: Query | None = None, body: Schema | None = None) -> Answers:
+    return Answers(dict.fromkeys(statuses), query=query or {}, body=body)
+
+
+_SHARES: Final = _ok(enveloped(many(ref("Share"))), query=_PARTS)
+_CODES: Final = _ok(enveloped(many(ref("ShareCode"))), query=_PARTS)
+_REMOVE: Final = sometimes(remove=FLAG)
+_PROGRESS: Final = Answers({200: TEXT}, media="text/event-stream")
+_LOG: Final = _ok("Log", query={"lines": WHOLE})
+_REFUSED: Final = Answers({})
+
+ANSWERS: Final[Mapping[str, Answers]] = {
+    "GET /": _ok("Version"),
+    "GET /openapi.json": _ok(OBJECT),
+    "GET /info": _ok("Info"),
+    "GET /health": _empty(200),
+    "GET /metrics": Answers({200: TEXT}, media="text/plain"),
+    "GET /user": _ok("Self"),
+    "POST /shutdown": _ok("Shutdown", status=202),
+    # Users
+    "GET /users": _ok(
+        in_parts(many(ref("User"))),
+        query={
+            **_PARTS, **_STOPPED, "state": {"enum": list(get_args(ActiveFilter))},
+            "sort": {"enum": list(get_args(Sort))}, "name_filter": TEXT,
+        },
+    ),
+    "POST /users": _ok(many(ref("User")), status=201),
+    "GET /users/{user}": _ok("User", query=_STOPPED),
+    "POST /users/{user}": _ok("User", status=201),
+    "PATCH /users/{user}": _ok("User"),
+    "DELETE /users/{user}": _empty(204),
+    "POST /users/{user}/activity": _empty(200),
+    "POST /users/{user}/admin-access": _REFUSED,
+    # Tokens
+    "GET /users/{user}/tokens": _ok("Tokens"),
+    "POST /users/{user}/tokens": _ok("NewToken", status=201),
+    "GET /users/{user}/tokens/{token}": _ok("Token"),
+    "DELETE /users/{user}/tokens/{token}": _empty(204),
+    "POST /authorizations/token": _REFUSED,
+    "GET /authorizations/token/{token}": _ok("Owner"),
+    "GET /authorizations/cookie/{cookie}/{value}": _ok("Owner"),
+    # Servers
+    "GET /users/{user}/server": _ok("Server"),
+    "POST /users/{user}/server": _empty(201, 202, body=OBJECT),
+    "PUT /users/{user}/server": _ok("Server", status=201),
+    "PATCH /users/{user}/server": _ok("Server"),
+    "DELETE /users/{user}/server": _empty(202, 204, body=_REMOVE),
+    "GET /users/{user}/server/progress": _PROGRESS,
+    "GET /users/{user}/servers/{server}": _ok("Server"),
+    "POST /users/{user}/servers/{server}": _empty(201, 202, body=OBJECT),
+    "PUT /users/{user}/servers/{server}": _ok("Server", status=201),
+    "PATCH /users/{user}/servers/{server}": _ok("Server"),
+    "DELETE /users/{user}/servers/{server}": _empty(202, 204, body=_REMOVE),
+    "GET /users/{user}/servers/{server}/progress": _PROGRESS,
+    # Shares
+    "GET /users/{user}/shared": _SHARES,
+    "GET /users/{user}/shared/{owner}/{of}": _ok("Share"),
+    "DELETE /users/{user}/shared/{owner}/{of}": _empty(204),
+    "GET /groups/{group}/shared": _SHARES,
+    "GET /groups/{group}/shared/{owner}/{of}": _ok("Share"),
+    "DELETE /groups/{group}/shared/{owner}/{of}": _empty(204),
+    "GET /shares/{user}": _SHARES,
+    "GET /shares/{user}/{server}": _SHARES,
+    "POST /shares/{user}/{server}": _ok("Share"),
+    "PATCH /shares/{user}/{server}": _ok("ShareLeft"),
+    "DELETE /shares/{user}/{server}": _empty(204),
+    "GET /share-codes/{user}": _CODES,
+    "GET /share-codes/{user}/{server}": _CODES,
+    "POST /share-codes/{user}/{server}": _ok("NewShareCode"),
+    "DELETE /share-codes/{user}/{server}": _empty(204, query={"code": TEXT, "id": TEXT}),
+    # Groups
+    "GET /groups": _ok(in_parts(many(ref("Group"))), query=_PARTS),
+    "POST /groups": _ok(many(ref("Group")), status=201),
+    "GET /groups/{group}": _ok("Group"),
+    "POST /groups/{group}": _ok("Group", status=201),
+    "DELETE /groups/{group}": _empty(204),
+    "POST /groups/{group}/users": _ok("Group"),
+    "DELETE /groups/{group}/users": _ok("Group"),
+    "PUT /groups/{group}/properties": Answers({200: ref("Group")}, body=OBJECT),
+    # Services and the proxy
+    "GET /services": _ok(by_name(ref("Service"))),
+    "GET /services/{service}": _ok("Service"),
+    "POST /services/{service}": _ok("Service", status=201),
+    "DELETE /services/{service}": _empty(200),
+    "GET /proxy": _ok(in_parts(ref("Routes")), query=_PARTS),
+    "POST /proxy": _empty(200),
+    "PATCH /proxy": _empty(200),
+    # OAuth
+    "GET /oauth2/authorize": Answers(
+        {200: TEXT, 302: None}, query=_AUTHORIZE, media=HTML, error=TEXT, error_media=HTML
+    ),
+    "POST /oauth2/authorize": Answers(
+        {302: None}, query=_AUTHORIZE, media=HTML, error=TEXT, error_media=HTML,
+        body=always(_xsrf=TEXT, scopes=many(TEXT)), body_media=FORM,
+    ),
+    "POST /oauth2/token": Answers(
+        {200: ref("Granted")},
+        body={
+            **sometimes(
+                grant_type={"const": "authorization_code"}, client_id=TEXT, client_secret=TEXT,
+                code=TEXT, redirect_uri=TEXT, code_verifier=TEXT,
+            ),
+            "required": ["grant_type", "client_id", "client_secret", "code"],
+        },
+        body_media=FORM,
+        error={"anyOf": [ref("OAuthError"), ref("Error")]},
+    ),
+    # What JupyterHub has no word for
+    "GET /appliance/status": _ok("Status"),
+    "GET /appliance/servers": _ok(many(ref("Usage"))),
+    "POST /appliance/users": _ok("MadeAccounts", status=201),
+    "POST /appliance/users/{user}/approve": _ok("User"),
+    "PUT /appliance/users/{user}/password": _ok("Password"),
+    "POST /appliance/users/{user}/setup-link": _ok("SetupLink", status=201),
+    "POST /appliance/apply-limits": _ok("Nothing"),
+    "GET /appliance/users/{user}/server/log": _LOG,
+    "GET /appliance/users/{user}/servers/{server}/log": _LOG,
+}  # fmt: skip

@@ -1,0 +1,176 @@
+"""The shapes of what the API answers, as JSON Schema for the API's description.
+
+What can be left out, because a caller's scopes don't reach it, is not required; what isn't here
+may not be answered. A test holds the running hub to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+ANY: Final[Schema] = {}
+TEXT: Final[Schema] = {"type": "string"}
+FLAG: Final[Schema] = {"type": "boolean"}
+WHOLE: Final[Schema] = {"type": "integer"}
+NUMBER: Final[Schema] = {"type": "number"}
+OBJECT: Final[Schema] = {"type": "object"}
+MOMENT: Final[Schema] = {"type": "string", "format": "date-time"}
+NAME: Final[Schema] = {"type": "object", "required": ["name"], "properties": {"name": TEXT}}
+
+
+def ref(name: str) -> Schema:
+    """A schema of `SCHEMAS`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def maybe(schema: Schema) -> Schema:
+    """Or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def many(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def by_name(schema: Schema) -> Schema:
+    """An object with arbitrary names."""
+    return {"type": "object", "additionalProperties": schema}
+
+
+def always(**properties: Schema) -> Schema:
+    """An object with just these properties, each time."""
+    return {**sometimes(**properties), "required": list(properties)}
+
+
+def sometimes(**properties: Schema) -> Schema:
+    """An object with some of these properties, and no others."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def enveloped(items: Schema) -> Schema:
+    """A part of a list, with the way to the next."""
+    following = always(offset=WHOLE, limit=WHOLE, url=TEXT)
+    pagination = always(offset=WHOLE, limit=WHOLE, total=WHOLE, next=maybe(following))
+    return always(items=items, _pagination=pagination)
+
+
+def in_parts(items: Schema) -> Schema:
+    """A bare list, or its envelope if the Accept header asks for it."""
+    return {"anyOf": [items, enveloped(items)]}
+
+
+def _with(schema: Schema, **more: Schema) -> Schema:
+    properties = {**schema["properties"], **more}
+    return {**schema, "properties": properties, "required": [*schema.get("required", ()), *more]}
+
+
+_PENDING: Final = maybe({"enum": ["spawn", "stop", "check", "rename"]})
+_SERVER_STATE: Final[Schema] = {"enum": ["stopped", "starting", "ready", "stopping", "failed"]}
+
+_USER: Final = sometimes(
+    kind={"const": "user"}, name=TEXT, user_info=OBJECT, admin=FLAG, roles=many(TEXT),
+    groups=many(TEXT), server=maybe(TEXT), pending=_PENDING, created=MOMENT,
+    last_activity=maybe(MOMENT), servers=by_name(ref("Server")), auth_state=maybe(OBJECT),
+    appliance=always(state={"enum": ["waiting", "active"]}, has_password=FLAG),
+)  # fmt: skip
+
+_SERVER: Final = _with(
+    sometimes(state=OBJECT),
+    name=TEXT, display_name=TEXT, full_name=TEXT, last_activity=maybe(MOMENT),
+    started=maybe(MOMENT), pending=_PENDING, ready=FLAG, stopped=FLAG, url=TEXT,
+    user_options=OBJECT, progress_url=TEXT, full_url=maybe(TEXT), full_progress_url=maybe(TEXT),
+    appliance=always(
+        state=_SERVER_STATE, queue_position=maybe(WHOLE),
+        failure=maybe(always(what=TEXT, why=TEXT, mend=TEXT)),
+    ),
+)  # fmt: skip
+
+_SERVICE: Final = sometimes(
+    kind={"const": "service"}, name=TEXT, roles=many(TEXT), admin=FLAG, url=TEXT, prefix=TEXT,
+    command=many(TEXT), pid=WHOLE, info=OBJECT, display=FLAG,
+)  # fmt: skip
+
+_TOKEN: Final = _with(
+    # Whose it is: one of the two.
+    sometimes(user=TEXT, service=TEXT),
+    id=TEXT, kind={"const": "api_token"}, roles=many(TEXT), scopes=many(TEXT), created=MOMENT,
+    last_activity=maybe(MOMENT), expires_at=maybe(MOMENT), note=TEXT, session_id=maybe(TEXT),
+    oauth_client=TEXT,
+)  # fmt: skip
+
+_SHARED_SERVER: Final = always(user=NAME, name=TEXT, url=TEXT, full_url=maybe(TEXT), ready=FLAG)
+_SHARE: Final = always(
+    server=_SHARED_SERVER, scopes=many(TEXT), user=maybe(NAME), group=maybe(NAME),
+    kind={"enum": ["user", "group"]}, created_at=MOMENT,
+)  # fmt: skip
+_SHARE_CODE: Final = always(
+    server=_SHARED_SERVER, scopes=many(TEXT), id=TEXT, created_at=MOMENT, expires_at=MOMENT,
+    exchange_count=WHOLE, last_exchanged_at=maybe(MOMENT),
+)  # fmt: skip
+
+_ABOUT_CALLER: Final = {
+    "token_id": maybe(TEXT), "session_id": maybe(TEXT), "scopes": many(TEXT),
+}  # fmt: skip
+_ROOT: Final = always(kind={"const": "root"}, name=TEXT, admin=FLAG)
+_OF_CLASS: Final = {"class": TEXT, "version": TEXT}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Error": {
+        **sometimes(status=WHOLE, message=maybe(TEXT), code=TEXT, mend=TEXT),
+        "required": ["status", "message"],
+    },
+    "OAuthError": {
+        **sometimes(error=TEXT, error_description=TEXT, error_uri=TEXT, state=TEXT),
+        "required": ["error"],
+    },
+    "Version": always(version=TEXT, appliance=TEXT),
+    "Info": always(
+        version=TEXT, appliance=TEXT, python=TEXT, sys_executable=TEXT,
+        spawner=always(**_OF_CLASS), authenticator=always(**_OF_CLASS),
+    ),
+    "User": _USER,
+    "Service": _SERVICE,
+    "Server": _SERVER,
+    "Owner": {"anyOf": [_USER, _SERVICE]},
+    "Self": {"anyOf": [_with(kind, **_ABOUT_CALLER) for kind in (_USER, _SERVICE, _ROOT)]},
+    "Group": sometimes(
+        kind={"const": "group"}, name=TEXT, users=many(TEXT), roles=many(TEXT), properties=OBJECT
+    ),
+    "Token": _TOKEN,
+    "NewToken": _with(_TOKEN, token=TEXT),
+    "Tokens": always(api_tokens=many(ref("Token"))),
+    "Share": _SHARE,
+    "ShareLeft": {"anyOf": [_SHARE, always()]},
+    "ShareCode": _SHARE_CODE,
+    "NewShareCode": _with(
+        _SHARE_CODE, code=TEXT, accept_url=TEXT, full_accept_url=maybe(TEXT)
+    ),
+    "Routes": by_name(always(routespec=TEXT, target=TEXT, data=OBJECT)),
+    "Shutdown": always(message=TEXT),
+    "Granted": always(
+        access_token=TEXT, token_type={"const": "Bearer"}, expires_in=WHOLE, scope=TEXT
+    ),
+    "MadeAccounts": always(
+        created=many(always(name=TEXT, password=maybe(TEXT))),
+        skipped=many(always(name=TEXT, why=TEXT)),
+    ),
+    "Password": always(password=maybe(TEXT)),
+    "SetupLink": always(path=TEXT, expires_at=MOMENT),
+    "Log": always(lines=many(TEXT)),
+    "Usage": {
+        "allOf": [
+            {**_SERVER, "additionalProperties": True},
+            {
+                "type": "object",
+                "required": ["user", "server", "memory_bytes", "cpu_seconds", "tasks"],
+            },
+        ]
+    },
+    "Status": {
+        "type": "object",
+        "required": ["version", "users", "servers", "signup_mode", "started", "database"],
+    },
+    "Nothing": always(),
+}  # fmt: skip
