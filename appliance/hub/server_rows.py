@@ -20,7 +20,8 @@ from appliance.access.tokens import hash_secret
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, Server, User, UserState
 from appliance.db.session import Database
-from appliance.errors import Conflict, NotFound
+from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.hub import stored_scopes
 from appliance.hub.states import PENDING, ServerState, check_change
 from appliance.names import ServerId, ServerName, Username
 from appliance.systemd_spawner.environment import client_id
@@ -157,6 +158,37 @@ class ServerRows:
                     user_options=options or {},
                 )
             )
+
+    def edit(
+        self,
+        server: ServerId,
+        *,
+        name: ServerName | None,
+        display_name: str | None,
+        options: dict[str, Any] | None,
+    ) -> None:
+        """Change a server that doesn't run; what is shared of it stays so under a new name."""
+        with self._db.session() as session:
+            row = self._row(session, server)
+            if row is None:
+                raise NotFound(f"cannot find the server {server}", why="no such server")
+            if ServerState(row.state) in ACTIVE:
+                raise BadRequest(
+                    f"cannot change the server {server}", why="it is running", mend="stop it first"
+                )
+            if name is not None:
+                new = ServerId(server.user, name)
+                if not name or self._row(session, new) is not None:
+                    raise Conflict(
+                        f"cannot name the server {server} {name!r}",
+                        why="there is such a server already",
+                    )
+                row.name = name
+                stored_scopes.rename_server(session, server, new)
+            if display_name is not None:
+                row.display_name = display_name
+            if options is not None:
+                row.user_options = options
 
     def begin_start(
         self,

@@ -55,6 +55,8 @@ class _Live:
     progress: Progress | None = None
     settled: float = 0.0
     """When the last operation ended, in monotonic seconds."""
+    to_forget: bool = False
+    """Whether the server is to be forgotten when it has stopped."""
 
     @property
     def busy(self) -> bool:
@@ -154,6 +156,26 @@ class Servers:
         self._rows.create(server, display_name=display_name, options=options)
         return self.view(server)
 
+    def edit(
+        self,
+        server: ServerId,
+        *,
+        name: ServerName | None = None,
+        display_name: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> ServerView:
+        """Change a server that doesn't run; None leaves a thing as it is.
+
+        A default server that gets a name leaves its user another one, which never ran.
+        """
+        if name is not None and not server.name:
+            self.check_room(ServerId(server.user, name))
+        self._rows.edit(server, name=name, display_name=display_name, options=options)
+        if name is None:
+            return self.view(server)
+        self._lives.pop(server, None)
+        return self.view(ServerId(server.user, name))
+
     async def start(
         self,
         server: ServerId,
@@ -237,15 +259,23 @@ class Servers:
 
     # Stopping
 
-    async def stop(self, server: ServerId, *, wait: float = 60.0) -> ServerView:
-        """Stop a server, or cancel its start; returns after at most `wait` seconds."""
+    async def stop(
+        self, server: ServerId, *, wait: float = 60.0, forget: bool = False
+    ) -> ServerView:
+        """Stop a server, or cancel its start; returns after at most `wait` seconds.
+
+        With `forget` a named server is forgotten once it has stopped.
+        """
         view, live = self._rows.view(server), self._live(server)
         if view.active:
+            live.to_forget = live.to_forget or forget
             if live.halt is None or live.halt.done():
                 self._rows.change(server, ServerState.STOPPING)
                 audit.note_unless_own(Action.STOP_SERVER, server.user, str(server))
                 live.halt = self._supervisor.run(f"stop of {server}", self._halt(server, live))
             await asyncio.wait({live.halt}, timeout=wait)
+        elif forget:
+            self.forget(server)
         return self.view(server)
 
     async def _halt(self, server: ServerId, live: _Live) -> None:
@@ -259,6 +289,8 @@ class Servers:
                 live.progress.close("The server was stopped", failed=True)
                 live.progress = None
             live.settled = self._clock.monotonic()
+            if live.to_forget:
+                self.forget(server)
 
     async def forget_user(self, user: Username) -> None:
         """Stop all that a removed user left running; there are no rows any more."""

@@ -1,25 +1,22 @@
-"""Single-user servers: starting, stopping, following, and their reports of activity."""
+"""Single-user servers: making, starting, changing, stopping and listing them."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import Field
-from tornado.iostream import StreamClosedError
 
-from appliance.clock import Clock
-from appliance.errors import ApplianceError, BadRequest
+from appliance.errors import ApplianceError, BadRequest, Conflict, NotAllowed
+from appliance.hub.api import activity, progress
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.models import server_model
-from appliance.hub.progress import Event
+from appliance.hub.api.server_paths import DEFAULT, NAMED, USER
+from appliance.hub.server_rows import ServerView
 from appliance.hub.spawn_options import check_options
+from appliance.hub.states import ServerState
 from appliance.interfaces import Running
-from appliance.names import ServerId, ServerName, parse_server_name
+from appliance.names import ServerId, parse_display_name, parse_server_name
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
 
@@ -27,10 +24,27 @@ log = logging.getLogger(__name__)
 
 # A request waits this long for a start or stop before it answers 202, as in JupyterHub.
 SLOW_SECONDS: Final = 10.0
-_KEEP_ALIVE_SECONDS: Final = 8.0
-_FUTURE: Final = timedelta(minutes=59)
-# Each is looked up in the database, which nobody else can use meanwhile.
-_SERVERS_IN_REPORT: Final = 100
+
+
+class WantedServer(Body):
+    """How a server is to be started; no options means those of its last start."""
+
+    display_name: str = ""
+    user_options: dict[str, Any] | None = None
+
+
+class ServerChange(Body):
+    """What can be changed of a server that doesn't run."""
+
+    name: str | None = None
+    display_name: str | None = None
+    user_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Stop(Body):
+    """Whether a named server is to be forgotten, too."""
+
+    remove: bool = False
 
 
 class ServerHandler(HubApiHandler):
@@ -38,39 +52,81 @@ class ServerHandler(HubApiHandler):
 
     @needs_scope("read:servers")
     async def get(self, user: str, server: str) -> None:
-        view = self.servers.view(self.known_server(user, server))
-        may = self.identified().scopes.allows("admin:server_state", self.target(user, server))
-        self.reply(server_model(view, hub_url=self.web.hub_url, with_state=may))
+        self._reply(self.servers.view(self.known_server(user, server)))
+
+    @needs_scope("start:servers")
+    async def put(self, user: str, server: str) -> None:
+        """Make a named server without starting it."""
+        wanted = self.server_id(user, server)
+        if self.servers.known(wanted):
+            raise Conflict(f"cannot make the server {wanted}", why="there is such a server already")
+        display_name, options = self._wanted()
+        self._reply(
+            self.servers.create(wanted, display_name=display_name or "", options=options),
+            status=201,
+        )
 
     @needs_scope("start:servers")
     async def post(self, user: str, server: str) -> None:
         wanted = self.server_id(user, server)
-        view = await self.servers.start(wanted, options=self._options(), wait=SLOW_SECONDS)
+        display_name, options = self._wanted()
+        if self.servers.view(wanted).state is ServerState.STARTING:
+            self._empty(202)
+            return
+        view = await self.servers.start(
+            wanted,
+            options=options,
+            display_name=display_name if wanted.name else None,
+            wait=SLOW_SECONDS,
+        )
         self._empty(201 if view.ready else 202)
+
+    @needs_scope("start:servers")
+    async def patch(self, user: str, server: str) -> None:
+        found = self.server_id(user, server)
+        body = self.parse_body(ServerChange)
+        if not body.model_fields_set:
+            raise BadRequest("cannot change the server", why="the request names nothing to change")
+        view = self.servers.edit(
+            found,
+            name=None if body.name is None else parse_server_name(body.name),
+            display_name=parse_display_name(body.display_name) if body.display_name else None,
+            options=check_options(body.user_options)
+            if "user_options" in body.model_fields_set
+            else None,
+        )
+        self._reply(view)
 
     @needs_scope("delete:servers")
     async def delete(self, user: str, server: str) -> None:
         wanted = self.known_server(user, server)
-        body = self.json_body()
-        remove = isinstance(body, dict) and body.get("remove") is True
+        remove = (Stop() if self.json_body() is None else self.parse_body(Stop)).remove
         if remove and not wanted.name:
             raise BadRequest("cannot forget the default server", why="every user has one")
-        view = await self.servers.stop(wanted, wait=SLOW_SECONDS)
-        if remove and not view.active:
-            self.servers.forget(wanted)
+        view = await self.servers.stop(wanted, wait=SLOW_SECONDS, forget=remove)
         self._empty(202 if view.active else 204)
 
-    def _options(self) -> dict[str, Any]:
+    def _wanted(self) -> tuple[str | None, dict[str, Any] | None]:
+        """The display name and the options, None for what the request doesn't have."""
         body = self.json_body()
+        if body is None:
+            body = {}
         if not isinstance(body, dict):
             raise BadRequest("cannot read the request", why="its body is no JSON object")
-        # Clients before JupyterHub 6 send the options alone.
-        options = (
-            body.get("user_options", {}) if body.keys() & {"user_options", "display_name"} else body
-        )
-        if not isinstance(options, dict):
-            raise BadRequest("cannot read the request", why="user_options is no JSON object")
-        return check_options(options)
+        if not body:
+            return None, None
+        if not body.keys() & {"user_options", "display_name"}:
+            # Clients before JupyterHub 6 send the options alone.
+            return None, check_options(body)
+        wanted = self.parse_body(WantedServer)
+        name = parse_display_name(wanted.display_name) or None
+        options = wanted.user_options
+        return name, None if options is None else check_options(options)
+
+    def _reply(self, view: ServerView, *, status: int = 200) -> None:
+        target = self.target(view.server.user, view.server.name)
+        may = self.identified().scopes.allows("admin:server_state", target)
+        self.reply(server_model(view, hub_url=self.web.hub_url, with_state=may), status=status)
 
     def _empty(self, status: int) -> None:
         self.set_status(status)
@@ -81,87 +137,16 @@ class ServerHandler(HubApiHandler):
         self.finish()
 
 
-class ProgressHandler(HubApiHandler):
-    """A start as it goes on, as server-sent events."""
+class AdminAccessHandler(HubApiHandler):
+    """Where old clients asked for a cookie; the log-in of servers needs none."""
 
-    @needs_scope("read:servers")
-    async def get(self, user: str, server: str) -> None:
-        events = self.servers.progress(self.known_server(user, server))
-        self.set_header("Content-Type", "text/event-stream")
-        self.set_header("Cache-Control", "no-cache")
-        # nginx would hold events back until a buffer is full.
-        self.set_header("X-Accel-Buffering", "no")
-        try:
-            await self._send("\n\n")
-            await self._stream(events)
-        except StreamClosedError:
-            return  # whoever listened has left, and the start goes on
-
-    async def _stream(self, events: AsyncIterator[Event]) -> None:
-        following = asyncio.ensure_future(anext(events, None))
-        try:
-            while True:
-                done, _ = await asyncio.wait({following}, timeout=_KEEP_ALIVE_SECONDS)
-                if not done:
-                    await self._send("\n\n")
-                    continue
-                event = following.result()
-                if event is None:
-                    return
-                await self._send(f"data: {json.dumps(event)}\n\n")
-                following = asyncio.ensure_future(anext(events, None))
-        finally:
-            following.cancel()
-
-    async def _send(self, text: str) -> None:
-        self.write(text)
-        await self.flush()
-
-
-class ServerActivity(Body):
-    """When a server was last active."""
-
-    last_activity: str
-
-
-class ActivityReport(Body):
-    """When a user and the user's servers were last active."""
-
-    last_activity: str | None = None
-    servers: dict[str, ServerActivity] | None = Field(None, max_length=_SERVERS_IN_REPORT)
-
-
-class ActivityHandler(HubApiHandler):
-    """Reports of activity, which servers send again and again."""
-
-    clock: Clock
-
-    @needs_scope("users:activity")
+    @needs_scope("servers")
     async def post(self, user: str) -> None:
-        body = self.parse_body(ActivityReport)
-        if body.last_activity is None and not body.servers:
-            raise BadRequest("cannot note the activity", why="the report is empty")
-        servers: dict[ServerName, datetime] = {
-            parse_server_name(name): self._moment(report.last_activity)
-            for name, report in (body.servers or {}).items()
-        }
-        last = None if body.last_activity is None else self._moment(body.last_activity)
-        self.servers.note_activity(self.person(user).name, last, servers)
-        self.set_header("Content-Type", "text/plain")
-        self.finish()
-
-    def _moment(self, text: str) -> datetime:
-        try:
-            moment = datetime.fromisoformat(text[:40])
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            moment = moment.astimezone(UTC)
-        except (ValueError, OverflowError) as err:
-            raise BadRequest(
-                "cannot note the activity", why=f"{text[:40]!r} is no ISO 8601 time"
-            ) from err
-        if moment > self.clock.now() + _FUTURE:
-            raise BadRequest("cannot note the activity", why=f"{text[:40]!r} is in the future")
-        return moment
+        raise NotAllowed(
+            "cannot give access to this server",
+            why="that was for JupyterHub before 0.8",
+            mend="open the server's address; who has the scope access:servers is let in",
+        )
 
 
 class LogHandler(HubApiHandler):
@@ -207,18 +192,13 @@ class ServerListHandler(HubApiHandler):
             return {}
 
 
-_USER: Final = r"/users/(?P<user>[^/]+)"
-# The empty group makes the default server's name.
-_DEFAULT: Final = rf"{_USER}/server(?P<server>)"
-_NAMED: Final = rf"{_USER}/servers/(?P<server>[^/]*)"
-
 handlers = [
-    Pattern(rf"/api{_DEFAULT}", ServerHandler),
-    Pattern(rf"/api{_NAMED}", ServerHandler),
-    Pattern(rf"/api{_DEFAULT}/progress", ProgressHandler),
-    Pattern(rf"/api{_NAMED}/progress", ProgressHandler),
-    Pattern(rf"/api{_USER}/activity", ActivityHandler),
-    Pattern(rf"/api/appliance{_DEFAULT}/log", LogHandler),
-    Pattern(rf"/api/appliance{_NAMED}/log", LogHandler),
+    Pattern(rf"/api{DEFAULT}", ServerHandler),
+    Pattern(rf"/api{NAMED}", ServerHandler),
+    Pattern(rf"/api{USER}/admin-access", AdminAccessHandler),
+    Pattern(rf"/api/appliance{DEFAULT}/log", LogHandler),
+    Pattern(rf"/api/appliance{NAMED}/log", LogHandler),
     Pattern(r"/api/appliance/servers", ServerListHandler),
+    *progress.handlers,
+    *activity.handlers,
 ]
