@@ -144,7 +144,7 @@ class Servers:
             raise BadRequest(
                 f"cannot make the server {server}",
                 why=f"a user may have {self.named_limit} named servers",
-                mend="forget one that isn't needed any more",
+                mend="remove one that isn't needed any more",
             )
 
     def create(

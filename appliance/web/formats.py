@@ -19,6 +19,7 @@ def filters(now: Callable[[], datetime] | None = None) -> dict[str, Callable[...
         "duration": duration,
         "until": until,
         "day": day,
+        "exactly": exactly,
         "sentence": sentence,
     }
 
@@ -79,6 +80,11 @@ def until(moment: datetime) -> str:
 def day(moment: datetime) -> str:
     """A day in the machine's own time zone, such as "7 May 2031"."""
     return f"{moment.astimezone():%-d %B %Y}"
+
+
+def exactly(moment: datetime) -> str:
+    """A moment that may be years away, such as "7 May 2031, 14:05"."""
+    return f"{moment.astimezone():%-d %B %Y, %H:%M}"
 
 
 def sentence(text: str) -> str:

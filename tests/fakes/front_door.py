@@ -19,7 +19,7 @@ from tornado.web import Application, RequestHandler
 
 from appliance.config.schema import Config
 from appliance.db.models import User
-from appliance.names import ServerId, Username
+from appliance.names import ServerId, ServerName, Username
 from appliance.native_auth.authenticator import put_password
 from tests.fakes.hub_machine import Machine
 
@@ -42,8 +42,10 @@ class FrontDoor(Router):
         self._notebooks = Application([(r".*", _NotebookServer)])
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
-        _, first, user, *_ = [*request.path.split("/"), "", ""]
-        found = self._machine.spawner.servers.get(ServerId(Username(user)))
+        _, first, user, name, *_ = [*request.path.split("/"), "", "", ""]
+        servers = self._machine.spawner.servers
+        named = servers.get(ServerId(Username(user), ServerName(name)))
+        found = named if name and named else servers.get(ServerId(Username(user)))
         if first == "user" and found and found.ready:
             return self._notebooks.find_handler(request, **kwargs)
         return self._machine.hub.application.find_handler(request, **kwargs)

@@ -64,7 +64,7 @@ class TokenPage(PageHandler):
             own=[self._row(view.note, [view]) for view in views if view.own],
             apps=self._apps([view for view in views if view.by_oauth]),
             choices=choices(self.tokens.max_age_seconds),
-            held=[(scope, " ".join(self._words([scope]))) for scope in held],
+            held=[(self._short(scope), self._words([scope])[0]) for scope in held],
             typed={name: self.get_argument(name, "") for name in ("note", "expires_in", "scopes")},
             usual=str(_USUAL),
             error=error,
@@ -83,6 +83,12 @@ class TokenPage(PageHandler):
             created=min(view.created for view in views),
             last_activity=max((v.last_activity for v in views if v.last_activity), default=None),
             expires=None if None in expires else max(one for one in expires if one),
+        )
+
+    def _short(self, scope: str) -> str:
+        """The scope as people write it for themselves."""
+        return (
+            scope.removesuffix(f"={self.user}") if scope.endswith(f"!user={self.user}") else scope
         )
 
     def _words(self, scopes: Sequence[str]) -> list[str]:
