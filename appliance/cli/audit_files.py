@@ -95,12 +95,19 @@ class Log:
             return
         try:
             for number in range(FILES):
-                for line in reversed(_read(folder, file_name(number)).splitlines()):
+                for line in reversed(self._read(folder, file_name(number)).splitlines()):
                     record = self._parse(line, source)
                     if record is not None:
                         yield record
         finally:
             os.close(folder)
+
+    def _read(self, folder: int, name: str) -> bytes:
+        try:
+            return _read(folder, name)
+        except ApplianceError as err:
+            self.problems.append(str(err))
+            return b""
 
     def _parse(self, line: bytes, source: Source) -> Record | None:
         with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
@@ -145,6 +152,8 @@ class _Tail:
             return []
         try:
             return self._take(folder)
+        except ApplianceError:
+            return []
         finally:
             os.close(folder)
 
@@ -170,14 +179,25 @@ def _inode(folder: int, name: str) -> int:
 
 
 def _read(folder: int, name: str) -> bytes:
+    """A file's content, empty if there is none; raises ApplianceError for what is no file."""
     try:
         descriptor = os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:
         return b""
+    except OSError as err:
+        raise _cannot_read(name, err.strerror or str(err)) from err
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
+            raise _cannot_read(name, "it is no regular file")
         return file.read(_MOST_BYTES)
+
+
+def _cannot_read(name: str, why: str) -> ApplianceError:
+    return ApplianceError(
+        f"cannot read {name} of an audit log",
+        why=why,
+        mend="only the appliance should write there: look at who put it there, and when",
+    )
 
 
 def _checked(record: Any) -> Record:

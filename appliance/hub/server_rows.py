@@ -134,7 +134,7 @@ class ServerRows:
         """How many servers there are in each state."""
         query = select(Server.state, func.count()).group_by(Server.state)
         with self._db.session() as session:
-            found: dict[str, int] = dict(session.execute(query).tuples().all())
+            found: dict[str, int] = {row[0]: row[1] for row in session.execute(query)}
         return {state: found.get(state, 0) for state in ServerState}
 
     def create(
