@@ -76,6 +76,7 @@ class Action(StrEnum):
     REMOVE_SHARE_CODE = "share.remove-code"
     CREATE_SERVICE = "service.create"
     REMOVE_SERVICE = "service.remove"
+    SHUT_DOWN = "hub.shut-down"
     CHANGE_CONFIG = "config.change"
     RELOAD_CONFIG = "config.reload"
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 
+from appliance import audit
+from appliance.audit import Action
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.ending import Ending
 from appliance.web.guards import needs_scope
@@ -34,6 +36,7 @@ class ShutdownHandler(HubApiHandler):
     async def post(self) -> None:
         body = self.parse_body(Shutdown)
         log.warning("%s shuts the hub down (servers: %s)", self.identified().name, body.servers)
+        audit.note(Action.SHUT_DOWN, servers=body.servers)
         self.reply({"message": "Shutting down Hub"}, status=202)
         self.ending.begin(stop_servers=body.servers)
 
