@@ -13,6 +13,8 @@ The daemon's files, from the bottom up:
 - `units.py`: what is asked of systemd; `bus.py`: asking it over D-Bus.
 - `causes.py`, `starter.py`, `servers.py`: start, stop, list, watch, on top of the above;
   `ends.py` carries the ends of servers to who watches.
+- `service_settings.py`, `service_properties.py`, `service_accounts.py`, `services.py`: the same for
+  services that the appliance runs; `service_runner.py` is the hub's side of them.
 - `protocol.py`, `listener.py`: requests, replies, connections.
 - `daemon.py`: joins the parts.
 """

@@ -143,7 +143,7 @@ class Accounts:
             "accounts": [asdict(account) for account in accounts],
         }
         try:
-            _write_atomically(self._store, json.dumps(content, indent=1).encode())
+            write_atomically(self._store, json.dumps(content, indent=1).encode())
         except OSError as err:
             raise SpawnRefused(
                 "cannot store the Unix accounts",
@@ -197,7 +197,8 @@ def _damaged(store: Path, why: str) -> StoreDamagedError:
     )
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole file or the one before, whenever the power goes; for root alone."""
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -118,6 +118,7 @@ class Bus:
                 exit_code=_get(bus, unit, "Service", "ExecMainCode", "i"),
                 exit_status=_get(bus, unit, "Service", "ExecMainStatus", "i"),
                 invocation=bytes(_get(bus, unit, "Unit", "InvocationID", "ay") or ()).hex(),
+                pid=_get(bus, unit, "Service", "MainPID", "u"),
             )
 
         return self._call(read) if self._is_loaded(unit) else None
@@ -136,8 +137,8 @@ class Bus:
 
         return self._call(read) if self._is_loaded(unit) else None
 
-    def listing(self) -> dict[str, str]:
-        arguments = apply_signature(b"asas", [[], [PATTERN.encode()]])
+    def listing(self, pattern: str = PATTERN) -> dict[str, str]:
+        arguments = apply_signature(b"asas", [[], [pattern.encode()]])
         rows = self._call(lambda bus: _manager(bus, b"ListUnitsByPatterns", arguments))
         return {row[0].decode(): row[3].decode() for row in rows or ()}
 

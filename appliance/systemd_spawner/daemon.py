@@ -32,6 +32,8 @@ from appliance.systemd_spawner.journal import Journal
 from appliance.systemd_spawner.listener import Listener
 from appliance.systemd_spawner.properties import denied_addresses
 from appliance.systemd_spawner.servers import Servers
+from appliance.systemd_spawner.service_accounts import ServiceAccounts
+from appliance.systemd_spawner.services import ManagedServices
 from appliance.systemd_spawner.settings import read_settings
 from appliance.systemd_spawner.sockets import Sockets
 from appliance.systemd_spawner.units import SystemdError
@@ -124,12 +126,22 @@ def _run(places: Places) -> int:
         denied_addresses=_read_denied_addresses,
         ends=ends,
     )
+    services = ManagedServices(
+        units=bus,
+        accounts=ServiceAccounts(places.spawner_state / "service-accounts.json", host=host),
+        journal=Journal(),
+        places=places,
+    )
     bus.open()
     threading.Thread(target=watch.run, args=(servers,), name="watch", daemon=True).start()
     servers.clean()
     watch.synced.wait(timeout=_BUS_STUCK_SECONDS)
     listener = Listener(
-        _listening_socket(places), servers=servers, ends=ends, allowed_uids=_allowed_uids
+        _listening_socket(places),
+        servers=servers,
+        services=services,
+        ends=ends,
+        allowed_uids=_allowed_uids,
     )
     notify("READY=1")
 

@@ -46,7 +46,7 @@ def server_environment(
     """Everything that the server must know and that is no secret."""
     prefix = server.url_path(settings.base_url)
     api_url = (
-        f"http://{_host(settings.http_address)}:{settings.http_port}{settings.base_url}hub/api"
+        f"http://{local_host(settings.http_address)}:{settings.http_port}{settings.base_url}hub/api"
     )
     scopes = json.dumps(access_scopes(server))
     environment = {
@@ -80,7 +80,7 @@ def server_environment(
     return environment
 
 
-def _host(address: str) -> str:
+def local_host(address: str) -> str:
     """How scripts on this machine reach the proxy: by loopback if it listens there."""
     if address in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return "127.0.0.1"

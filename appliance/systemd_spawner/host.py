@@ -114,6 +114,19 @@ class Host:
         ]
         # fmt: on
 
+    def ensure_system_account(self, account: str, home: Path) -> None:
+        """Make a service's group and account where missing; nobody can log in to it."""
+        if _find_group(account) is None:
+            self._run(["groupadd", "--system", "--", account])
+        if _find_user(account) is None:
+            # fmt: off
+            self._run([
+                "useradd", "--system", "--gid", account, "--no-user-group",
+                "--home-dir", str(home), "--no-create-home", "--shell", "/usr/sbin/nologin",
+                "--comment", "Service of the hub appliance", "--no-log-init", "--", account,
+            ])
+            # fmt: on
+
     def ensure_home(self, account: str, uid: int) -> None:
         """Make the home from the skeleton unless it is there; it appears complete or not at all."""
         home = self.home(account)

@@ -25,6 +25,7 @@ from appliance.systemd_spawner.protocol import (
     parse_request,
 )
 from appliance.systemd_spawner.servers import Servers
+from appliance.systemd_spawner.services import ManagedServices
 from appliance.systemd_spawner.units import SystemdError
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Listener:
         listening: socket.socket,
         *,
         servers: Servers,
+        services: ManagedServices,
         ends: Ends,
         allowed_uids: Callable[[], Collection[int]],
         connections_max: int = CONNECTIONS_MAX,
@@ -53,6 +55,7 @@ class Listener:
         self._listening = listening
         self._listening.settimeout(0)
         self._servers = servers
+        self._services = services
         self._ends = ends
         self._allowed_uids = allowed_uids
         self._request_timeout = request_timeout
@@ -156,6 +159,12 @@ class Listener:
                 return {"lines": servers.log(request.server_id, request.lines)}
             case "forget_user":
                 servers.forget_user(request.user)
+            case "start_service":
+                self._services.start(request.service, request.token)
+            case "stop_service":
+                self._services.stop(request.service)
+            case "list_services":
+                return {"services": self._services.listing()}
             case "apply_limits":
                 return {"changed": servers.apply_limits()}
         return {}

@@ -120,7 +120,7 @@ def service_properties(
         Property("TimeoutStartUSec", "t", settings.servers_start_timeout * 1_000_000),
         *limit_properties(settings),
         *_file_systems(home, places),
-        *_SANDBOX,
+        *SANDBOX,
         Property("IPAddressDeny", "a(iayu)", [_address(text) for text in denied_addresses]),
     ]
 
@@ -174,7 +174,7 @@ def _file_systems(home: str, places: Places) -> list[Property]:
     ]
 
 
-_SANDBOX: Final = (
+SANDBOX: Final = (
     _flag("NoNewPrivileges"),
     Property("CapabilityBoundingSet", "t", 0),
     _flag("PrivateDevices"),

@@ -18,7 +18,14 @@ from appliance.errors import (
     SpawnRefused,
     SpawnTimeout,
 )
-from appliance.names import ServerId, ServerName, Username, parse_server_name, parse_username
+from appliance.names import (
+    ServerId,
+    ServerName,
+    Username,
+    parse_server_name,
+    parse_service_name,
+    parse_username,
+)
 
 LINE_MAX: Final = 64 * 1024
 LOG_LINES_MAX: Final = 1000
@@ -26,11 +33,15 @@ LOG_LINES_MAX: Final = 1000
 _NOBODY: Final = Username("")
 _DEFAULT_SERVER: Final = ServerName("")
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
+_GIVEN_TOKEN: Final = re.compile(r"[!-~]{8,64}")
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "start": frozenset({"user", "server", "token"}),
     "stop": frozenset({"user", "server"}),
     "log": frozenset({"user", "server", "lines"}),
     "forget_user": frozenset({"user"}),
+    "start_service": frozenset({"service", "token"}),
+    "stop_service": frozenset({"service"}),
+    "list_services": frozenset(),
     "list": frozenset(),
     "watch": frozenset(),
     "apply_limits": frozenset(),
@@ -45,6 +56,7 @@ class Request:
     verb: str
     user: Username = _NOBODY
     server: ServerName = _DEFAULT_SERVER
+    service: str = ""
     token: str = ""
     lines: int = 0
 
@@ -71,7 +83,8 @@ def parse_request(line: bytes) -> Request:
         verb,
         user=_user(content["user"]) if "user" in content else _NOBODY,
         server=_server(content["server"]) if "server" in content else _DEFAULT_SERVER,
-        token=_token(content["token"]) if "token" in content else "",
+        service=_service(content["service"]) if "service" in content else "",
+        token=_token(content["token"], given="service" in content) if "token" in content else "",
         lines=_lines(content["lines"]) if "lines" in content else 0,
     )
 
@@ -121,9 +134,17 @@ def _server(value: object) -> ServerName:
     return parse_server_name(value)
 
 
-def _token(value: object) -> str:
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise _bad("its token is not 64 hexadecimal digits")
+def _service(value: object) -> str:
+    if not isinstance(value, str):
+        raise _bad("its service is no text")
+    return parse_service_name(value)
+
+
+def _token(value: object, *, given: bool) -> str:
+    """A token that the hub made, or one that the configuration gives to a service."""
+    pattern = _GIVEN_TOKEN if given else _TOKEN
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _bad("its token is not what a token looks like")
     return value
 
 

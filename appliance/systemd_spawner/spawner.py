@@ -57,7 +57,7 @@ class SystemdSpawner:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
         message = {"verb": "start", **_names(server), "token": request.token}
         try:
-            await self._ask(message, seconds=self._start_seconds)
+            await self.ask(message, seconds=self._start_seconds)
         except ConnectionBrokeError:
             await self._wait_for_outcome(server)
         self._known.add(server)
@@ -66,14 +66,14 @@ class SystemdSpawner:
         """Return when it is gone."""
         message = {"verb": "stop", **_names(server)}
         try:
-            await self._ask(message)
+            await self.ask(message)
         except ConnectionBrokeError:
             # Asking again is harmless, and the new daemon takes it up.
-            await self._ask(message)
+            await self.ask(message)
 
     async def running(self) -> dict[ServerId, Running]:
         """Every server that systemd has now."""
-        reply = await self._ask({"verb": "list"})
+        reply = await self.ask({"verb": "list"})
         servers = [_running(row) for row in reply["servers"]]
         self._known |= {running.server for running in servers}
         return {running.server: running for running in servers}
@@ -95,16 +95,16 @@ class SystemdSpawner:
     async def log(self, server: ServerId, *, lines: int) -> list[str]:
         """The last lines in the journal, oldest first."""
         lines = min(max(lines, 1), 1000)
-        reply = await self._ask({"verb": "log", **_names(server), "lines": lines})
+        reply = await self.ask({"verb": "log", **_names(server), "lines": lines})
         return [str(line) for line in reply["lines"]]
 
     async def forget_user(self, user: Username) -> None:
         """Stop the user's servers and retire the account and its home."""
-        await self._ask({"verb": "forget_user", "user": user}, seconds=_ANSWER_SECONDS * 2)
+        await self.ask({"verb": "forget_user", "user": user}, seconds=_ANSWER_SECONDS * 2)
 
     async def apply_limits(self) -> None:
         """Put the limits of the rendered configuration on the servers that run."""
-        await self._ask({"verb": "apply_limits"})
+        await self.ask({"verb": "apply_limits"})
 
     async def _watch(self) -> AsyncIterator[Exited]:
         reader, writer = await self._connect()
@@ -141,7 +141,7 @@ class SystemdSpawner:
             log=tuple(await self.log(server, lines=30)),
         )
 
-    async def _ask(
+    async def ask(
         self, message: dict[str, Any], *, seconds: float = _ANSWER_SECONDS
     ) -> dict[str, Any]:
         reader, writer = await self._connect()

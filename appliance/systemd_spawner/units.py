@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from appliance.systemd_spawner.properties import Property
 
 PATTERN: Final = "appliance-user-*.service"
+SERVICES_PATTERN: Final = "appliance-service-*.service"
 
 
 class SystemdError(Exception):
@@ -41,6 +42,8 @@ class UnitState:
     """ExecMainStatus: exit status or signal."""
     invocation: str
     """InvocationID in hexadecimal: which of the unit's lives this is."""
+    pid: int = 0
+    """MainPID, 0 when nothing runs."""
 
     @property
     def ended(self) -> bool:
@@ -81,8 +84,8 @@ class Units(Protocol):
         """None when systemd doesn't know the unit."""
         ...
 
-    def listing(self) -> dict[str, str]:
-        """ActiveState of every loaded unit of a single-user server."""
+    def listing(self, pattern: str = PATTERN) -> dict[str, str]:
+        """ActiveState of every loaded unit of the pattern, by default single-user servers."""
         ...
 
     def set_properties(self, unit: str, properties: Sequence[Property]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,13 @@ from typing import Any
 from appliance.systemd_spawner.host import Host
 from appliance.systemd_spawner.journal import Journal
 from appliance.systemd_spawner.properties import INFINITY, Property
-from appliance.systemd_spawner.units import SystemdError, UnitExistsError, UnitState, UnitUsage
+from appliance.systemd_spawner.units import (
+    PATTERN,
+    SystemdError,
+    UnitExistsError,
+    UnitState,
+    UnitUsage,
+)
 
 READY = UnitState("active", "success", 0, 0, "ab")
 CRASHED = UnitState("failed", "exit-code", 1, 3, "ab")
@@ -39,8 +46,8 @@ class FakeUnits:
         if self.refusal:
             raise SystemdError(self.refusal)
         self.properties[unit] = {item.name: item.value for item in properties}
-        _, credential = self.properties[unit]["LoadCredential"][0]
-        self.token_seen = Path(credential).read_text()
+        for _, credential in self.properties[unit].get("LoadCredential", []):
+            self.token_seen = Path(credential).read_text()
         self.loaded[unit] = UnitState("activating", "success", 0, 0, "ab")
         self.held.add(unit)
         stopped = self._stops[unit] = threading.Event()
@@ -74,8 +81,12 @@ class FakeUnits:
         limit = self.properties.get(unit, {}).get("MemoryMax", INFINITY)
         return UnitUsage(1.7e9, 5 * 2**20, limit, 0.25, 3) if unit in self.loaded else None
 
-    def listing(self) -> dict[str, str]:
-        return {unit: state.active for unit, state in self.loaded.items()}
+    def listing(self, pattern: str = PATTERN) -> dict[str, str]:
+        return {
+            unit: state.active
+            for unit, state in self.loaded.items()
+            if fnmatch.fnmatchcase(unit, pattern)
+        }
 
     def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
         if self.refusal:
@@ -116,6 +127,7 @@ class FakeHost(Host):
         self.taken_names: set[str] = set()
         self.taken_ids: set[int] = set()
         self.sealed: set[str] = set()
+        self.system_accounts: dict[str, Path] = {}
         self.fail_at = 0
         self.changes = 0
         self.mended = 0
@@ -137,6 +149,11 @@ class FakeHost(Host):
     def ensure_account(self, account: str, uid: int) -> None:
         self._change()
         assert self.accounts.setdefault(account, uid) == uid
+        self._change()
+
+    def ensure_system_account(self, account: str, home: Path) -> None:
+        self._change()
+        self.system_accounts[account] = home
         self._change()
 
     def ensure_home(self, account: str, uid: int) -> None:

@@ -15,6 +15,8 @@ from appliance.systemd_spawner.accounts import Accounts
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.listener import Listener
 from appliance.systemd_spawner.servers import Servers
+from appliance.systemd_spawner.service_accounts import ServiceAccounts
+from appliance.systemd_spawner.services import ManagedServices
 from appliance.systemd_spawner.settings import read_settings
 from appliance.systemd_spawner.sockets import Sockets
 from tests.fakes.systemd import FakeHost, FakeJournal, FakeUnits
@@ -76,12 +78,25 @@ def servers(
     return servers
 
 
+@pytest.fixture
+def managed(
+    places: Places, units: FakeUnits, journal: FakeJournal, host: FakeHost
+) -> ManagedServices:
+    return ManagedServices(
+        units=units,
+        accounts=ServiceAccounts(places.spawner_state / "service-accounts.json", host=host),
+        journal=journal,
+        places=places,
+    )
+
+
 class Daemon:
     """A listener in a thread, which can be restarted under its clients."""
 
-    def __init__(self, path: Path, servers: Servers, ends: Ends) -> None:
+    def __init__(self, path: Path, servers: Servers, services: ManagedServices, ends: Ends) -> None:
         self.path = path
         self._servers = servers
+        self._services = services
         self._ends = ends
         self.allowed = {os.getuid()}
         self.connections_max = 64
@@ -97,6 +112,7 @@ class Daemon:
         listener = Listener(
             listening,
             servers=self._servers,
+            services=self._services,
             ends=self._ends,
             allowed_uids=lambda: self.allowed,
             connections_max=self.connections_max,
@@ -123,8 +139,10 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(places: Places, servers: Servers, ends: Ends) -> Iterator[Daemon]:
-    daemon = Daemon(places.spawner_socket, servers, ends)
+def daemon(
+    places: Places, servers: Servers, managed: ManagedServices, ends: Ends
+) -> Iterator[Daemon]:
+    daemon = Daemon(places.spawner_socket, servers, managed, ends)
     daemon.start()
     yield daemon
     daemon.stop()
