@@ -52,6 +52,9 @@ def make_renderer(
     shipped = _renderer(_environment(ours, base_url, now=now))
     if folder is None:
         return shipped
+    if not folder.is_dir():
+        log.error("cannot find the templates: the hub sees no folder %s", folder)
+        return shipped
     loader = ChoiceLoader([FileSystemLoader(folder), ours, PrefixLoader({_OURS: ours})])
     theirs = _environment(loader, base_url, now=now, folder=folder)
     return _Customized(folder, _renderer(theirs), shipped)

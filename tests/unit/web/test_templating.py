@@ -115,5 +115,8 @@ def test_a_file_of_ones_own_has_a_new_address_when_it_changes(tmp_path: Path) ->
     assert page(tmp_path) != before
 
 
-def test_a_folder_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert page(tmp_path / "none") == page(None)
+    assert f"the hub sees no folder {tmp_path}/none" in caplog.text
