@@ -14,28 +14,63 @@ from appliance.places import Places
 
 if TYPE_CHECKING:
     from appliance.config.fields import Setting
+    from appliance.config.schema import Config
 
 _SECONDS = 1.0
 
 
 def setting_names(incomplete: str) -> list[tuple[str, str]]:
     """Settings and what they mean."""
-    from appliance.config.fields import settings
-
     return [
-        (key, setting.sentence) for key, setting in settings().items() if key.startswith(incomplete)
+        (setting.key, setting.sentence)
+        for setting in _settings(incomplete)
+        if setting.key.startswith(incomplete)
     ]
 
 
 def list_names(incomplete: str) -> list[tuple[str, str]]:
-    """Settings that are lists."""
-    from appliance.config.fields import Kind, settings
+    """Settings that have items."""
+    from appliance.config.fields import Kind
 
     return [
-        (key, setting.sentence)
-        for key, setting in settings().items()
-        if key.startswith(incomplete) and setting.kind is Kind.LIST
+        (setting.key, setting.sentence)
+        for setting in _settings(incomplete)
+        if setting.key.startswith(incomplete) and setting.kind in {Kind.LIST, Kind.MAP}
     ]
+
+
+def group_names(incomplete: str) -> list[str]:
+    """Groups of settings, and what has a name in them."""
+    names = {setting.section for setting in _settings(incomplete)}
+    names |= {setting.path[0] for setting in _settings(incomplete) if setting.section}
+    return sorted(name for name in names if name and name.startswith(incomplete))
+
+
+def _settings(incomplete: str) -> list[Setting]:
+    """What somebody may mean: every setting there is, and those of the name that is being typed."""
+    from appliance.config.fields import NAME, explained, named_groups, settings_of
+
+    config = _configuration()
+    found = (
+        settings_of(config) if config else [one for one in explained("") if NAME not in one.path]
+    )
+    group, _, rest = incomplete.partition(".")
+    name, dot, _ = rest.rpartition(".")
+    if group in named_groups() and dot and name:
+        keys = {setting.key for setting in found}
+        found += [one for one in named_groups()[group].settings(name) if one.key not in keys]
+    return found
+
+
+def _configuration() -> Config | None:
+    """What is in force, for whoever may read it."""
+    from appliance.config.rendered import read_rendered
+    from appliance.rollout.render import HUB_FILE
+
+    try:
+        return read_rendered(Places.current().rendered / HUB_FILE)
+    except ApplianceError:
+        return None
 
 
 def setting_values(ctx: typer.Context, incomplete: str) -> list[str]:

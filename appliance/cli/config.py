@@ -21,7 +21,7 @@ app = typer.Typer(
 Key = Annotated[
     str,
     typer.Argument(
-        help="A setting, such as limits.memory.",
+        help="A setting, such as limits.memory or services.culler.url.",
         metavar="KEY",
         autocompletion=completion.setting_names,
     ),
@@ -29,22 +29,34 @@ Key = Annotated[
 ListKey = Annotated[
     str,
     typer.Argument(
-        help="A setting that is a list, such as http.trusted_proxies.",
+        help="A list or map, such as http.trusted_proxies or roles.teachers.users.",
         metavar="KEY",
         autocompletion=completion.list_names,
     ),
 ]
-Items = Annotated[list[str], typer.Argument(help="Items.", metavar="ITEM...")]
+Items = Annotated[list[str], typer.Argument(help="Items; NAME=VALUE for a map.", metavar="ITEM...")]
 Secrets = Annotated[bool, typer.Option("--secrets", help="Show secrets, too.")]
 
 
 @app.command()
-def show(*, secrets: Secrets = False, json: Json = False) -> None:
-    """Print every setting as it is in the file, defaults included."""
+def show(
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="A group, such as limits or services.culler.",
+            metavar="[GROUP]",
+            autocompletion=completion.group_names,
+        ),
+    ] = "",
+    *,
+    secrets: Secrets = False,
+    json: Json = False,
+) -> None:
+    """Print every setting as it is in the file, defaults included; or those of a group."""
     from appliance.cli import settings_view
 
     require_root(Places.current())
-    settings_view.show(Places.current(), Output(json), secrets=secrets)
+    settings_view.show(Places.current(), Output(json), key, secrets=secrets)
 
 
 @app.command()
@@ -62,7 +74,8 @@ def set_(
     value: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The value; several for a list. Secrets are asked for instead.",
+            help="The value; several for a list, NAME=VALUE for a map; [lists] and {maps} as in \
+YAML. Secrets are asked for instead.",
             metavar="[VALUE...]",
             autocompletion=completion.setting_values,
         ),
@@ -87,7 +100,7 @@ def set_(
 def unset(
     key: Key, *, no_rollback: NoRollback = False, quiet: Quiet = False, json: Json = False
 ) -> None:
-    """Give a setting, or a whole group, its default again."""
+    """Give a setting or a group its default again; take a service or role away."""
     from appliance.cli import settings_change
 
     require_root(Places.current())
@@ -103,7 +116,7 @@ def add(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Add items to a setting that is a list."""
+    """Add items to a setting that is a list or a map."""
     from appliance.cli import settings_change
 
     require_root(Places.current())
@@ -121,7 +134,7 @@ def remove(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Remove items from a setting that is a list."""
+    """Remove items from a setting that is a list or a map."""
     from appliance.cli import settings_change
 
     require_root(Places.current())

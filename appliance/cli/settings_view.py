@@ -12,42 +12,51 @@ from appliance.config.fields import (
     MASK,
     Kind,
     Setting,
+    check_known,
+    explained,
     get_setting,
-    sections,
-    settings,
+    is_group,
+    is_in,
+    named_groups,
+    path_of,
+    settings_of,
 )
-from appliance.config.load import check_text, read_text
-from appliance.config.reference import config_lines, effects, yaml_value
-from appliance.config.reference import explain as facts_of
 from appliance.config.kinds import Reload
+from appliance.config.load import check_text, read_text
+from appliance.config.reference import config_lines, effects, example_command, yaml_value
+from appliance.config.reference import explain as facts_of
 from appliance.config.schema import Config
 from appliance.config.yaml_text import read_yaml
-from appliance.errors import ApplianceError, ConfigError
+from appliance.errors import ApplianceError, BadRequest
 from appliance.places import Places
-from appliance.rollout.apply import find_changes, make_applier
+from appliance.rollout.apply import make_applier
+from appliance.rollout.changes import find_changes
 
 
-def show(places: Places, output: Output, *, secrets: bool) -> None:
+def show(places: Places, output: Output, key: str, *, secrets: bool) -> None:
     config, given = _read(places)
+    if key:
+        _check_group(config, key)
     values = {
         setting.key: _value(setting, setting.value_in(config), secrets=secrets)
-        for setting in settings().values()
+        for setting in settings_of(config)
+        if not key or is_in(setting, key)
     }
-    lines = []
-    for line, is_set in config_lines(config, given):
-        text = line
-        if secrets and MASK in line and config.signup.code:
-            text = line.replace("# ", "", 1).replace(MASK, config.signup.code.get_secret_value())
-        lines.append(text if is_set else dim(f"{text}  # default"))
+    lines = [
+        line.text if line.is_set else dim(f"{line.text}  # default")
+        for line in config_lines(config, given, top=key, secrets=secrets)
+    ]
     output.data({"settings": values, "set": sorted(given)}, "\n".join(lines))
 
 
 def get(places: Places, output: Output, key: str, *, secrets: bool) -> None:
     config, given = _read(places)
-    if key in sections():
-        _get_section(output, config, key, secrets=secrets)
+    if is_group(key):
+        _check_group(config, key)
+        _get_group(output, config, key, secrets=secrets)
         return
     setting = get_setting(key)
+    check_known(setting.path, config)
     value = setting.value_in(config)
     shown = _value(setting, value, secrets=secrets)
     said = {
@@ -60,8 +69,8 @@ def get(places: Places, output: Output, key: str, *, secrets: bool) -> None:
 
 
 def explain(places: Places, output: Output, key: str) -> None:
-    if not key or key in sections():
-        chosen = [one for one in settings().values() if not key or one.section == key]
+    if not key or is_group(key):
+        chosen = [one for one in explained(key) if not key or is_in(one, key)]
         output.table(
             [facts_of(setting) for setting in chosen],
             ["setting", "default", "meaning"],
@@ -77,8 +86,8 @@ def explain(places: Places, output: Output, key: str) -> None:
     rows = [
         ("must be", setting.expected()),
         ("default", yaml_value(setting, setting.default)),
-        ("now", current[1] if current else "(run this as root to see it)"),
-        ("example", _example(setting)),
+        *_now(setting, current),
+        ("example", example_command(setting)),
         *(("changing", effect) for effect in effects(setting.reload)),
     ]
     text = f"{key}\n  {setting.sentence}\n\n" + "\n".join(f"  {a:<9} {b}" for a, b in rows)
@@ -113,16 +122,35 @@ def _read(places: Places) -> tuple[Config, set[str]]:
     text = read_text(places.config_file)
     config = check_text(text, name=str(places.config_file))
     document = read_yaml(text, name=str(places.config_file))
-    return config, {key for key in settings() if document.find(key) is not None}
+    return config, {one.key for one in settings_of(config) if document.find(one.path)}
 
 
-def _get_section(output: Output, config: Config, section: str, *, secrets: bool) -> None:
-    chosen = [setting for setting in settings().values() if setting.section == section]
+def _check_group(config: Config, key: str) -> None:
+    """NotFound for what is no group, nor anything with a name in one."""
+    if not is_group(key):
+        get_setting(key)
+        raise BadRequest(
+            f"cannot show {key} alone",
+            why="it is not a group of settings",
+            mend=f"appliance config get {key}",
+        )
+    check_known(path_of(key), config)
+
+
+def _get_group(output: Output, config: Config, key: str, *, secrets: bool) -> None:
+    """The values of a group; of a named group itself the names, one a line."""
+    chosen = [setting for setting in settings_of(config) if is_in(setting, key)]
     values: dict[str, Any] = {
         one.key: _value(one, one.value_in(config), secrets=secrets) for one in chosen
     }
-    text = [f"{one.name}: {_text(one, one.value_in(config), secrets=secrets)}" for one in chosen]
-    output.data(values, "\n".join(text))
+    if key in named_groups():
+        output.data(values, "\n".join(getattr(config, key)))
+        return
+    lines = [
+        f"{one.name}: {_text(one, one.value_in(config), secrets=secrets, alone=False)}"
+        for one in chosen
+    ]
+    output.data(values, "\n".join(lines))
 
 
 def _value(setting: Setting, value: object, *, secrets: bool) -> object:
@@ -131,11 +159,11 @@ def _value(setting: Setting, value: object, *, secrets: bool) -> object:
     return setting.raw(value)
 
 
-def _text(setting: Setting, value: object, *, secrets: bool) -> str:
+def _text(setting: Setting, value: object, *, secrets: bool, alone: bool = True) -> str:
     """A value alone, for people and for `$(appliance config get …)`: text without quotes."""
     if isinstance(value, SecretStr):
         return value.get_secret_value() if secrets else MASK
-    if isinstance(value, list):
+    if isinstance(value, list) and alone:
         return "\n".join(map(str, value))
     return str(value) if setting.kind is Kind.TEXT else yaml_value(setting, value)
 
@@ -143,17 +171,16 @@ def _text(setting: Setting, value: object, *, secrets: bool) -> str:
 def _current(places: Places, setting: Setting) -> tuple[object, str] | None:
     try:
         config, _ = _read(places)
-    except (ConfigError, ApplianceError):
+        check_known(setting.path, config)
+    except ApplianceError:
         return None
     value = setting.value_in(config)
     return _value(setting, value, secrets=False), _text(setting, value, secrets=False)
 
 
-def _example(setting: Setting) -> str:
-    if setting.kind is Kind.SECRET:
-        return f"appliance config set {setting.key} --stdin"
-    example = setting.example
-    value = (
-        " ".join(map(str, example)) if isinstance(example, list) else yaml_value(setting, example)
-    )
-    return f"appliance config set {setting.key} {value}"
+def _now(setting: Setting, current: tuple[object, str] | None) -> list[tuple[str, str]]:
+    """The line that says what the setting is now; what isn't there has none."""
+    if current:
+        return [("now", current[1])]
+    named = setting.path[0] in named_groups()
+    return [] if named else [("now", "(run this as root to see it)")]

@@ -21,7 +21,7 @@ from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.rollout.addresses import root_urls
-from appliance.rollout.apply import find_changes
+from appliance.rollout.changes import find_changes
 from appliance.rollout.health import find_fault
 from appliance.rollout.render import HUB_FILE, SPAWNER_FILE
 from appliance.rollout.services import UNITS

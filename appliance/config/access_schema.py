@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from appliance.config.kinds import Example, Means, Reload, Section
+from appliance.config.kinds import Example, Means, Reload, Section, Typed
 from appliance.errors import BadRequest
 from appliance.names import parse_group_name, parse_username
 
@@ -87,13 +87,13 @@ class Role(Section):
     """What the role allows. For `user`, `server` and `token`, which everybody has, it takes the
     place of what they usually allow; `admin` always allows everything."""
 
-    users: Annotated[list[User], Reload.HUB, Example(["ada", "grace"])] = []
+    users: Annotated[list[User], Typed.SEPARATED, Reload.HUB, Example(["ada", "grace"])] = []
     """Users who have the role."""
 
     groups: Annotated[list[Group], Reload.HUB, Example(["teachers"])] = []
     """Groups whose members have the role."""
 
-    services: Annotated[list[ServiceName], Reload.HUB, Example(["culler"])] = []
+    services: Annotated[list[ServiceName], Typed.SEPARATED, Reload.HUB, Example(["culler"])] = []
     """Services that have the role."""
 
 

@@ -7,95 +7,107 @@ does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from appliance.config.fields import Kind, Setting, find_setting, get_setting, sections, settings
+from appliance.config.fields import (
+    Kind,
+    Setting,
+    check_member,
+    find_setting,
+    get_setting,
+    named_groups,
+    path_of,
+    sections,
+    settings,
+)
+from appliance.config.fields import (
+    Path as KeyPath,
+)
 from appliance.config.files import write_atomically
 from appliance.config.load import check_text
+from appliance.config.parse import parse_pairs, parse_words
 from appliance.config.reference import example_text
 from appliance.config.splice import add_item, put, remove_item, take
 from appliance.config.yaml_text import plain_value, read_yaml
-from appliance.errors import BadRequest, ConfigError
+from appliance.errors import BadRequest, ConfigError, NotFound
 from appliance.places import Places
 
 HISTORY_MAX: Final = 20
-_SWITCHES: Final = {
-    **dict.fromkeys(("true", "yes", "on"), True),
-    **dict.fromkeys(("false", "no", "off"), False),
-}
-_NOTHING: Final = frozenset({"null", "none"})
 
 
 def set_value(text: str, key: str, words: Sequence[str], *, name: str) -> str:
     """The text with a setting at the value that somebody typed, checked as a whole."""
     setting = get_setting(key)
     value = parse_words(setting, words)
-    return _checked(put(text, key, value, name=name), name=name)
+    return _checked(put(text, setting.path, value, name=name), name=name)
 
 
 def unset(text: str, key: str, *, name: str) -> str:
-    """The text without a setting, or without all settings of a group."""
-    if key in sections():
-        keys = [setting.key for setting in settings().values() if setting.section == key]
-    else:
-        keys = [get_setting(key).key]
-    for one in keys:
-        text = take(text, one, name=name)
+    """The text without a setting, without all settings of a group, or without what has a name."""
+    for path in _to_unset(text, key, name=name):
+        text = take(text, path, name=name)
     return _checked(text, name=name)
 
 
+def _to_unset(text: str, key: str, *, name: str) -> list[KeyPath]:
+    if key in sections():
+        return [setting.path for setting in settings().values() if setting.section == key]
+    document = read_yaml(text, name=name)
+    if key in named_groups():
+        group = document.find(key)
+        return [(key, entry.name) for entry in document.entries(group.value)] if group else []
+    path = path_of(key)
+    if path[0] in named_groups() and len(path) > 1:
+        members = document.entries(document.root and document.walk(path[:1])[0])
+        check_member(key, [entry.name for entry in members])
+        if len(path) == 2:
+            return [path]
+    return [get_setting(key).path]
+
+
 def add(text: str, key: str, words: Sequence[str], *, name: str) -> str:
-    """The text with items added to a list; items that are in it already are passed over."""
-    setting = _get_list(key)
+    """The text with items added to a list, or names to a map; items that are in it already are
+    passed over."""
+    setting = _get_many(key)
+    if setting.kind is Kind.MAP:
+        for one, value in parse_pairs(setting, words).items():
+            text = put(text, (*setting.path, one), value, name=name)
+        return _checked(text, name=name)
     base = _with_list(text, setting, name=name)
     for word in words:
-        if word not in _items(base, key, name=name):
-            base = add_item(base, key, word, name=name)
+        if word not in _items(base, setting.path, name=name):
+            base = add_item(base, setting.path, word, name=name)
             text = base
     return _checked(text, name=name)
 
 
 def remove(text: str, key: str, words: Sequence[str], *, name: str) -> str:
-    """The text with items taken out of a list; NotFound for one that isn't in it."""
-    _get_list(key)
+    """The text with items taken out of a list, or names out of a map; NotFound for one that isn't
+    in it."""
+    setting = _get_many(key)
     for word in words:
-        text = remove_item(text, key, word, name=name)
+        if setting.kind is Kind.LIST:
+            text = remove_item(text, setting.path, word, name=name)
+            continue
+        path = (*setting.path, word)
+        if read_yaml(text, name=name).find(path) is None:
+            raise NotFound(
+                f"cannot remove {word} from {key}",
+                why="it is not in it",
+                mend=f"appliance config get {key}",
+            )
+        text = take(text, path, name=name)
+        text = _without_nothing(text, setting.path, name=name)
     return _checked(text, name=name)
 
 
-def parse_words(setting: Setting, words: Sequence[str]) -> object:
-    """What somebody typed as a value of the setting's type, ready to be written.
-
-    Sizes and times stay as typed. What isn't of the type is handed on as text, for the check of the
-    whole file to refuse with its sentence.
-    """
-    if setting.kind is Kind.LIST:
-        return _parse_list(words)
-    if len(words) != 1:
-        raise BadRequest(
-            f"cannot set {setting.key}",
-            why=f"it takes one value, and there are {len(words)}",
-            mend=f"put the value in quotes: appliance config set {setting.key} '…'",
-        )
-    word = words[0]
-    if setting.optional and word.lower() in _NOTHING:
-        return None
-    match setting.kind:
-        case Kind.SWITCH:
-            return _SWITCHES.get(word.lower(), word)
-        case Kind.WHOLE | Kind.SIZE | Kind.DURATION if re.fullmatch(r"[+-]?[0-9]{1,18}", word):
-            return int(word)
-        case Kind.NUMBER if re.fullmatch(r"[+-]?[0-9]{0,15}(\.[0-9]{0,15})?", word) and word.strip(
-            "+-."
-        ):
-            return float(word) if "." in word else int(word)
-        case Kind.CHOICE:
-            return word.lower()
-    return word
+def _without_nothing(text: str, path: KeyPath, *, name: str) -> str:
+    """The text without a map that has lost its last entry."""
+    left = read_yaml(text, name=name).find(path)
+    return text if left and plain_value(left.value) else take(text, path, name=name)
 
 
 def write_config(places: Places, text: str) -> None:
@@ -140,9 +152,9 @@ def _checked(text: str, *, name: str) -> str:
     return text
 
 
-def _get_list(key: str) -> Setting:
+def _get_many(key: str) -> Setting:
     setting = get_setting(key)
-    if setting.kind is not Kind.LIST:
+    if setting.kind not in {Kind.LIST, Kind.MAP}:
         raise BadRequest(
             f"cannot add to or remove from {key}",
             why="it is not a list",
@@ -153,22 +165,15 @@ def _get_list(key: str) -> Setting:
 
 def _with_list(text: str, setting: Setting, *, name: str) -> str:
     """The text with the list in it, so that adding to a default keeps the default's items."""
-    if read_yaml(text, name=name).find(setting.key) is not None or not setting.default:
+    if read_yaml(text, name=name).find(setting.path) is not None or not setting.default:
         return text
-    return put(text, setting.key, setting.default, name=name)
+    return put(text, setting.path, setting.default, name=name)
 
 
-def _items(text: str, key: str, *, name: str) -> list[object]:
-    entry = read_yaml(text, name=name).find(key)
+def _items(text: str, path: KeyPath, *, name: str) -> list[object]:
+    entry = read_yaml(text, name=name).find(path)
     items = plain_value(entry.value) if entry else None
     return items if isinstance(items, list) else []
-
-
-def _parse_list(words: Sequence[str]) -> list[str]:
-    """Items, each a word or several with commas; `[a, b]` and `[]` as in YAML."""
-    joined = " ".join(words).strip()
-    joined = joined[1:-1] if joined.startswith("[") and joined.endswith("]") else joined
-    return [item.strip("\"'") for item in re.split(r"[\s,]+", joined) if item]
 
 
 def is_secret(key: str) -> bool:

@@ -7,7 +7,7 @@ the annotations in schema.py.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from functools import cache
@@ -25,6 +25,7 @@ from appliance.config.kinds import (
     Means,
     Reload,
     Section,
+    Typed,
     Unit,
 )
 from appliance.config.schema import Config
@@ -72,6 +73,8 @@ class Setting:
     """What each item of a list, or each value of a map, must be."""
     names: str
     """What the names in a map must be."""
+    typed: Typed | None
+    """How a list is typed as one word."""
 
     @property
     def key(self) -> str:
@@ -212,6 +215,31 @@ def settings_of(config: Config) -> list[Setting]:
     return found
 
 
+def explained(key: str) -> list[Setting]:
+    """Every setting that there is or can be, in the order of the schema; `key` may name a member
+    of a named group, whose settings stand for all of them."""
+    path = path_of(key)
+    found = []
+    for name in Config.model_fields:
+        if name in named_groups():
+            is_member = path[0] == name and len(path) > 1
+            found += named_groups()[name].settings(path[1] if is_member else NAME)
+        else:
+            found += [setting for setting in settings().values() if setting.path[0] == name]
+    return found
+
+
+def is_group(key: str) -> bool:
+    """Whether a dotted name is that of a group of settings, or of a member of a named group."""
+    path = path_of(key)
+    return key in sections() or (path[0] in named_groups() and len(path) <= 2)
+
+
+def is_in(setting: Setting, key: str) -> bool:
+    """Whether a setting is in that group, or in that member of one."""
+    return key in {setting.path[0], setting.section}
+
+
 def section_of(info: FieldInfo) -> type[Section] | None:
     """The group that a field of Config is, or None for a plain setting."""
     kind = info.annotation
@@ -252,7 +280,7 @@ def get_setting(key: str) -> Setting:
     """The setting of that dotted name; NotFound with the nearest one otherwise."""
     setting = find_setting(key)
     if setting is None:
-        near = nearest(key)
+        near = nearest(_guessed(key))
         raise NotFound(
             f"cannot find a setting '{key}'",
             why=f"there is none; did you mean {near}?" if near else "there is none of that name",
@@ -261,19 +289,56 @@ def get_setting(key: str) -> Setting:
     return setting
 
 
-def nearest(key: str) -> str:
-    """The setting or section that somebody most likely meant by `key`, or ""."""
+def check_member(key: str, names: Collection[str]) -> None:
+    """NotFound, with the nearest one, for a member of a named group that isn't there."""
+    group, name = path_of(key)[:2]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        raise NotFound(
+            f"cannot find {group}.{name}",
+            why="it is not in the configuration"
+            + (f"; did you mean {group}.{close[0]}?" if close else ""),
+            mend=f"appliance config get {group}",
+        )
+
+
+def check_known(path: Path, config: Config) -> None:
+    """NotFound for a place in a member of a named group that the configuration doesn't have."""
+    if path[0] in named_groups() and len(path) > 1:
+        check_member(dotted(path), getattr(config, path[0]))
+
+
+def nearest(path: Path) -> str:
+    """The setting or group that was most likely meant at a place, or ""."""
+    if path[0] in named_groups() and len(path) > 2:
+        members = {one.name: one.key for one in named_groups()[path[0]].settings(path[1])}
+        close = difflib.get_close_matches(path[2].lower(), members, n=1, cutoff=0.5)
+        return members[close[0]] if close else ".".join(path[:2])
+    if path[0] in named_groups() and len(path) > 1:
+        return f"{path[0]}.{NAME}"
     names = [*settings(), *sections(), *named_groups()]
-    leaf = key.rpartition(".")[2].lower()
+    leaf = path[-1].lower()
     same_leaf = [setting.key for setting in settings().values() if setting.name == leaf]
     if len(same_leaf) == 1:
         return same_leaf[0]
-    close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(dotted(path).lower(), names, n=1, cutoff=0.6)
     if close:
         return close[0]
     leaves: dict[str, str] = {setting.name: setting.key for setting in settings().values()}
     close = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.75)
     return leaves[close[0]] if close else ""
+
+
+def _guessed(key: str) -> Path:
+    """The place that a mistyped name was most likely meant to be."""
+    top, dot, rest = key.partition(".")
+    if not dot:
+        return (key,)
+    close = difflib.get_close_matches(top, named_groups(), n=1, cutoff=0.8)
+    if not close:
+        return tuple(key.split("."))
+    name, dot, leaf = rest.rpartition(".")
+    return (close[0], name, leaf) if dot else (close[0], rest)
 
 
 def format_size(value: float | None) -> str:
@@ -322,6 +387,7 @@ def _setting(path: Path, info: FieldInfo) -> Setting:
         means=bounds[Means].text if Means in bounds else "",
         item=_means(inner[-1]) if inner else "",
         names=_means(inner[0]) if len(inner) > 1 else "",
+        typed=bounds.get(Typed),
     )
 
 

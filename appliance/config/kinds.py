@@ -49,6 +49,15 @@ class Unit(Enum):
     DURATION = auto()
 
 
+class Typed(Enum):
+    """How people type a list as one word of a command line; else each word is an item."""
+
+    SEPARATED = auto()
+    """Commas or blanks stand between the items, which have none themselves."""
+    COMMAND = auto()
+    """As a shell reads it."""
+
+
 class Section(BaseModel):
     """A group of settings: closed, immutable, strict, described by the strings under its fields."""
 

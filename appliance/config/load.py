@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from appliance.config.problems import Reading, problem_of
+from appliance.config.problems import Reading, problem_of, rule_problem
+from appliance.config.rules import find_faults
 from appliance.config.schema import Config
 from appliance.config.yaml_text import SIZE_MAX, read_yaml, refuse
 from appliance.errors import ConfigError, Problem
@@ -61,6 +62,8 @@ def check_text(text: str, *, name: str) -> Config:
     except ValidationError as error:
         problems += [problem_of(document, detail) for detail in error.errors(include_url=False)]
     problems += reading.problems
+    if config is not None:
+        problems += [rule_problem(document, one.path, one.text) for one in find_faults(config)]
     if problems or config is None:
         raise ConfigError(sorted(problems, key=_line_and_column))
     return config

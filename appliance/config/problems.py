@@ -6,7 +6,6 @@ Two readers: `Reading` goes through the text by the schema and hands on what the
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -59,7 +58,7 @@ class Reading:
                 values[entry.name] = self._members(entry.value, named_groups()[entry.name])
             else:
                 self._check_inside(entry.value, inner)
-                values[entry.name] = plain_value(entry.value)
+                values[entry.name] = self._plain(entry.value)
         return values
 
     def _members(self, node: Node, group: Named) -> dict[str, Any]:
@@ -109,6 +108,12 @@ class Reading:
         for inner in _children(node):
             self._check_inside(inner, path)
 
+    def _plain(self, node: Node) -> Any:
+        """A value without the names that are no text, which have a problem of their own."""
+        if not isinstance(node, MappingNode):
+            return plain_value(node)
+        return {one.name: plain_value(one.value) for one in self._document.entries(node)}
+
     def _unknown(self, entry: Entry, path: Path) -> Problem:
         what = "setting"
         if len(path) == 1:
@@ -116,9 +121,10 @@ class Reading:
             if isinstance(entry.value, MappingNode):
                 what = "group or setting"
             if section in named_groups() or find_setting(entry.name):
-                hint = f'; write "{section}:" and below it, indented, "{name}:"'
+                inner = name.partition(".")[0] if section in named_groups() else name
+                hint = f'; write "{section}:" and below it, indented, "{inner}:"'
                 return self._problem(entry.key, f"{entry.name}: no such {what}{hint}")
-        near = nearest_at(path)
+        near = nearest(path)
         hint = f"; did you mean {near}?" if near else ""
         return self._problem(entry.key, f"{dotted(path)}: no such {what}{hint}")
 
@@ -127,15 +133,6 @@ class Reading:
 
     def _add(self, node: Node, text: str) -> None:
         self.problems.append(self._problem(node, text))
-
-
-def nearest_at(path: Path) -> str:
-    """The setting that was most likely meant at a place, or ""."""
-    if path[0] not in named_groups() or len(path) < 3:
-        return nearest(dotted(path))
-    members = {one.name: one.key for one in named_groups()[path[0]].settings(path[1])}
-    close = difflib.get_close_matches(path[2].lower(), members, n=1, cutoff=0.6)
-    return members[close[0]] if close else ""
 
 
 def problem_of(document: YamlText, detail: ErrorDetails) -> Problem:
@@ -162,8 +159,12 @@ def problem_of(document: YamlText, detail: ErrorDetails) -> Problem:
 
 def rule_problem(document: YamlText, path: Path, text: str) -> Problem:
     """A problem of a setting with others: at the setting, else at its group, else at the file."""
-    node = document.key_node(path)
-    return Problem(document.place(node) if node else document.name, f"{dotted(path)}: {text}")
+    item, walked = document.walk(path)
+    setting = setting_at(path)
+    inside = path[len(setting.path) :] if setting else ()
+    name = f"{dotted(path[: -len(inside)])}[{inside[0]}]" if inside else dotted(path)
+    node = item if inside and walked == path else document.key_node(path)
+    return Problem(document.place(node) if node else document.name, f"{name}: {text}")
 
 
 def _name_problem(document: YamlText, path: Path) -> Problem:
@@ -197,7 +198,7 @@ def _hint(setting: Setting, value: object, is_item: bool) -> str:  # noqa: FBT00
         case Kind.SWITCH, str(text) if text.lower() in _SWITCH_WORDS:
             return f"; write {_SWITCH_WORDS[text.lower()]}"
         case Kind.LIST, str(text):
-            return f"; write [{text}]"
+            return f"; write [{', '.join(text.split())}]"
         case ((Kind.WHOLE | Kind.NUMBER), str(text)) if text.replace(".", "", 1).isdigit():
             return "; leave the quotes out"
         case Kind.SIZE, int(number) if 0 < number < SIZE_UNITS["M"] and number is not True:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import textwrap
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import SecretStr
 
 from appliance.config.fields import (
     MASK,
     Kind,
+    Named,
     Setting,
     format_duration,
     format_size,
+    is_in,
+    named_groups,
     sections,
     settings,
+    settings_of,
 )
-from appliance.config.kinds import Reload
+from appliance.config.kinds import Reload, Typed
 from appliance.config.schema import Config
 from appliance.config.yaml_text import emit
 
@@ -27,6 +36,18 @@ EFFECTS: Final = {
     Reload.LIMITS: "servers that run get it at once",
     Reload.NEXT_START: "servers started from now on have it",
 }
+
+INDENT: Final = "  "
+
+EXAMPLE_NAMES: Final = {
+    "roles": "teachers",
+    "custom_scopes": "custom:grades:read",
+    "services": "culler",
+}
+# What a member is mostly made of.
+_SHOWN_MEMBER: Final = frozenset(
+    {"description", "scopes", "groups", "subscopes", "command", "environment"}
+)
 
 _HEAD: Final = """\
 # Settings of the appliance. Each is shown with its default, commented out.
@@ -63,29 +84,58 @@ Sizes are written with K, M, G or T (1024 each), times with s, m, h or d. YAML's
 def example_text() -> str:
     """A configuration file that sets nothing and shows everything."""
     lines = [_HEAD]
-    section = ""
-    for setting in settings().values():
-        if setting.section != section:
-            section = setting.section
-            lines += ["", f"{section}:  # {_summary(section)}"]
-        indent = "  " if section else ""
-        lines += [f"{indent}# {line}" for line in textwrap.wrap(setting.sentence, 96)]
-        lines.append(f"{indent}# {setting.name}: {yaml_value(setting, setting.default)}")
-        lines.append("")
+    for name in Config.model_fields:
+        if name in named_groups():
+            lines += ["", *_named_example(named_groups()[name])]
+            continue
+        chosen = [setting for setting in settings().values() if setting.path[0] == name]
+        indent = ""
+        if name in sections():
+            indent = "  "
+            lines += ["", f"{name}:  # {_summary(name)}"]
+        for setting in chosen:
+            lines += [f"{indent}# {line}" for line in textwrap.wrap(setting.sentence, 96)]
+            lines.append(f"{indent}# {setting.name}: {yaml_value(setting, setting.default)}")
+            lines.append("")
     return "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
+
+
+def _named_example(group: Named) -> list[str]:
+    """A group of what people name: what a member can have, as comments."""
+    member = group.settings()
+    lines = [f"{group.name}:  # {_summary(group.name)}", f"  # {emit(EXAMPLE_NAMES[group.name])}:"]
+    for setting in member:
+        lines += [f"  #   # {line}" for line in textwrap.wrap(setting.sentence, 92)]
+        lines.append(f"  #   {setting.name}: {yaml_value(setting, setting.default)}")
+    return [*lines, ""]
 
 
 def page() -> str:
     """docs/configuration.md."""
     parts = [_PAGE_HEAD]
-    section = None
-    for setting in settings().values():
-        if setting.section != section:
-            section = setting.section
-            title = f"`{section}`: {_summary(section)}" if section else "At the top level"
-            parts.append(f"## {title}\n")
-        parts.append(_entry(setting))
+    for name in Config.model_fields:
+        if name in named_groups():
+            group = named_groups()[name]
+            parts.append(f"## `{name}`: {_summary(name)}\n\n{_named_head(group)}\n")
+            parts += [_entry(setting) for setting in group.settings()]
+            continue
+        title = f"`{name}`: {_summary(name)}" if name in sections() else "At the top level"
+        parts.append(f"## {title}\n")
+        parts += [_entry(one) for one in settings().values() if one.path[0] == name]
     return "\n".join(parts)
+
+
+def _named_head(group: Named) -> str:
+    name = EXAMPLE_NAMES[group.name]
+    member = {one.name: one.example for one in group.settings() if one.name in _SHOWN_MEMBER}
+    lines = [f"{group.name}:", f"  {emit(name)}:"]
+    lines += [f"    {leaf}: {emit(value)}" for leaf, value in member.items()]
+    example = "\n".join(lines)
+    return (
+        f"{group.sentence} Each has a name: {group.names}. In the file and in commands NAME "
+        f"stands for it; `appliance config unset {group.name}.NAME` takes one away.\n\n"
+        f"```yaml\n{example}\n```"
+    )
 
 
 def json_schema() -> str:
@@ -97,21 +147,29 @@ def json_schema() -> str:
         "additionalProperties": False,
         "properties": {},
     }
-    for setting in settings().values():
-        properties = schema["properties"]
-        if setting.section:
-            group = properties.setdefault(
-                setting.section,
-                {
-                    "type": ["object", "null"],
-                    "description": _summary(setting.section),
-                    "additionalProperties": False,
-                    "properties": {},
-                },
-            )
-            properties = group["properties"]
-        properties[setting.name] = _schema_of(setting)
+    for name in Config.model_fields:
+        chosen = [setting for setting in settings().values() if setting.path[0] == name]
+        if name in named_groups():
+            member = _group_schema(named_groups()[name].settings(), "")
+            schema["properties"][name] = {
+                "type": ["object", "null"],
+                "description": named_groups()[name].sentence,
+                "additionalProperties": member,
+            }
+        elif name in sections():
+            schema["properties"][name] = _group_schema(chosen, _summary(name))
+        else:
+            schema["properties"][name] = _schema_of(chosen[0])
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _group_schema(chosen: list[Setting], sentence: str) -> dict[str, Any]:
+    return {
+        "type": ["object", "null"],
+        **({"description": sentence} if sentence else {}),
+        "additionalProperties": False,
+        "properties": {setting.name: _schema_of(setting) for setting in chosen},
+    }
 
 
 def explain(setting: Setting) -> dict[str, object]:
@@ -137,6 +195,8 @@ def yaml_value(setting: Setting, value: object) -> str:
         return format_size(value)
     if isinstance(value, int) and setting.kind is Kind.DURATION:
         return format_duration(value)
+    if isinstance(value, SecretStr):
+        return emit(value.get_secret_value())
     return emit(setting.raw(value))
 
 
@@ -144,23 +204,35 @@ def _entry(setting: Setting) -> str:
     facts = [
         f"- must be: {setting.expected()}",
         f"- default: `{yaml_value(setting, setting.default)}`",
-        f"- example: `appliance config set {setting.key} {_typed(setting)}`",
+        f"- example: `{example_command(setting)}`",
         f"- when it changes, {'; '.join(effects(setting.reload))}",
     ]
     return f"### `{setting.key}`\n\n{setting.sentence}\n\n" + "\n".join(facts) + "\n"
 
 
+def example_command(setting: Setting) -> str:
+    """A command that sets it to its example."""
+    return f"appliance config set {setting.key} {_typed(setting)}"
+
+
 def _typed(setting: Setting) -> str:
+    example = setting.example
     if setting.kind is Kind.SECRET:
         return "--stdin"
-    if isinstance(setting.example, list):
-        return " ".join(map(str, setting.example))
-    return emit(setting.example)
+    if isinstance(example, list):
+        one_word = setting.typed is Typed.COMMAND
+        return shlex.quote(json.dumps(example)) if one_word else shlex.join(example)
+    if isinstance(example, dict):
+        return shlex.join(f"{name}={value}" for name, value in example.items())
+    if isinstance(example, str):
+        return shlex.quote(example)
+    return yaml_value(setting, example)
 
 
 def _summary(section: str) -> str:
-    if not section:
-        return ""
+    """The first sentence about a group."""
+    if section in named_groups():
+        return named_groups()[section].sentence.split(". ")[0].rstrip(".")
     return (sections()[section].__doc__ or "").strip().split("\n")[0].rstrip(".")
 
 
@@ -175,6 +247,10 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
         Kind.TEXT: {"type": "string"},
         Kind.SECRET: {"type": "string"},
         Kind.LIST: {"type": "array", "items": {"type": "string"}},
+        Kind.MAP: {
+            "type": "object",
+            **({"additionalProperties": {"type": "string"}} if setting.item else {}),
+        },
     }
     schema = kinds[setting.kind]
     if setting.kind in {Kind.SIZE, Kind.DURATION}:
@@ -199,23 +275,48 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
     }
 
 
-def config_lines(config: Config, given: set[str]) -> list[tuple[str, bool]]:
-    """The effective configuration as lines of YAML, each with whether the file has set it."""
-    lines: list[tuple[str, bool]] = []
-    section = ""
-    for setting in settings().values():
-        if setting.section != section:
-            section = setting.section
-            lines.append((f"{section}:", True))
-        value = setting.value_in(config)
-        indent = "  " if section else ""
-        if setting.kind is Kind.SECRET and value is not None:
-            lines.append((f"{indent}# {setting.name}: {MASK}", True))
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the effective configuration as YAML."""
+
+    text: str
+    is_set: bool
+    """Whether the file says it, rather than a default."""
+
+
+def config_lines(
+    config: Config, given: Collection[str], *, top: str = "", secrets: bool = False
+) -> list[Line]:
+    """The effective configuration; `given` are the settings that the file has, `top` is the group
+    or the member of one that alone is wanted."""
+    lines: list[Line] = []
+    above: tuple[str, ...] = ()
+    for setting in settings_of(config):
+        group = setting.path[:-1]
+        if top and not is_in(setting, top):
             continue
-        lines.append(
-            (f"{indent}{setting.name}: {yaml_value(setting, value)}", setting.key in given)
-        )
+        lines += [
+            Line(f"{INDENT * depth}{emit(part)}:", is_set=True)
+            for depth, part in enumerate(group)
+            if above[: depth + 1] != group[: depth + 1]
+        ]
+        above = group
+        lines.append(_line(setting, config, is_set=setting.key in given, secrets=secrets))
+    lines += [
+        Line(f"{name}: {{}}", is_set=False)
+        for name in named_groups()
+        if top in {"", name} and not getattr(config, name)
+    ]
     return lines
+
+
+def _line(setting: Setting, config: Config, *, is_set: bool, secrets: bool) -> Line:
+    value = setting.value_in(config)
+    indent = INDENT * (len(setting.path) - 1)
+    if isinstance(value, SecretStr) and not secrets:
+        # A comment, so that what is printed is a file that can be used.
+        return Line(f"{indent}# {setting.name}: {MASK}", is_set=True)
+    return Line(f"{indent}{setting.name}: {yaml_value(setting, value)}", is_set=is_set)
 
 
 def files() -> dict[str, str]:

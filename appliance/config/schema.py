@@ -34,13 +34,14 @@ from appliance.config.kinds import (
     Reload,
     Section,
     Size,
+    Typed,
 )
 from appliance.config.service_schema import ApiSecret, Service, Url
 
 Folder = Annotated[
     str,
     Field(pattern=r"^/[^\x00-\x1f]*$", max_length=1000),
-    Means('the full path of a folder, such as "/etc/appliance/templates"'),
+    Means('the full path of a folder, such as "/srv/appliance/templates"'),
 ]
 
 JOIN_CODE_MIN: Final = 6
@@ -91,7 +92,9 @@ class Http(Section):
     )
     """Port to listen on."""
 
-    trusted_proxies: Annotated[list[Network], Reload.PROXY, Example(["10.0.0.0/8"])] = []
+    trusted_proxies: Annotated[
+        list[Network], Typed.SEPARATED, Reload.PROXY, Example(["10.0.0.0/8"])
+    ] = []
     """Addresses or networks of web servers in front, whose X-Forwarded-For and -Proto are
     believed."""
 
@@ -209,7 +212,7 @@ class Metrics(Section):
 class Pages(Section):
     """How the hub's pages look."""
 
-    templates: Annotated[Folder | None, Reload.HUB, Example("/etc/appliance/templates")] = None
+    templates: Annotated[Folder | None, Reload.HUB, Example("/srv/appliance/templates")] = None
     """A folder of templates that take the place of the appliance's own of the same name."""
 
 
@@ -225,7 +228,7 @@ class ProxyChoice(Section):
     """nginx: the appliance's own; configurable-http-proxy: one that you run, whose routes the hub
     keeps by its API."""
 
-    api_url: Annotated[Url, Reload.HUB | Reload.PROXY, Example("http://127.0.0.1:8001")] = (
+    api_url: Annotated[Url, Reload.HUB | Reload.PROXY, Example("http://192.0.2.10:8001")] = (
         "http://127.0.0.1:8001"
     )
     """Where configurable-http-proxy's API listens."""

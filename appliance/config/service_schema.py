@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from appliance.config.access_schema import ScopeText
-from appliance.config.kinds import Example, Means, Reload, Section, Size
+from appliance.config.kinds import Example, Means, Reload, Section, Size, Typed
 
 SECRET_MIN: Final = 8
 SECRET_MAX: Final = 64
@@ -44,10 +44,7 @@ def check_secret(value: SecretStr) -> SecretStr:
     """Refuse secrets that are guessed, or that can't stand in a header."""
     text = value.get_secret_value()
     if not (SECRET_MIN <= len(text) <= SECRET_MAX and re.fullmatch(r"[!-~]*", text)):
-        raise ValueError(
-            f"must have {SECRET_MIN} to {SECRET_MAX} characters of ASCII, without blanks; "
-            "openssl rand -hex 32 makes a good one"
-        )
+        raise PydanticCustomError("not_a_secret", "not a secret")
     return value
 
 
@@ -101,7 +98,14 @@ ClientId = Annotated[
     Means('"service-" and then letters, digits and . _ ~ -, such as "service-grades"'),
 ]
 
-ApiSecret = Annotated[SecretStr, AfterValidator(check_secret)]
+ApiSecret = Annotated[
+    SecretStr,
+    AfterValidator(check_secret),
+    Means(
+        f"{SECRET_MIN} to {SECRET_MAX} characters of ASCII without blanks, such as "
+        "openssl rand -hex 32 prints"
+    ),
+]
 
 Word = Annotated[str, Field(max_length=4096), AfterValidator(check_no_nul), Means("text")]
 
@@ -111,8 +115,13 @@ VariableName = Annotated[
     Means("a variable's name: letters, digits and _, no digit first"),
 ]
 
+Environment = Annotated[
+    dict[VariableName, Word],
+    Means("a group of variables, each with its value, such as {TZ: UTC}"),
+]
+
 Info = Annotated[
-    dict[str, Any], AfterValidator(check_json), Means("a group of anything, such as {a: 1}")
+    dict[str, Any], AfterValidator(check_json), Means("a group of anything, such as {room: 12}")
 ]
 
 
@@ -124,12 +133,12 @@ class Service(Section):
     """Where the service listens; the proxy sends /services/NAME/ there. Null: it has no pages."""
 
     command: Annotated[
-        list[Word], Reload.HUB, Example(["python3", "-m", "jupyterhub_idle_culler"])
+        list[Word], Typed.COMMAND, Reload.HUB, Example(["python3", "-m", "jupyterhub_idle_culler"])
     ] = []
     """The program and its arguments; the appliance starts it, and again when it ends. Empty: it is
     started by somebody else."""
 
-    environment: Annotated[dict[VariableName, Word], Reload.HUB, Example({"TZ": "UTC"})] = {}
+    environment: Annotated[Environment, Reload.HUB, Example({"TZ": "UTC"})] = {}
     """Environment variables of the command, besides those that the appliance sets."""
 
     api_token: Annotated[ApiSecret | None, Reload.HUB, Example("0123456789abcdef")] = None

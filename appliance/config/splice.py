@@ -20,52 +20,67 @@ from appliance.errors import ApplianceError, Conflict, NotFound
 
 INDENT = "  "
 
+Path = tuple[str, ...]
+"""The names from the top to an entry."""
 
-def put(text: str, key: str, value: object, *, name: str) -> str:
+
+def put(text: str, key: str | Path, value: object, *, name: str) -> str:
     """The text with a setting at that value."""
+    path = _path(key)
     document = read_yaml(text, name=name)
-    wanted = _with(document.values(), key, value)
-    entry = document.find(key)
+    wanted = _with(document.values(), path, value)
+    entry = document.find(path)
     if entry is not None:
-        return _checked(_replace(document, entry, emit(value)), wanted, key, name=name)
-    section, _, leaf = key.rpartition(".")
-    parent = document.find(section) if section else None
-    line = f"{leaf}: {emit(value)}"
-    if section and parent is None:
-        group = f"{{{line}}}" if _is_flow(document.root) else f"\n{INDENT}{line}"
-        line = f"{section}: {group}" if _is_flow(document.root) else f"{section}:{group}"
-        return _checked(_insert_at_top(document, section, line), wanted, key, name=name)
+        return _checked(_replace(document, entry, emit(value)), wanted, path, name=name)
+    above = next(n for n in range(len(path) - 1, -1, -1) if not n or document.find(path[:n]))
+    parent = document.find(path[:above]) if above else None
+    group = parent.value if parent else document.root
+    line = _nested(path[above:], emit(value), flow=_is_flow(group))
     if parent is None:
-        return _checked(_insert_at_top(document, leaf, line), wanted, key, name=name)
-    return _checked(_insert_in(document, parent, leaf, line), wanted, key, name=name)
+        changed = _insert_at_top(document, path[0], line)
+    else:
+        changed = _insert_in(document, parent, path[above], line, is_group=above < len(path) - 1)
+    return _checked(changed, wanted, path, name=name)
 
 
-def take(text: str, key: str, *, name: str) -> str:
-    """The text without a setting; the same text if it isn't there."""
+def _nested(path: Path, value: str, *, flow: bool) -> str:
+    """An entry, in the groups that it needs around it."""
+    if len(path) == 1:
+        return f"{emit(path[0])}: {value}"
+    inner = _nested(path[1:], value, flow=flow)
+    if flow:
+        return f"{emit(path[0])}: {{{inner}}}"
+    return f"{emit(path[0])}:\n{textwrap.indent(inner, INDENT)}"
+
+
+def take(text: str, key: str | Path, *, name: str) -> str:
+    """The text without a setting, or a group with all that is in it; the same text if it isn't
+    there."""
+    path = _path(key)
     document = read_yaml(text, name=name)
-    entry = document.find(key)
+    entry = document.find(path)
     if entry is None:
         return text
-    section = key.rpartition(".")[0]
-    parent = document.find(section) if section else None
+    parent = document.find(path[:-1]) if len(path) > 1 else None
     group = parent.value if parent else document.root
-    wanted = _without(document.values(), key)
+    wanted = _without(document.values(), path)
     if _is_flow(group):
         changed = _remove_flow_entry(document, group, entry)
     else:
         end = _end_of_pair(document.text, entry.key, entry.value)
         changed = _remove_lines(document.text, entry.key.start_mark.index, end)
-    return _checked(changed, wanted, key, name=name)
+    return _checked(changed, wanted, path, name=name)
 
 
-def add_item(text: str, key: str, item: object, *, name: str) -> str:
+def add_item(text: str, key: str | Path, item: object, *, name: str) -> str:
     """The text with one more item at the end of a list that is written in it."""
+    path = _path(key)
     document = read_yaml(text, name=name)
-    entry = document.find(key)
+    entry = document.find(path)
     items = plain_value(entry.value) if entry else None
     if entry is None or not items or not isinstance(entry.value, SequenceNode):
-        return put(text, key, [item], name=name)
-    wanted = _with(document.values(), key, [*items, item])
+        return put(text, path, [item], name=name)
+    wanted = _with(document.values(), path, [*items, item])
     last = entry.value.value[-1]
     end = _end_of(document.text, last)
     if _is_flow(entry.value):
@@ -74,30 +89,35 @@ def add_item(text: str, key: str, item: object, *, name: str) -> str:
         line_end = _line_end(document.text, end)
         dash = _line_start_text(document.text, last).replace("\t", " ")
         changed = _insert_line(document.text, line_end, f"{dash}{emit(item)}")
-    return _checked(changed, wanted, key, name=name)
+    return _checked(changed, wanted, path, name=name)
 
 
-def remove_item(text: str, key: str, item: object, *, name: str) -> str:
+def remove_item(text: str, key: str | Path, item: object, *, name: str) -> str:
     """The text without an item of a list that is written in it; NotFound if it isn't there."""
+    path = _path(key)
     document = read_yaml(text, name=name)
-    entry = document.find(key)
+    entry = document.find(path)
     items = plain_value(entry.value) if entry else None
     if entry is None or not isinstance(items, list) or item not in items:
         raise NotFound(
-            f"cannot remove {emit(item)} from {key}",
+            f"cannot remove {emit(item)} from {'.'.join(path)}",
             why="it is not in the list",
-            mend=f"appliance config get {key}",
+            mend=f"appliance config get {'.'.join(path)}",
         )
     kept = [one for one in items if one != item]
     if not kept or _is_flow(entry.value) or len(kept) < len(items) - 1:
-        return put(text, key, kept, name=name)
+        return put(text, path, kept, name=name)
     node = entry.value.value[items.index(item)]
     end = _end_of(document.text, node)
     changed = _remove_lines(document.text, node.start_mark.index, end)
-    return _checked(changed, _with(document.values(), key, kept), key, name=name)
+    return _checked(changed, _with(document.values(), path, kept), path, name=name)
 
 
-def _checked(text: str, wanted: dict[str, Any], key: str, *, name: str) -> str:
+def _path(key: str | Path) -> Path:
+    return tuple(key.split(".")) if isinstance(key, str) else key
+
+
+def _checked(text: str, wanted: dict[str, Any], path: Path, *, name: str) -> str:
     """The text if it says what is wanted and nothing else."""
     try:
         if _meaning(read_yaml(text, name=name).values()) == _meaning(wanted):
@@ -105,30 +125,41 @@ def _checked(text: str, wanted: dict[str, Any], key: str, *, name: str) -> str:
         why = "the file has a form that this command does not handle"
     except ApplianceError as error:
         why = f"the file has a form that this command does not handle ({error.why})"
-    raise Conflict(f"cannot change {key} in {name}", why=why, mend="sudo appliance config edit")
+    raise Conflict(
+        f"cannot change {'.'.join(path)} in {name}", why=why, mend="sudo appliance config edit"
+    )
 
 
 def _meaning(values: dict[str, Any]) -> str:
     """Equal for files that say the same: an empty group is none, and true is not 1."""
     said = {name: value for name, value in values.items() if value not in ({}, None)}
-    return json.dumps(said, sort_keys=True, default=repr)
+    return json.dumps(_plain(said), sort_keys=True, default=repr)
 
 
-def _with(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
+    """A group with nothing in it reads as nothing."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()} or None
+    return value
+
+
+def _with(values: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
     wanted = copy.deepcopy(values)
-    section, _, leaf = key.rpartition(".")
-    if section and not isinstance(wanted.get(section), dict):
-        wanted[section] = {}
-    group = wanted[section] if section else wanted
-    group[leaf] = value
+    group = wanted
+    for part in path[:-1]:
+        if not isinstance(group.get(part), dict):
+            group[part] = {}
+        group = group[part]
+    group[path[-1]] = value
     return wanted
 
 
-def _without(values: dict[str, Any], key: str) -> dict[str, Any]:
+def _without(values: dict[str, Any], path: Path) -> dict[str, Any]:
     wanted = copy.deepcopy(values)
-    section, _, leaf = key.rpartition(".")
-    group = wanted.get(section, {}) if section else wanted
-    group.pop(leaf, None)
+    group = wanted
+    for part in path[:-1]:
+        group = group.get(part, {})
+    group.pop(path[-1], None)
     return wanted
 
 
@@ -155,7 +186,9 @@ def _insert_at_top(document: YamlText, name: str, line: str) -> str:
     return _insert_line(text, commented.end() if commented else _end_of_document(text), line)
 
 
-def _insert_in(document: YamlText, parent: Entry, name: str, line: str) -> str:
+def _insert_in(document: YamlText, parent: Entry, name: str, line: str, *, is_group: bool) -> str:
+    """Put an entry in a group: after the comment that shows it, else at the end; a group of its own
+    after all the comments of a group that has nothing else."""
     text, group = document.text, parent.value
     if isinstance(group, MappingNode) and group.flow_style:
         return _insert_flow_entry(document, group, line)
@@ -166,14 +199,26 @@ def _insert_in(document: YamlText, parent: Entry, name: str, line: str) -> str:
     else:
         indent = " " * (parent.key.start_mark.column + len(INDENT))
         after = first = _line_end(text, parent.key.end_mark.index)
-    commented = _commented(text, first, name)
-    return _insert_line(text, commented or after, indent + line)
+        if is_group:
+            after = _after_comments(text, after, indent)
+    commented = 0 if is_group else _commented(text, first, name, indent)
+    return _insert_line(text, commented or after, textwrap.indent(line, indent))
 
 
-def _commented(text: str, start: int, name: str) -> int:
+def _after_comments(text: str, line_end: int, indent: str) -> int:
+    """The end of the last of the comments that follow a line, as far in as the group is."""
+    match = re.compile(rf"(?:\n{indent}[ ]*#[^\n]*)*").match(text, line_end)
+    return match.end() if match else line_end
+
+
+def _commented(text: str, start: int, name: str, indent: str) -> int:
     """The end of the line in this group that shows the setting as a comment, or 0."""
-    group_end = re.compile(r"^[^\s#]", re.MULTILINE).search(text, _line_end(text, start))
-    example = re.compile(rf"^[ ]+#[ \t]?{re.escape(name)}:.*$", re.MULTILINE)
+    begin = _line_end(text, start)
+    # The group ends where a line begins further left.
+    group_end = re.compile(rf"^ {{0,{max(len(indent) - 1, 0)}}}[^\s#]", re.MULTILINE).search(
+        text, begin
+    )
+    example = re.compile(rf"^{indent}#[ \t]?{re.escape(name)}:.*$", re.MULTILINE)
     match = example.search(text, start, group_end.start() if group_end else len(text))
     return match.end() if match else 0
 

@@ -171,6 +171,8 @@ def emit(value: object) -> str:
     """A value as YAML on one line, quoted only where it would be read as something else."""
     if isinstance(value, list):
         return f"[{', '.join(emit(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{emit(name)}: {emit(one)}' for name, one in value.items())}}}"
     if not isinstance(value, str):
         return json.dumps(value)
     if _SAFE_TEXT.fullmatch(value) and _yaml().compose(value).tag == _TAG + "str":

@@ -20,16 +20,15 @@ from typing import Final
 from appliance import audit
 from appliance.audit import Action, AuditLog
 from appliance.config.edit import keep_version, write_config
-from appliance.config.fields import MASK, Kind, Setting, settings
 from appliance.config.files import locked
 from appliance.config.kinds import Reload
 from appliance.config.load import check_text, read_text
-from appliance.config.reference import yaml_value
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.proxy.machine import nginx_text
+from appliance.rollout.changes import Change, find_changes
 from appliance.rollout.front import MOVES_NGINX, check_front, has_front
 from appliance.rollout.health import (
     Deadline,
@@ -69,16 +68,6 @@ class Interrupted(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A setting whose value differs, as people write the values; secrets are masked."""
-
-    key: str
-    old: str
-    new: str
-    reload: Reload
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What applying did."""
 
@@ -89,20 +78,6 @@ class Outcome:
     stopped: bool = False
     """The appliance doesn't run: it will have this when it is started."""
     notes: list[str] = field(default_factory=list)
-
-
-def find_changes(old: Config, new: Config) -> list[Change]:
-    """The settings whose effective values differ."""
-    return [
-        Change(
-            setting.key,
-            _shown(setting, setting.value_in(old)),
-            _shown(setting, setting.value_in(new)),
-            setting.reload,
-        )
-        for setting in settings().values()
-        if setting.value_in(old) != setting.value_in(new)
-    ]
 
 
 class Applier:
@@ -233,6 +208,8 @@ class Applier:
             check_address(config)
             if before is not None:
                 check_port(config, held=before)
+        if config.pages.templates and (before is None or before.pages != config.pages):
+            check_templates(config.pages.templates)
         if before is not None and before.proxy != config.proxy:
             check_front(config)
         if before is not None and before.servers.program is not config.servers.program:
@@ -318,10 +295,14 @@ def _reason(error: BaseException) -> tuple[str, tuple[str, ...]]:
     return f"{type(error).__name__}: {error}", ()
 
 
-def _shown(setting: Setting, value: object) -> str:
-    if setting.kind is Kind.SECRET:
-        return "null" if value is None else MASK
-    return yaml_value(setting, value)
+def check_templates(folder: str) -> None:
+    """Refuse a folder that isn't there: its templates would be missed without a word."""
+    if not Path(folder).is_dir():
+        raise ApplianceError(
+            "cannot use this folder of templates",
+            why=f"pages.templates: there is no folder {folder}",
+            mend=f"sudo mkdir -p {folder}",
+        )
 
 
 def _address_moved(old: Config, new: Config) -> bool:

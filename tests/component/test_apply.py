@@ -20,7 +20,8 @@ from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError, ConfigError, SpawnRefused
 from appliance.places import Places
-from appliance.rollout.apply import EVERYTHING, Applier, ApplyFailed, find_changes
+from appliance.rollout.apply import EVERYTHING, Applier, ApplyFailed
+from appliance.rollout.changes import find_changes
 from appliance.rollout.health import (
     Deadline,
     Unhealthy,

@@ -4,20 +4,53 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from appliance.config.edit import parse_words
-from appliance.config.fields import Kind, Setting, find_setting, nearest, sections, settings
+from appliance.config.fields import (
+    NAME,
+    Kind,
+    Setting,
+    dotted,
+    find_setting,
+    named_groups,
+    nearest,
+    sections,
+    settings,
+)
 from appliance.config.load import check_text
-from appliance.config.reference import example_text, files, json_schema, page
+from appliance.config.parse import parse_words
+from appliance.config.reference import (
+    EXAMPLE_NAMES,
+    example_command,
+    example_text,
+    files,
+    json_schema,
+    page,
+    yaml_value,
+)
 from appliance.config.schema import Config
 from appliance.config.splice import put
 from appliance.config.yaml_text import read_yaml
 
 ROOT = Path(__file__).parents[3]
-ALL = pytest.mark.parametrize("setting", settings().values(), ids=lambda setting: setting.key)
+EVERY = [
+    *settings().values(),
+    *(
+        one
+        for group in named_groups().values()
+        for one in group.settings(EXAMPLE_NAMES[group.name])
+    ),
+]
+ALL = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
+# What an example needs besides.
+BESIDES = {
+    "signup.mode": "signup: {code: blue-tree-42}\n",
+    "custom_scopes.custom:grades:read.subscopes": "custom_scopes: {custom:grades:list: {}}\n",
+}
 
 
 @pytest.mark.parametrize("name", files())
@@ -32,7 +65,12 @@ def test_the_example_file_sets_nothing() -> None:
 
 
 def test_the_example_file_uncommented_is_right_and_sets_the_defaults() -> None:
-    text = re.sub(r"^( *)# ([a-z_]+: (?!anybody).*)$", r"\1\2", example_text(), flags=re.MULTILINE)
+    text = re.sub(
+        r"^( *)# ([a-z_]+: (?!anybody|the appliance).*)$",
+        r"\1\2",
+        example_text(),
+        flags=re.MULTILINE,
+    )
     document = read_yaml(text, name="f")
     assert all(document.find(key) for key in settings())
     assert check_text(text, name="f") == Config()
@@ -40,14 +78,18 @@ def test_the_example_file_uncommented_is_right_and_sets_the_defaults() -> None:
 
 @ALL
 def test_every_setting_is_declared_whole(setting: Setting) -> None:
-    assert re.fullmatch(r"[a-z][a-z_]*(\.[a-z][a-z_]*)?", setting.key)
+    assert all(re.fullmatch(r"[a-z][a-z_]*", part) for part in (setting.path[0], setting.name))
     assert setting.sentence.endswith(".")
     assert setting.reload
-    words = setting.example if isinstance(setting.example, list) else [str(setting.example).lower()]
-    value = setting.example if setting.kind is Kind.SECRET else parse_words(setting, words)
-    text = "signup: {code: blue-tree-42}\n" if setting.key == "signup.mode" else ""
-    check_text(put(text, setting.key, value, name="f"), name="f")
-    assert f"`{setting.key}`" in page()
+    word = shlex.split(example_command(setting).removeprefix("appliance config set "))[1:]
+    words = [str(setting.example)] if setting.kind is Kind.SECRET else word
+    text = put(BESIDES.get(setting.key, ""), setting.path, parse_words(setting, words), name="f")
+    value = setting.value_in(check_text(text, name="f"))
+    assert value != setting.default
+    shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+    assert yaml_value(setting, shown) == yaml_value(setting, setting.example)
+    general = setting.path if len(setting.path) < 3 else (setting.path[0], NAME, setting.name)
+    assert f"### `{dotted(general)}`" in page()
 
 
 @ALL
@@ -60,6 +102,8 @@ def test_every_setting_has_a_reader(setting: Setting) -> None:
     ]
     name = re.escape(setting.name)
     group = re.escape(setting.section) if setting.section else "config"
+    if setting.path[0] in named_groups():
+        group = r"\w+"
     reader = re.compile(
         rf"\b{group}\.{name}\b|\b_?(?:settings|rules|config)\.{name}\b"
         rf"|\[[\"']{group}[\"']\]\[[\"']{name}[\"']\]|[\"']{name}[\"']"
@@ -69,7 +113,7 @@ def test_every_setting_has_a_reader(setting: Setting) -> None:
 
 def test_the_json_schema_has_every_setting() -> None:
     schema = json.loads(json_schema())
-    assert set(schema["properties"]) == set(sections()) | {"base_url"}
+    assert set(schema["properties"]) == set(sections()) | set(named_groups()) | {"base_url"}
     assert schema["properties"]["limits"]["properties"]["memory"]["type"] == [
         "string",
         "integer",
@@ -89,5 +133,5 @@ def test_the_json_schema_has_every_setting() -> None:
     ],
 )
 def test_the_nearest_name_is_found(typed: str, meant: str) -> None:
-    assert nearest(typed) == meant
+    assert nearest(tuple(typed.split("."))) == meant
     assert find_setting(typed) is None
