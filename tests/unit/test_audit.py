@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,23 @@ def test_outside_of_a_request_nothing_is_noted(tmp_path: Path) -> None:
     audit.note(Action.REMOVE_USER, "bob")
     audit.note_unless_own(Action.STOP_SERVER, "bob", "bob")
     assert list(tmp_path.iterdir()) == []
+
+
+# The list of actions: in the code, in the docs, and in use.
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_docs_have_every_action_and_no_other() -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    rows = re.findall(r"^\| `([a-z]+\.[a-z-]+)` \| ", page, flags=re.MULTILINE)
+    assert rows == sorted(set(rows), key=rows.index)
+    assert set(rows) == {action.value for action in Action}
+
+
+def test_every_action_is_noted_somewhere() -> None:
+    used = set()
+    for path in (ROOT / "appliance").rglob("*.py"):
+        if path.name != "audit.py" or path.parent.name != "appliance":
+            used |= set(re.findall(r"\bAction\.([A-Z_]+)", path.read_text()))
+    assert used == set(Action.__members__)

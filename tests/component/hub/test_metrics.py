@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -121,6 +123,14 @@ async def test_the_hub_says_what_it_uses_itself(machine: Machine) -> None:
     assert value(samples, "process_cpu_seconds_total") > 0
     assert value(samples, "process_open_fds") > 3
     assert value(samples, "jupyterhub_hub_startup_duration_seconds_count") == 1
+
+
+async def test_the_docs_have_every_metric_and_no_other(machine: Machine, ada: Browser) -> None:
+    await ada.post("/hub/logout", {})
+    body = (await machine.root("GET", "metrics")).body
+    shown = dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, flags=re.MULTILINE))
+    page = (Path(__file__).parents[3] / "docs/operating.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z_]+)` \| ([a-z]+) \| ", page, flags=re.MULTILINE)) == shown
 
 
 async def test_processor_time_of_servers_only_rises(machine: Machine) -> None:
