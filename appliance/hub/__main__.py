@@ -21,7 +21,7 @@ from appliance.db.reserve import Reserve
 from appliance.errors import ApplianceError, ConfigError
 from appliance.hub.app import make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
-from appliance.interfaces import Spawner
+from appliance.interfaces import ServiceRunner, Spawner
 from appliance.notify import listen_fds
 from appliance.places import Places
 
@@ -63,7 +63,8 @@ def main() -> int:
         config = read_rendered(places.rendered / "hub.json")
         places.hub_state.mkdir(mode=0o700, parents=True, exist_ok=True)
         reserve = None if places.trial else Reserve(places.hub_state / "reserve")
-        hub = make_hub(config, places, _make_spawner(config, places), reserve=reserve)
+        spawner, runner = _make_spawner(config, places)
+        hub = make_hub(config, places, spawner, reserve=reserve, service_runner=runner)
     except (ConfigError, SchemaTooNewError) as err:
         for problem in getattr(err, "problems", []):
             log.critical("%s", problem)
@@ -79,15 +80,20 @@ def main() -> int:
     return 0
 
 
-def _make_spawner(config: Config, places: Places) -> Spawner:
-    """Each mode imports its own spawner alone."""
+def _make_spawner(config: Config, places: Places) -> tuple[Spawner, ServiceRunner]:
+    """What runs servers and services; each mode imports its own alone."""
     if places.trial:
+        from appliance.local_spawner.services import LocalServices
         from appliance.local_spawner.spawner import LocalSpawner
 
-        return LocalSpawner(config, places)
+        return LocalSpawner(config, places), LocalServices(config, places)
+    from appliance.systemd_spawner.service_runner import SystemdServices
     from appliance.systemd_spawner.spawner import SystemdSpawner
 
-    return SystemdSpawner(places.spawner_socket, start_timeout_seconds=config.servers.start_timeout)
+    spawner = SystemdSpawner(
+        places.spawner_socket, start_timeout_seconds=config.servers.start_timeout
+    )
+    return spawner, SystemdServices(spawner)
 
 
 def _sockets(places: Places) -> dict[str, socket.socket]:

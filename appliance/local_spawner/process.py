@@ -20,7 +20,7 @@ from typing import Final
 
 # Asks Linux to end the server when the hub ends, whatever ends it; done in a fresh interpreter
 # because nothing safe can run between fork and exec in a program with threads.
-_LAUNCHER: Final = """
+LAUNCHER: Final = """
 import ctypes, os, signal, sys
 hub = int(sys.argv[1])
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
@@ -62,7 +62,7 @@ class ServerProcess:
             address = folder / "notify"
             ready.bind(str(address))
             with log.open("ab") as output:
-                launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
+                launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid())]
                 process = await asyncio.create_subprocess_exec(
                     *launcher,
                     *command,

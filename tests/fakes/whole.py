@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from appliance.config.schema import Config
 from appliance.hub.app import make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
+from appliance.local_spawner.services import LocalServices
 from appliance.local_spawner.spawner import LocalSpawner
 from tests.fakes.browser import Browser, Reply
 from tests.fakes.nginx import Proxy, proxy
@@ -31,11 +32,14 @@ class Whole:
     nginx: Proxy
     config: Config
     spawner: LocalSpawner
+    services: LocalServices
     listening: dict[str, socket.socket]
     hub: HubServer | None = None
 
     async def start_hub(self) -> None:
-        self.hub = HubServer(make_hub(self.config, self.nginx.places, self.spawner))
+        self.hub = HubServer(
+            make_hub(self.config, self.nginx.places, self.spawner, service_runner=self.services)
+        )
         await self.hub.start({name: sock.dup() for name, sock in self.listening.items()})
 
     async def stop_hub(self) -> None:
@@ -99,7 +103,8 @@ async def whole(
         paths = {HUB_SOCKET: places.hub_socket, ADMIN_SOCKET: places.admin_socket}
         spawner = LocalSpawner(nginx.config, places, command=command)
         listening = {name: listen(path) for name, path in paths.items()}
-        running = Whole(nginx, nginx.config, spawner, listening)
+        services = LocalServices(nginx.config, places)
+        running = Whole(nginx, nginx.config, spawner, services, listening)
         await running.start_hub()
         try:
             yield running
@@ -107,6 +112,8 @@ async def whole(
             for server in await spawner.running():
                 await spawner.stop(server)
             await running.stop_hub()
+            for service in await services.services():
+                await services.stop(service)
             for sock in listening.values():
                 sock.close()
 
