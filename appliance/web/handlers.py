@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from http import HTTPStatus
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from appliance.web import notes, xsrf
 from appliance.web.access_log import shown_path
 from appliance.web.asker import Asking
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
+from appliance.web.guards import MARK
 from appliance.web.next_url import safe_next
 from appliance.web.parts import Web
 
@@ -224,7 +226,15 @@ class Handler(Asking, RequestHandler):
         self.set_status(failure.status)
         for name, value in failure.headers.items():
             self.set_header(name, value)
+        if failure.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self._verbs()))
         return failure
+
+    def _verbs(self) -> list[str]:
+        """What can be asked of this address: that which a guard stands before."""
+        return [
+            verb for verb in self.SUPPORTED_METHODS if hasattr(getattr(self, verb.lower()), MARK)
+        ]
 
     def _request_summary(self) -> str:
         return f"{self.request.method} {shown_path(self.request.path)!r}"

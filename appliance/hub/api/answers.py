@@ -51,11 +51,19 @@ class Answers:
     body_media: str = JSON
     error: Schema = field(default_factory=lambda: ref("Error"))
     error_media: str = JSON
+    identified: bool = False
+    """Nobody gets this answer without a token, whatever its scopes."""
 
 
-def _ok(schema: str | Schema, *, status: int = 200, query: Query | None = None) -> Answers:
+def _ok(
+    schema: str | Schema,
+    *,
+    status: int = 200,
+    query: Query | None = None,
+    identified: bool = False,
+) -> Answers:
     shape = ref(schema) if isinstance(schema, str) else schema
-    return Answers({status: shape}, query=query or {})
+    return Answers({status: shape}, query=query or {}, identified=identified)
 
 
 def _empty(*statuses: int, query: Query | None = None, body: Schema | None = None) -> Answers:
@@ -65,7 +73,7 @@ def _empty(*statuses: int, query: Query | None = None, body: Schema | None = Non
 _SHARES: Final = _ok(enveloped(many(ref("Share"))), query=_PARTS)
 _CODES: Final = _ok(enveloped(many(ref("ShareCode"))), query=_PARTS)
 _REMOVE: Final = sometimes(remove=FLAG)
-_PROGRESS: Final = Answers({200: TEXT}, media="text/event-stream")
+_PROGRESS: Final = Answers({200: ref("Progress")}, media="text/event-stream")
 _LOG: Final = _ok("Log", query={"lines": WHOLE})
 _REFUSED: Final = Answers({})
 
@@ -74,9 +82,10 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "GET /openapi.json": _ok(OBJECT),
     "GET /info": _ok("Info"),
     "GET /health": _empty(200),
+    "HEAD /health": _empty(200),
     "GET /metrics": Answers({200: TEXT}, media="text/plain"),
-    "GET /user": _ok("Self"),
-    "POST /shutdown": _ok("Shutdown", status=202),
+    "GET /user": _ok("Self", identified=True),
+    "POST /shutdown": _ok("ShuttingDown", status=202),
     # Users
     "GET /users": _ok(
         in_parts(many(ref("User"))),
@@ -98,8 +107,8 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "GET /users/{user}/tokens/{token}": _ok("Token"),
     "DELETE /users/{user}/tokens/{token}": _empty(204),
     "POST /authorizations/token": _REFUSED,
-    "GET /authorizations/token/{token}": _ok("Owner"),
-    "GET /authorizations/cookie/{cookie}/{value}": _ok("Owner"),
+    "GET /authorizations/token/{token}": _ok("Owner", identified=True),
+    "GET /authorizations/cookie/{cookie}/{value}": _ok("Owner", identified=True),
     # Servers
     "GET /users/{user}/server": _ok("Server"),
     "POST /users/{user}/server": _empty(201, 202, body=OBJECT),

@@ -19,9 +19,10 @@ from appliance.hub.api.answers import ANSWERS, JSON, Answers
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.schemas import SCHEMAS, TEXT
 from appliance.web.guards import MARK, public
+from appliance.web.handlers import LOGIN_COOKIE
 from appliance.web.parts import Pattern
 
-_VERBS: Final = ("get", "post", "put", "patch", "delete")
+_VERBS: Final = ("get", "head", "post", "put", "patch", "delete")
 _REFERENCE: Final = "#/components/schemas/{model}"
 _OURS: Final = "appliance.hub.api."
 _ABOUT: Final = """\
@@ -96,7 +97,10 @@ def make_document(patterns: Iterable[Pattern], *, hub_url: str) -> dict[str, Any
         "paths": paths,
         "components": {
             "schemas": {**SCHEMAS, **models.get("$defs", {})},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": LOGIN_COOKIE},
+            },
         },
     }
 
@@ -110,13 +114,21 @@ def _described(one: Operation) -> dict[str, Any]:
         "summary": (one.handler.__doc__ or "").strip().partition("\n")[0].rstrip("."),
         "parameters": list(_parameters(one, answers)),
         "responses": _responses(answers),
-        # Any of them will do.
-        "security": [{"token": [scope]} for scope in one.scopes] or [{}, {"token": []}],
+        "security": _security(one, answers),
     }
     body = _request_body(one, answers)
     if body:
         found["requestBody"] = body
     return found
+
+
+def _security(one: Operation, answers: Answers) -> list[dict[str, list[str]]]:
+    """The ways to be let in, of which any will do."""
+    if one.scopes == ("login",):
+        return [{"cookie": []}]
+    if one.scopes:
+        return [{"token": [scope]} for scope in one.scopes]
+    return [{"token": []}] if answers.identified else [{}, {"token": []}]
 
 
 def _parameters(one: Operation, answers: Answers) -> Iterator[dict[str, Any]]:

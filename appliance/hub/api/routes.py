@@ -6,14 +6,12 @@ from typing import Final
 
 from appliance.hub.api import (
     accounts,
-    activity,
     authorizations,
     groups,
     info,
     metrics,
     oauth2,
     openapi,
-    progress,
     proxy,
     servers,
     services,
@@ -32,8 +30,6 @@ handlers: Final[list[Pattern]] = [
     *tokens.handlers,
     *groups.handlers,
     *servers.handlers,
-    *progress.handlers,
-    *activity.handlers,
     *services.handlers,
     *shares.handlers,
     *share_codes.handlers,

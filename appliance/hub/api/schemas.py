@@ -148,7 +148,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         _SHARE_CODE, code=TEXT, accept_url=TEXT, full_accept_url=maybe(TEXT)
     ),
     "Routes": by_name(always(routespec=TEXT, target=TEXT, data=OBJECT)),
-    "Shutdown": always(message=TEXT),
+    "ShuttingDown": always(message=TEXT),
     "Granted": always(
         access_token=TEXT, token_type={"const": "Bearer"}, expires_in=WHOLE, scope=TEXT
     ),
@@ -158,6 +158,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Password": always(password=maybe(TEXT)),
     "SetupLink": always(path=TEXT, expires_at=MOMENT),
+    # One server-sent event; its data is JSON with progress and message.
+    "Progress": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": {**TEXT, "contentMediaType": "application/json"}},
+    },
     "Log": always(lines=many(TEXT)),
     "Usage": {
         "allOf": [
