@@ -55,6 +55,7 @@ class ServiceKeeper:
         self._clock = clock
         self._troubles: dict[str, _Trouble] = {}
         self._seen: dict[str, RunningService] = {}
+        self._alone = asyncio.Lock()
 
     async def run(self) -> None:
         """Look for ever."""
@@ -68,15 +69,21 @@ class ServiceKeeper:
         """Look once; raises ApplianceError if the runner can't be asked."""
         if self._runner is None:
             return
-        running = self._seen = await self._runner.services()
+        async with self._alone:
+            await self._mend(self._runner)
+
+    async def _mend(self, runner: ServiceRunner) -> None:
+        running = self._seen = await runner.services()
         wanted = self._services.managed()
-        for name in running.keys() - wanted.keys():
+        for name in sorted(running.keys() - wanted.keys()):
             log.info("service %s: not configured any more, stopping it", name)
-            await self._runner.stop(name)
-        self._troubles = {k: v for k, v in self._troubles.items() if k in wanted}
+            try:
+                await runner.stop(name)
+            except ApplianceError as err:
+                log.warning("service %s: %s", name, err)
         for name in wanted:
-            await self._keep(self._runner, name, running.get(name))
-        self._seen = await self._runner.services()
+            await self._keep(runner, name, running.get(name))
+        self._seen = await runner.services()
 
     async def states(self) -> list[ServiceState]:
         """How every service is doing now."""

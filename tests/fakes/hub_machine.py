@@ -18,6 +18,7 @@ from appliance.config.schema import Config
 from appliance.hub.app import Hub, make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.places import Places
+from tests.fakes.service_runner import FakeServiceRunner
 from tests.fakes.spawner import FakeSpawner
 
 HOST = "hub.test"
@@ -86,6 +87,7 @@ class Machine:
         self.config = config or Config()
         self.clock = clock or Clock()
         self.spawner = FakeSpawner()
+        self.service_runner: FakeServiceRunner | None = None
         self.hub: Hub
         self._server: HubServer
 
@@ -99,7 +101,10 @@ class Machine:
         await self._server.stop()
 
     async def _start(self) -> None:
-        self.hub = make_hub(self.config, self.places, self.spawner, clock=self.clock)
+        self.hub = make_hub(
+            self.config, self.places, self.spawner, clock=self.clock,
+            service_runner=self.service_runner,
+        )  # fmt: skip
         self._server = HubServer(self.hub)
         await self._server.start(
             {
