@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from appliance.cli.output import Output, dim
 from appliance.config.fields import (
     MASK,
-    Kind,
     Setting,
     check_known,
     explained,
@@ -165,7 +164,7 @@ def _text(setting: Setting, value: object, *, secrets: bool, alone: bool = True)
         return value.get_secret_value() if secrets else MASK
     if isinstance(value, list) and alone:
         return "\n".join(map(str, value))
-    return str(value) if setting.kind is Kind.TEXT else yaml_value(setting, value)
+    return value if isinstance(value, str) else yaml_value(setting, value)
 
 
 def _current(places: Places, setting: Setting) -> tuple[object, str] | None:

@@ -292,6 +292,14 @@ def get_setting(key: str) -> Setting:
 def check_member(key: str, names: Collection[str]) -> None:
     """NotFound, with the nearest one, for a member of a named group that isn't there."""
     group, name = path_of(key)[:2]
+    member, _, leaf = name.rpartition(".")
+    if name not in names and member in names:
+        near = nearest((group, member, leaf))
+        raise NotFound(
+            f"cannot find a setting '{key}'",
+            why=f"there is none; did you mean {near}?",
+            mend=f"appliance config explain {near}",
+        )
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         raise NotFound(

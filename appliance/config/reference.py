@@ -132,8 +132,8 @@ def _named_head(group: Named) -> str:
     lines += [f"    {leaf}: {emit(value)}" for leaf, value in member.items()]
     example = "\n".join(lines)
     return (
-        f"{group.sentence} Each has a name: {group.names}. In the file and in commands NAME "
-        f"stands for it; `appliance config unset {group.name}.NAME` takes one away.\n\n"
+        f"{group.sentence} NAME stands for {group.names}. "
+        f"`appliance config unset {group.name}.NAME` takes one away.\n\n"
         f"```yaml\n{example}\n```"
     )
 

@@ -255,7 +255,7 @@ class Config(Section):
     culling: Culling = Culling()
     tokens: Tokens = Tokens()
     roles: dict[RoleName, Role] = {}
-    """Roles: named sets of permissions, and who has them."""
+    """Sets of permissions, and who has them."""
 
     custom_scopes: dict[CustomScopeName, CustomScope] = {}
     """Permissions of your own, which services ask for."""

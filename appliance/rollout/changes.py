@@ -57,10 +57,9 @@ def _came_or_went(group: str, name: str, *, old: Config, new: Config) -> Change:
 
 def _member(members: list[Setting], config: Config) -> str:
     """What of a member isn't as usual, on one line."""
-    values = {setting: setting.value_in(config) for setting in members}
     parts = [
         f"{setting.name}: {_shown(setting, value)}"
-        for setting, value in values.items()
+        for setting, value in ((one, one.value_in(config)) for one in members)
         if value != setting.default
     ]
     return f"{{{', '.join(parts)}}}"

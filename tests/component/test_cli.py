@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def hub(places: Places) -> Iterator[FakeHubApi]:
 @pytest.fixture
 def run(places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def run_command(line: str, *, stdin: str = "") -> Done:
-        monkeypatch.setattr(sys, "argv", ["appliance", *line.split()])
+        monkeypatch.setattr(sys, "argv", ["appliance", *shlex.split(line)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         code = 0
         try:

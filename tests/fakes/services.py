@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from appliance.config.kinds import Reload
 from appliance.config.rendered import read_rendered
-from appliance.config.schema import Config, Reload
+from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.rollout.health import VERSION_HEADER, Deadline
