@@ -53,6 +53,7 @@ class Action(StrEnum):
     CREATE_USER = "user.create"
     APPROVE_USER = "user.approve"
     REMOVE_USER = "user.remove"
+    RENAME_USER = "user.rename"
     MAKE_ADMIN = "user.make-admin"
     UNMAKE_ADMIN = "user.unmake-admin"
     SET_PASSWORD = "user.set-password"  # noqa: S105 - the name of an action

@@ -80,6 +80,13 @@ class Spawner(Protocol):
         """Retire the account: what it owned stays, and no later user of that name gets it."""
         ...
 
+    async def rename_user(self, user: Username, new: Username) -> None:
+        """Let the account and its home be the new name's; doing it again changes nothing.
+
+        Raises SpawnRefused while one of the user's servers runs, or if the new name has an account.
+        """
+        ...
+
     async def apply_limits(self) -> None:
         """Read the limits anew and put them on the servers that run."""
         ...

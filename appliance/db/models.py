@@ -293,6 +293,16 @@ class Departure(Table):
     since: Mapped[datetime]
 
 
+class Rename(Table):
+    """A user's new name, which the spawner hasn't yet confirmed; nobody may take the old one."""
+
+    __tablename__ = "renames"
+
+    old: Mapped[str] = mapped_column(String(48), primary_key=True)
+    new: Mapped[str] = mapped_column(String(48), unique=True)
+    since: Mapped[datetime]
+
+
 class Fact(Table):
     """Single values that belong to the database, such as the cost of password hashes."""
 

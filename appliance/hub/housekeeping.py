@@ -38,6 +38,7 @@ class Housekeeping:
         while True:
             self.purge()
             for _ in range(_PURGE_EVERY):
+                await self._users.finish_renames()
                 await self._users.finish_departures()
                 if self._reserve:
                     self._reserve.take()

@@ -22,6 +22,7 @@ from appliance.db.models import ApiToken, OAuthClient, Server, User, UserState
 from appliance.db.session import Database
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub import stored_scopes
+from appliance.hub.settled import check_settled
 from appliance.hub.states import PENDING, ServerState, check_change
 from appliance.names import ServerId, ServerName, Username
 from appliance.systemd_spawner.environment import client_id
@@ -210,6 +211,7 @@ class ServerRows:
                     why="the user waits for approval",
                     mend="approve the user first",
                 )
+            check_settled(session, server.user)
             row = self._row(session, server) or Server(
                 user_id=user.id, name=server.name, state=ServerState.STOPPED
             )

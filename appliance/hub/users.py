@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 from appliance import audit
 from appliance.access.scopes import Filter, Filters
@@ -23,7 +23,9 @@ from appliance.db.models import Departure, Group, Membership, Password, User, Us
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database
 from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound
+from appliance.hub.renames import Renames
 from appliance.hub.servers import Servers
+from appliance.hub.settled import check_settled, taken
 from appliance.hub.states import ServerState
 from appliance.interfaces import Spawner
 from appliance.names import Username, parse_username
@@ -111,6 +113,7 @@ class Users:
         self._authenticator = authenticator
         self._servers = servers
         self._spawner = spawner
+        self._renames = Renames(db=db, clock=clock, spawner=spawner)
 
     def find(self, name: str) -> Person | None:
         """The user of that name in any spelling; None for names that nobody can have."""
@@ -218,9 +221,9 @@ class Users:
         state = UserState.ACTIVE if approved else UserState.WAITING
         with self._db.session() as session:
             # Again, because hashing took its time.
-            taken = _taken(session, wanted)
-            skipped += [Skipped(name, taken[name]) for name in wanted if name in taken]
-            free = [name for name in wanted if name not in taken]
+            known = taken(session, wanted)
+            skipped += [Skipped(name, known[name]) for name in wanted if name in known]
+            free = [name for name in wanted if name not in known]
             if not free:
                 return []
             session.execute(
@@ -259,9 +262,9 @@ class Users:
                 skipped.append(Skipped(text[:60], f"the list has {name!r} twice"))
             wanted[name] = None
         with self._db.session() as session:
-            taken = _taken(session, wanted)
-        skipped += [Skipped(name, taken[name]) for name in wanted if name in taken]
-        return [name for name in wanted if name not in taken], skipped
+            known = taken(session, wanted)
+        skipped += [Skipped(name, known[name]) for name in wanted if name in known]
+        return [name for name in wanted if name not in known], skipped
 
     def approve(self, name: str) -> Person:
         """Let a waiting user in; approving an active one changes nothing."""
@@ -289,17 +292,26 @@ class Users:
             audit.note(Action.MAKE_ADMIN if admin else Action.UNMAKE_ADMIN, name)
         return self.get(name)
 
+    async def rename(self, person: Person, new: str) -> Person:
+        """Give a user another name; raises BadRequest if that can't be now, or never."""
+        return self.get(await self._renames.rename(person.name, new))
+
     async def remove(self, name: str) -> None:
         """Remove a user with all rights and sessions; files stay with the retired account."""
         person = self.get(name)
         if person.admin:
             self._check_not_last_admin(name)
         with self._db.session() as session:
+            check_settled(session, person.name)
             session.merge(Departure(name=person.name, since=self._clock.now()))
             session.execute(delete(User).where(User.id == person.id))
         log.info("user %s removed", person.name)
         audit.note(Action.REMOVE_USER, person.name)
         await self.finish_departures([person.name])
+
+    async def finish_renames(self) -> None:
+        """Tell the spawner of new names it hasn't heard of; try failures again."""
+        await self._renames.finish()
 
     async def finish_departures(self, names: Iterable[Username] | None = None) -> None:
         """Stop what removed users left running and retire their accounts; try failures again."""
@@ -328,17 +340,6 @@ class Users:
                 why=f"{name!r} is the only one",
                 mend="make somebody else an admin first",
             )
-
-
-def _taken(session: Session, names: Iterable[str]) -> dict[str, str]:
-    """Which names can't be given to a new user now, and why."""
-    wanted = list(names)
-    found = dict.fromkeys(
-        session.scalars(select(Departure.name).where(Departure.name.in_(wanted))),
-        "the user is still being removed",
-    )
-    users = session.scalars(select(User.name).where(User.name.in_(wanted)))
-    return found | dict.fromkeys(users, "there is such a user already")
 
 
 def _people() -> Select[*tuple[Any, ...]]:

@@ -204,6 +204,20 @@ class LocalSpawner:
             home.rename(retired / f"{user}.{time.time_ns()}")
         self._sockets.forget(user)
 
+    async def rename_user(self, user: Username, new: Username) -> None:
+        """Give the home to the new name."""
+        what = f"cannot rename the user '{user}'"
+        if any(server.user in (user, new) for server in (*self._servers, *self._starting)):
+            raise SpawnRefused(what, why="a server is running", mend="stop it first")
+        home, wanted = self._places.homes / user, self._places.homes / new
+        if home.is_dir():
+            if wanted.exists():
+                raise SpawnRefused(
+                    what, why=f"{wanted} is there already", mend="choose another name"
+                )
+            home.rename(wanted)
+        self._sockets.forget(user)
+
     async def apply_limits(self) -> None:
         """Without systemd there is nothing that could hold a server to a limit."""
 

@@ -31,6 +31,7 @@ from appliance.db.models import (
     OAuthCode,
     OneTimeLink,
     Password,
+    Rename,
     User,
     UserState,
 )
@@ -206,7 +207,7 @@ class NativeAuthenticator:
         )
         try:
             with self._db.session() as session:
-                if session.get(Departure, user):
+                if session.get(Departure, user) or session.get(Rename, user):
                     raise taken
                 row = User(name=user, state=state, created=now)
                 row.password = Password(hash=hashed, changed=now)

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import ApplianceError, SpawnRefused
+from appliance.errors import ApplianceError, SpawnFailed, SpawnRefused
 from appliance.names import Username
 from appliance.systemd_spawner.host import Host
 
@@ -95,6 +95,29 @@ class Accounts:
             account = self._current.get(user)
             if account is not None:
                 self._seal(self._change(account, AccountState.RETIRING))
+
+    def rename(self, user: Username, new: Username) -> None:
+        """Give the account to another name; name and number of the account itself stay.
+
+        Nothing is left to do if this was done before, or if the user never had an account.
+        """
+        with self._lock:
+            account = self._current.get(user)
+            if account is None:
+                return
+            if new in self._current:
+                raise SpawnRefused(
+                    f"cannot rename the user '{user}'",
+                    why=f"there is an account of '{new}' on this machine already",
+                    mend="choose another name",
+                )
+            changed = replace(account, user=new)
+            accounts = [changed if one is account else one for one in self._accounts]
+            try:
+                self._write(accounts, self._next_id)
+            except SpawnRefused as err:
+                # Not refused: it may be on the disk nevertheless, and must be tried again.
+                raise SpawnFailed(err.what, why=err.why, mend=err.mend) from err
 
     def finish_interrupted(self) -> None:
         """Carry on with what a power cut or a full disk interrupted; before the first request."""

@@ -159,6 +159,8 @@ class Listener:
                 return {"lines": servers.log(request.server_id, request.lines)}
             case "forget_user":
                 servers.forget_user(request.user)
+            case "rename_user":
+                servers.rename_user(request.user, request.new)
             case "start_service":
                 self._services.start(request.service, request.token)
             case "stop_service":

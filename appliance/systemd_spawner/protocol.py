@@ -39,6 +39,7 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "stop": frozenset({"user", "server"}),
     "log": frozenset({"user", "server", "lines"}),
     "forget_user": frozenset({"user"}),
+    "rename_user": frozenset({"user", "new"}),
     "start_service": frozenset({"service", "token"}),
     "stop_service": frozenset({"service"}),
     "list_services": frozenset(),
@@ -56,6 +57,8 @@ class Request:
     verb: str
     user: Username = _NOBODY
     server: ServerName = _DEFAULT_SERVER
+    new: Username = _NOBODY
+    """The user's new name."""
     service: str = ""
     token: str = ""
     lines: int = 0
@@ -82,6 +85,7 @@ def parse_request(line: bytes) -> Request:
     return Request(
         verb,
         user=_user(content["user"]) if "user" in content else _NOBODY,
+        new=_user(content["new"]) if "new" in content else _NOBODY,
         server=_server(content["server"]) if "server" in content else _DEFAULT_SERVER,
         service=_service(content["service"]) if "service" in content else "",
         token=_token(content["token"], given="service" in content) if "token" in content else "",

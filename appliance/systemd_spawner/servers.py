@@ -176,6 +176,20 @@ class Servers:
         self._accounts.retire(user)
         self._sockets.forget(user)
 
+    def rename_user(self, user: Username, new: Username) -> None:
+        """Let the account be the new name's; sockets and units are made from names when needed."""
+        with self._lock:
+            starting = set(self._claims)
+        for server in sorted(starting | self._running().keys()):
+            if server.user in (user, new):
+                raise SpawnRefused(
+                    f"cannot rename the user '{user}'",
+                    why=f"the server of '{server}' is running",
+                    mend="stop it first",
+                )
+        self._accounts.rename(user, new)
+        self._sockets.forget(user)
+
     # Looking
 
     def listing(self) -> list[dict[str, Any]]:

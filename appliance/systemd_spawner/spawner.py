@@ -102,6 +102,10 @@ class SystemdSpawner:
         """Stop the user's servers and retire the account and its home."""
         await self.ask({"verb": "forget_user", "user": user}, seconds=_ANSWER_SECONDS * 2)
 
+    async def rename_user(self, user: Username, new: Username) -> None:
+        """Let the account and its home be the new name's."""
+        await self.ask({"verb": "rename_user", "user": user, "new": new})
+
     async def apply_limits(self) -> None:
         """Put the limits of the rendered configuration on the servers that run."""
         await self.ask({"verb": "apply_limits"})

@@ -19,6 +19,9 @@ class FakeSpawner:
         self.servers: dict[ServerId, Running] = {}
         self.tokens: dict[ServerId, str] = {}
         self.forgotten: list[Username] = []
+        self.renamed: list[tuple[Username, Username]] = []
+        self.rename_failure: SpawnError | None = None
+        """What the next renames raise."""
         self.limits_applied = 0
         self.starting_now = 0
         self.most_at_once = 0
@@ -71,6 +74,12 @@ class FakeSpawner:
     async def forget_user(self, user: Username) -> None:
         self._check()
         self.forgotten.append(user)
+
+    async def rename_user(self, user: Username, new: Username) -> None:
+        self._check()
+        if self.rename_failure:
+            raise self.rename_failure
+        self.renamed.append((user, new))
 
     async def apply_limits(self) -> None:
         self._check()

@@ -143,16 +143,11 @@ class UserHandler(UserHandlerBase):
     async def patch(self, user: str) -> None:
         person = self.person(user)
         body = self.parse_body(UserChange)
-        who = self.check_may_change(person)
-        if body.name is not None and body.name != person.name:
-            raise BadRequest(
-                f"cannot rename the user {person.name!r}",
-                why="files and servers belong to the name",
-                mend="make a new user",
-            )
+        self.check_may_change(person)
+        self.check_may_make(admin=bool(body.admin))
+        if body.name is not None:
+            person = await self.users.rename(person, body.name)
         if body.admin is not None and body.admin != person.admin:
-            if not who.admin:
-                raise NotAllowed("cannot make admins", why="only admins may")
             person = self.users.set_admin(person.name, admin=body.admin)
         self.reply({**self.model(person), "auth_state": None})
 

@@ -39,7 +39,9 @@ def test_the_verbs_work_over_the_socket(daemon: Daemon) -> None:
     assert ask(daemon, verb="log", user="ada", server="", lines=5) == {"ok": True, "lines": []}
     assert ask(daemon, verb="apply_limits") == {"ok": True, "changed": 1}
     assert ask(daemon, verb="stop", user="ada", server="") == {"ok": True}
-    assert ask(daemon, verb="forget_user", user="ada") == {"ok": True}
+    assert ask(daemon, verb="rename_user", user="ada", new="eve") == {"ok": True}
+    assert ask(daemon, verb="rename_user", user="ada", new="Eve")["code"] == "bad_request"
+    assert ask(daemon, verb="forget_user", user="eve") == {"ok": True}
     assert ask(daemon, verb="list")["servers"] == []
 
 

@@ -185,6 +185,21 @@ async def test_a_forgotten_users_files_are_put_aside(spawner: LocalSpawner, plac
     assert kept.read_text() == "work"
 
 
+async def test_a_renamed_user_keeps_the_files(spawner: LocalSpawner, places: Places) -> None:
+    eve = Username("eve")
+    await spawner.start(ADA, REQUEST)
+    (places.homes / "ada" / "work.ipynb").write_text("work")
+    with pytest.raises(SpawnRefused, match="is running"):
+        await spawner.rename_user(ADA.user, eve)
+    await spawner.stop(ADA)
+    for _ in range(2):
+        await spawner.rename_user(ADA.user, eve)
+    assert (places.homes / "eve" / "work.ipynb").read_text() == "work"
+    (places.homes / "ada").mkdir()
+    with pytest.raises(SpawnRefused, match="is there already"):
+        await spawner.rename_user(ADA.user, eve)
+
+
 async def test_the_log_is_kept(spawner: LocalSpawner) -> None:
     assert await spawner.log(ADA, lines=5) == []
     await spawner.start(ADA, REQUEST)

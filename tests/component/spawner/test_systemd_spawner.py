@@ -126,6 +126,24 @@ async def test_twenty_starts_at_once(spawner: SystemdSpawner) -> None:
     assert (await spawner.running()).keys() == set(users)
 
 
+async def test_a_renamed_user_keeps_the_account(spawner: SystemdSpawner, units: FakeUnits) -> None:
+    eve = ServerId(Username("eve"))
+    await spawner.start(ADA, REQUEST)
+    with pytest.raises(SpawnRefused, match="is running"):
+        await spawner.rename_user(ADA.user, eve.user)
+    await spawner.stop(ADA)
+    for _ in range(2):
+        await spawner.rename_user(ADA.user, eve.user)
+    await spawner.start(eve, REQUEST)
+    assert units.properties[eve.unit]["User"] == "nb-ada"
+    await spawner.start(ADA, REQUEST)
+    assert units.properties[ADA.unit]["User"] == "nb-ada-2"
+    await spawner.stop(ADA)
+    await spawner.stop(eve)
+    with pytest.raises(SpawnRefused, match="account of 'eve'"):
+        await spawner.rename_user(ADA.user, eve.user)
+
+
 async def test_a_forgotten_user_comes_back_as_another(
     spawner: SystemdSpawner, units: FakeUnits
 ) -> None:

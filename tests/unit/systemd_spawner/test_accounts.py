@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import SpawnRefused
+from appliance.errors import SpawnFailed, SpawnRefused
 from appliance.names import Username
 from appliance.systemd_spawner.accounts import (
     FIRST_ID,
@@ -107,6 +107,32 @@ def test_a_power_cut_at_any_step_heals(step: int, host: FakeHost, store: Path) -
     assert [row["state"] for row in rows] == [AccountState.RETIRED]
     assert host.sealed == {"nb-ada"}
     assert host.accounts == {"nb-ada": FIRST_ID}
+
+
+def test_a_renamed_user_keeps_the_account(host: FakeHost, store: Path) -> None:
+    eve = Username("eve")
+    accounts = Accounts(store, host=host)
+    made = accounts.ensure(ADA)
+    accounts.rename(ADA, eve)
+    # After a restart, and asked again, it is so still.
+    accounts = Accounts(store, host=host)
+    accounts.rename(ADA, eve)
+    assert accounts.find(ADA) is None
+    assert accounts.ensure(eve).uid == made.uid
+    assert accounts.ensure(ADA).uid != made.uid
+    with pytest.raises(SpawnRefused, match="account of 'ada'"):
+        accounts.rename(eve, ADA)
+
+
+def test_a_new_name_that_can_not_be_stored_is_to_be_tried_again(
+    host: FakeHost, store: Path
+) -> None:
+    accounts = Accounts(store, host=host)
+    accounts.ensure(ADA)
+    (store.parent / f".{store.name}.new").mkdir()
+    with pytest.raises(SpawnFailed):
+        accounts.rename(ADA, Username("eve"))
+    assert accounts.find(ADA) is not None
 
 
 def test_databases_are_mended_only_after_an_interruption(host: FakeHost, store: Path) -> None:
