@@ -18,8 +18,8 @@ from appliance import __version__
 from appliance.hub.api.answers import ANSWERS, JSON, Answers
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.schemas import SCHEMAS, TEXT
+from appliance.web.asker import LOGIN_COOKIE
 from appliance.web.guards import MARK, public
-from appliance.web.handlers import LOGIN_COOKIE
 from appliance.web.parts import Pattern
 
 _VERBS: Final = ("get", "head", "post", "put", "patch", "delete")
