@@ -1,7 +1,7 @@
-"""Base handlers: who asks, whether a write really comes from our pages, and how answers look.
+"""Base handlers: who may go on, how bodies are read, and how answers and failures look.
 
 `PageHandler` knows people by their log-in cookie, `ApiHandler` by token or cookie; both know root
-by the admin socket. What is raised is translated by `failures.py`, never by a handler.
+by the admin socket (`asker.py`). What is raised is translated by `failures.py`, never by a handler.
 """
 
 from __future__ import annotations
@@ -13,45 +13,36 @@ from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from appliance import __version__, audit
-from appliance.access.principal import Kind, Principal, root
+from appliance.access.principal import Kind, Principal
 from appliance.audit import Action
 from appliance.db.errors import DatabaseError, StorageError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
 from appliance.web import notes, xsrf
 from appliance.web.access_log import shown_path
-from appliance.web.asker import Asking
+from appliance.web.asker import FETCHES, LOGIN_COOKIE, AskedRequest
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
 from appliance.web.guards import MARK
 from appliance.web.next_url import safe_next
-from appliance.web.parts import Web
 
 log = logging.getLogger(__name__)
 
-LOGIN_COOKIE: Final = "jupyterhub-hub-login"
 SESSION_COOKIE: Final = "jupyterhub-session-id"
 # Clients read this header and compare; our own version is in the other one.
 JUPYTERHUB_VERSION: Final = "6.1.1"
 FORM_BYTES: Final = 64 * 1024
-_LOGIN_COOKIES: Final = 10
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Sec-Fetch-Mode of what scripts and elements of a page ask for: it isn't shown in a tab.
-_FETCHES: Final = frozenset({"cors", "no-cors", "same-origin"})
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class Handler(Asking, RequestHandler):
+class Handler(AskedRequest):
     """What pages and API have in common."""
 
-    web: Web
-    principal: Principal | None = None
     largest_body: ClassVar[int] = FORM_BYTES
-    _xsrf_shown = False
-    """Whether this request brought a valid XSRF token."""
 
     def initialize(self, **parts: Any) -> None:
         """Keep the parts that `hub/app.py` gives; subclasses annotate those they need."""
@@ -78,10 +69,6 @@ class Handler(Asking, RequestHandler):
         return self.request.uri or self.web.hub_url
 
     @property
-    def user_agent(self) -> str:
-        return self.request.headers.get("User-Agent", "")[:200]
-
-    @property
     def user(self) -> Username:
         """The name of the user who asks; raises LoginNeeded if it isn't a user."""
         if self.principal is None or self.principal.kind is not Kind.USER:
@@ -94,107 +81,6 @@ class Handler(Asking, RequestHandler):
                 "cannot read the request",
                 why=f"its body is larger than {self.largest_body} bytes",
             )
-
-    # Who asks
-
-    def identify_root(self) -> Principal | None:
-        return root() if self.web.root_connections.is_root(self.request.connection) else None
-
-    def identify_cookie(self) -> Principal | None:
-        """The first log-in cookie that is valid: pages of other paths may have set more of them.
-
-        Only some of them, for each is looked up, and a request has room for hundreds.
-        """
-        for value in self._cookie_values(LOGIN_COOKIE)[:_LOGIN_COOKIES]:
-            found = self.web.identify.by_cookie(value)
-            if found:
-                return found
-        return None
-
-    def _token(self) -> str | None:
-        kind, _, value = self.request.headers.get("Authorization", "").strip().partition(" ")
-        return value.strip() if kind.lower() in {"token", "bearer"} else None
-
-    def _cookie_values(self, name: str) -> list[str]:
-        pairs = (
-            part.strip().partition("=")
-            for line in self.request.headers.get_list("Cookie")
-            for part in line.split(";")
-        )
-        return [value.strip('"') for key, _, value in pairs if key == name]
-
-    # Whether a write comes from our pages
-
-    def _bound_to(self, principal: Principal | None) -> str:
-        return principal.secret if principal else xsrf.visitor(self.user_agent)
-
-    @property
-    def xsrf_token(self) -> bytes:  # tornado's own name and type for it
-        return self.xsrf_value.encode()
-
-    @property
-    def xsrf_value(self) -> str:
-        """The token for forms and scripts of the page being made; sets its cookie if need be.
-
-        Empty in what a script fetches without it, be it an error page: the script may be one of a
-        student's page, which reads all that this host answers.
-        """
-        if self._fetch_mode in _FETCHES and not self._xsrf_shown:
-            return ""
-        known = getattr(self, "_xsrf_made", None)
-        if known is None:
-            bound = self._bound_to(self.principal)
-            sent = [v for v in self._cookie_values(xsrf.COOKIE) if self.web.xsrf.check(v, bound)]
-            known = sent[0] if sent else self._set_xsrf_cookie(bound)
-            self._xsrf_made = known
-        return known
-
-    def _set_xsrf_cookie(self, bound_to: str) -> str:
-        token = self.web.xsrf.make(bound_to)
-        # Not for scripts: in a frame of anything below our path, any page of this host reads it.
-        self.set_cookie(
-            xsrf.COOKIE, token, path=self.web.hub_url,
-            httponly=True, secure=self.is_https, samesite="Lax",
-        )  # fmt: skip
-        self._xsrf_made = token
-        return token
-
-    @property
-    def is_https(self) -> bool:
-        return self.request.protocol == "https"
-
-    def check_xsrf(self, principal: Principal | None) -> None:
-        """Raise XsrfRefused unless a token was sent that belongs to this session or visitor."""
-        verb = self.request.method
-        sent = next((v for h in xsrf.HEADERS if (v := self.request.headers.get(h))), None)
-        sent = sent or self.get_argument(xsrf.FIELD, "")
-        if not sent:
-            raise XsrfRefused(f"'_xsrf' argument missing from {verb}")
-        cookies = self._cookie_values(xsrf.COOKIE)
-        if sent not in cookies or not self.web.xsrf.check(sent, self._bound_to(principal)):
-            raise XsrfRefused(f"XSRF cookie does not match {verb} argument")
-        self._xsrf_shown = True
-
-    def check_origin_of_write(self) -> None:
-        """Refuse writes that a browser says come from elsewhere.
-
-        Sec-Fetch-Site is only sent to trustworthy origins (https, localhost), so Origin counts
-        where it is absent; what sends neither is no browser.
-        """
-        site = self.request.headers.get("Sec-Fetch-Site")
-        if site is not None:
-            if site != "same-origin" or self._fetch_mode == "no-cors":
-                raise XsrfRefused(
-                    f"the browser says that it comes from another site ({site[:20]!r})"
-                )
-            return
-        origin = self.request.headers.get("Origin") or self.request.headers.get("Referer")
-        if origin is not None and urlsplit(origin).netloc.lower() != self.request.host.lower():
-            raise XsrfRefused("the browser says that it comes from another site")
-
-    @property
-    def _fetch_mode(self) -> str:
-        return self.request.headers.get("Sec-Fetch-Mode", "")
 
     # Answers
 
@@ -268,7 +154,7 @@ class PageHandler(Handler):
         self.principal = self.identify_root() or self.identify_cookie()
         if self.is_read:
             # A script of a student's own page may not read ours, and the token in it.
-            if self.principal and self._fetch_mode in _FETCHES:
+            if self.principal and self._fetch_mode in FETCHES:
                 self.check_xsrf(self.principal)
             return
         if self.principal and self.principal.kind is Kind.ROOT:

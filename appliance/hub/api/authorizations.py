@@ -8,8 +8,8 @@ from __future__ import annotations
 from appliance.access.principal import Principal
 from appliance.errors import NotAllowed, NotFound
 from appliance.hub.api.info import OwnModel
+from appliance.web.asker import LOGIN_COOKIE
 from appliance.web.guards import public
-from appliance.web.handlers import LOGIN_COOKIE
 from appliance.web.parts import Pattern
 
 
