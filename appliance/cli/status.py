@@ -23,7 +23,7 @@ from appliance.places import Places
 from appliance.rollout.addresses import root_urls
 from appliance.rollout.changes import find_changes
 from appliance.rollout.health import find_fault
-from appliance.rollout.render import HUB_FILE, SPAWNER_FILE
+from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import UNITS
 from appliance.rollout.transaction import Marker
 
@@ -34,7 +34,7 @@ def gather(places: Places) -> dict[str, Any]:
     """Everything that `status --json` says."""
     config = _in_force(places)
     hub, servers = _ask_hub(places)
-    fault = find_fault(config) if config else "nothing is configured yet"
+    fault = find_fault(config) if config else _why_unknown(places)
     # What stands in front of nginx, if something does, the hub alone knows.
     fault = fault or hub.get("proxy", {}).get("fault", "")
     return {
@@ -72,12 +72,17 @@ def show(places: Places, output: Output) -> int:
 
 
 def _in_force(places: Places) -> Config | None:
-    for name in (HUB_FILE, SPAWNER_FILE):
-        try:
-            return read_rendered(places.rendered / name)
-        except ConfigError:
-            continue
-    return None
+    try:
+        return read_rendered(places.rendered / HUB_FILE)
+    except ConfigError:
+        return None
+
+
+def _why_unknown(places: Places) -> str:
+    file = places.rendered / HUB_FILE
+    if file.exists() and not os.access(file, os.R_OK):
+        return "only root may see how it is: sudo appliance status"
+    return "nothing is configured yet"
 
 
 def _ask_hub(places: Places) -> tuple[dict[str, Any], list[dict[str, Any]]]:

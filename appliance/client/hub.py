@@ -329,7 +329,7 @@ def _group_path(group: str) -> str:
 
 
 def _base_url(places: Places) -> str:
-    """The base URL in force; spawner.json says it to everybody who may ask."""
+    """The base URL in force, from the file that has no secrets."""
     try:
         values = json.loads((places.rendered / "spawner.json").read_text("utf-8"))
         return str(values["base_url"])

@@ -328,6 +328,15 @@ def test_status_says_what_is_wrong_when_nothing_runs(run: Run, places: Places) -
     assert run("status --json").json["configuration"]["state"] == "wrong"
 
 
+def test_status_tells_ordinary_users_to_become_root(
+    run: Run, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.rendered.mkdir()
+    (places.rendered / "hub.json").write_text("")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert "only root may see how it is: sudo appliance status" in run("status").out
+
+
 def test_status_says_that_the_configuration_is_missing(
     run: Run, hub: FakeHubApi, services: FakeServices, places: Places
 ) -> None:
