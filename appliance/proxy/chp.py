@@ -10,17 +10,20 @@ import asyncio
 import json
 import os
 import re
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, ProxyError
 
+_SOCKET: Final = "http+unix"
 TAG: Final = "jupyterhub"
 """What marks a route as a hub's; routes without it are somebody else's."""
 RETRY_SECONDS: Final = 30.0
@@ -60,18 +63,32 @@ def own_target(config: Config) -> str:
 
 
 def check_api_url(url: str) -> str:
-    """Return it without a slash at its end; raise BadRequest if it is no http address."""
+    """Return it without a slash at its end; raise BadRequest if it is no address for http."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        known = parts.scheme in {"http", "https", _SOCKET} and bool(parts.hostname)
+        good = known and (parts.scheme == _SOCKET or parts.port != 0)
     except ValueError:
         good = False
-    if not good or not url.isprintable() or " " in url:
+    if not good or not url.isprintable() or " " in url or parts.query or parts.fragment:
         raise BadRequest(
             f"cannot use {url[:200]!r} as the address of the proxy's API",
             why='it is not an address such as "http://127.0.0.1:8001"',
         )
     return url.rstrip("/")
+
+
+class _OneSocket(Resolver):
+    """Finds a Unix socket behind every name."""
+
+    def initialize(self, path: str) -> None:
+        self._path = path
+
+    async def resolve(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[tuple[int, Any]]:
+        del host, port, family
+        return [(socket.AF_UNIX, self._path)]
 
 
 def check_api_token(token: str | None) -> str | None:
@@ -90,6 +107,9 @@ class ChpClient:
     def __init__(self, api_url: str, api_token: str | None) -> None:
         self.api_url = check_api_url(api_url)
         self.api_token = check_api_token(api_token)
+        scheme, _, rest = self.api_url.partition("://")
+        self._socket = unquote(rest) if scheme == _SOCKET else ""
+        self._base = "http://localhost" if self._socket else self.api_url
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def routes(self, *, retry: bool = True) -> dict[str, ChpRoute]:
@@ -112,6 +132,8 @@ class ChpClient:
 
     async def is_open(self) -> bool:
         """Whether it takes anybody's orders: it was started without a token of its own."""
+        if self._socket:
+            return False  # who may open it is not for everybody to say
         try:
             answer = await self._send("GET", "", None, token=None, seconds=_PROBE_SECONDS)
         except ProxyError:
@@ -148,11 +170,13 @@ class ChpClient:
         seconds: float,
     ) -> HTTPResponse:
         # A client each: it holds no connection afterwards, and makes nobody wait for another.
-        client = SimpleAsyncHTTPClient(force_instance=True)
+        client = SimpleAsyncHTTPClient(
+            force_instance=True, resolver=_OneSocket(self._socket) if self._socket else None
+        )
         try:
             return await client.fetch(
                 HTTPRequest(
-                    f"{self.api_url}/api/routes{quote(path, safe='/@~')}",
+                    f"{self._base}/api/routes{quote(path, safe='/@~')}",
                     method=method,
                     headers={"Authorization": f"token {token}"} if token else {},
                     body=None if body is None else json.dumps(body),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
+from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
 from appliance.config.schema import Config
@@ -50,6 +52,10 @@ class ProxyApi:
         self._server.add_sockets(sockets)
         self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
 
+    def listen(self, path: Path) -> None:
+        """On a Unix socket, too."""
+        self._server.add_socket(bind_unix_socket(str(path)))
+
     def stop(self) -> None:
         self._server.stop()
 
@@ -83,6 +89,17 @@ async def test_what_is_sent_is_what_the_proxy_wants(api: ProxyApi) -> None:
         ("POST", "/api/routes/user/a@b.c/", "token s3cret-s3cret"),
         ("DELETE", "/api/routes/services/%C3%A9%20%3F%23%252F/", "token s3cret-s3cret"),
     ]
+
+
+async def test_the_api_may_be_on_a_socket(api: ProxyApi, tmp_path: Path) -> None:
+    path = tmp_path / "Api.sock"
+    client = ChpClient(f"http+unix://{quote(str(path), safe='')}", None)
+    with pytest.raises(ProxyError, match=r"does not answer \(no such file or directory\)"):
+        await client.routes(retry=False)
+    api.listen(path)
+    await client.add("/", "http://127.0.0.1:1", {"hub": True})
+    assert api.asked == [("POST", "/api/routes/", "")]
+    assert not await client.is_open()
 
 
 async def test_failures_of_the_proxy_are_tried_again(api: ProxyApi) -> None:
@@ -171,7 +188,9 @@ def test_routes_lead_to_nginx(address: str, target: str) -> None:
     assert own_target(config) == target
 
 
-@pytest.mark.parametrize("url", ["", "http://", "ftp://a", "http://a:99999", "http://a\nb", "a:1"])
+@pytest.mark.parametrize(
+    "url", ["", "http://", "ftp://a", "http://a:99999", "http://a\nb", "a:1", "http://a/?b"]
+)
 def test_no_address_at_all(url: str) -> None:
     with pytest.raises(BadRequest, match="as the address of the proxy's API"):
         ChpClient(url, None)
