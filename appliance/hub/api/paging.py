@@ -36,7 +36,7 @@ class PagedHandler(HubApiHandler):
         by_header = PAGED in self.request.headers.get("Accept", "")
         enveloped = always_enveloped or by_header
         offset = abs(self.whole_number("offset", 0))
-        limit = abs(self.whole_number("limit", DEFAULT_PER_PAGE if enveloped else MAX_PER_PAGE))
+        limit = abs(self.whole_number("limit", DEFAULT_PER_PAGE if by_header else MAX_PER_PAGE))
         return Part(min(offset, _MOST), min(max(limit, 1), MAX_PER_PAGE), enveloped)
 
     def reply_part(

@@ -41,10 +41,12 @@ class TokenListHandler(HubApiHandler):
     @public
     async def post(self, user: str) -> None:
         """By who may, or by anybody who sends the user's password along."""
-        body = self.parse_body(WantedToken)
-        # Kept, so that the audit log knows who it was.
-        who = self.principal = self.principal or await self._log_in(body.auth or {})
+        if self.principal is None:
+            # Kept, so that the audit log knows who it was.
+            self.principal = await self._log_in(self.json_body())
+        who = self.principal
         person = self._check_may(who, user)
+        body = self.parse_body(WantedToken)
         new = self.tokens.create(
             person.name,
             note=body.note or _default_note(who, person),
@@ -54,7 +56,11 @@ class TokenListHandler(HubApiHandler):
         )
         self.reply({**token_model(new.view), "token": new.secret}, status=201)
 
-    async def _log_in(self, sent: dict[str, Any]) -> Principal:
+    async def _log_in(self, body: object) -> Principal:
+        """By the name and password that are in `auth`."""
+        sent = body.get("auth") if isinstance(body, dict) else None
+        if not isinstance(sent, dict):
+            raise NotAllowed("Missing or invalid credentials.")
         name, password = sent.get("username"), sent.get("password")
         if not isinstance(name, str) or not isinstance(password, str):
             raise NotAllowed("Missing or invalid credentials.")

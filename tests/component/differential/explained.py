@@ -32,8 +32,9 @@ EXPLAINED: Final = (
         " done. JupyterHub takes some of them: a text where a list of names is wanted is read as a"
         " list of its letters, unknown fields of tokens are dropped, a list in the place of options"
         " starts a server.",
-        r"POST /hub/api/(users|groups|users/bob/(tokens|server)) [\[{]",
-        r"status (201|500) → 400",
+        r"(POST /hub/api/(users|groups|users/bob/(tokens|server)) ([\[{]|null))"
+        r"|DELETE .*\"yes\"",
+        r"status (201|204|500) → 400",
     ),
     Explained(
         "Numbers that JSON has not are refused with 400",
@@ -98,6 +99,19 @@ EXPLAINED: Final = (
         "Also of a server that was never started.",
         r"/hub/api/users",
         r"(.*\.)?user_options None → {}",
+    ),
+    Explained(
+        "Empty answers are text",
+        "An answer without a body doesn't say that it is JSON.",
+        r"POST /hub/api/(proxy|users/\w+/activity)",
+        r"content-type 'application/json' → 'text/plain'",
+    ),
+    Explained(
+        "Targets of routes are sockets",
+        "Servers and hub listen on sockets in the file system that the proxy alone may enter, and"
+        " not on ports.",
+        r"GET /hub/api/proxy",
+        r".*target .*http\+unix.*",
     ),
     Explained(
         "Scripts get JSON from a server that doesn't run, logged in or not",
