@@ -366,8 +366,8 @@ class ApiHandler(Handler):
 
     def whole_number(self, name: str, default: int) -> int:
         """A query argument that must be a whole number."""
-        text = self.get_query_argument(name, "")
-        if not text:
+        text = self.get_query_argument(name, None)
+        if text is None:
             return default
         try:
             return int(text[:20])

@@ -26,7 +26,7 @@ from appliance.hub.states import ServerState
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.web.guards import needs_scope, public
-from appliance.web.handlers import JUPYTERHUB_VERSION, Handler
+from appliance.web.handlers import JUPYTERHUB_VERSION
 from appliance.web.parts import Pattern
 
 
@@ -142,8 +142,11 @@ class StatusHandler(HubApiHandler):
         )
 
 
-class HealthHandler(Handler):
+class HealthHandler(HubApiHandler):
     """Says that the hub answers; asks nobody who they are."""
+
+    async def prepare(self) -> None:
+        self.check_body_size()
 
     @public
     async def get(self) -> None:
