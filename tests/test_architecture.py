@@ -73,5 +73,5 @@ def _opens_session(item: ast.withitem) -> bool:
     return (
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "session"
+        and call.func.attr in {"session", "reading"}
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -23,6 +23,25 @@ _OF_USERS: Final = (
     .join(Membership, Membership.user_id == User.id)
     .join(Group, Group.id == Membership.group_id)
     .where(User.name.in_(bindparam("names", expanding=True)))
+)
+
+# Made once: these are asked with each request that has a token or a cookie.
+_GROUPS_OF: Final = (
+    select(Group.name)
+    .join(Membership, Membership.group_id == Group.id)
+    .where(Membership.user_id == bindparam("user_id"))
+)
+_SHARES_OF: Final = (
+    select(User.name, Server.name, Share.scopes)
+    .select_from(Share)
+    .join(Server, Server.id == Share.server_id)
+    .join(User, User.id == Server.user_id)
+    .where(
+        (Share.user_id == bindparam("user_id"))
+        | Share.group_id.in_(
+            select(Membership.group_id).where(Membership.user_id == bindparam("user_id"))
+        )
+    )
 )
 
 
@@ -64,8 +83,8 @@ class Groups:
     def of_users(self, users: Iterable[str]) -> dict[str, frozenset[str]]:
         """The groups of some users, in one query; users in no group are left out."""
         found: dict[str, set[str]] = {}
-        with self._db.session() as session:
-            for user, group in session.execute(_OF_USERS, {"names": list(users)}):
+        with self._db.reading() as connection:
+            for user, group in connection.execute(_OF_USERS, {"names": list(users)}):
                 found.setdefault(user, set()).add(group)
         return {user: frozenset(groups) for user, groups in found.items()}
 
@@ -157,29 +176,17 @@ class Groups:
         return GroupPage(views, total)
 
 
-def read_grants(session: Session, user_id: int) -> Grants:
+def read_grants(database: Session | Connection, user_id: int) -> Grants:
     """What a user holds by groups and shares at this moment."""
-    groups = {
-        row.id: row.name
-        for row in session.execute(
-            select(Group.id, Group.name)
-            .join(Membership, Membership.group_id == Group.id)
-            .where(Membership.user_id == user_id)
-        )
-    }
-    shares = session.execute(
-        select(User.name, Server.name, Share.scopes)
-        .join(Server, Server.id == Share.server_id)
-        .join(User, User.id == Server.user_id)
-        .where((Share.user_id == user_id) | Share.group_id.in_(groups))
-    )
+    groups = database.execute(_GROUPS_OF, {"user_id": user_id}).scalars().all()
+    shares = database.execute(_SHARES_OF, {"user_id": user_id}).all()
     # The filter is made here and not stored: a server may have been renamed since.
     shared = frozenset(
         f"{scope.partition('!')[0]}!server={owner}/{server}"
         for owner, server, scopes in shares
         for scope in scopes
     )
-    return Grants(frozenset(groups.values()), shared)
+    return Grants(frozenset(groups), shared)
 
 
 def _group(session: Session, name: str) -> Group:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from appliance.access.principal import Kind, Principal
@@ -29,6 +29,26 @@ log = logging.getLogger(__name__)
 
 # How often "last seen" is written; each write waits for the disk.
 _RESOLUTION: Final = timedelta(seconds=60)
+
+# Made once: each request with a token asks it.
+_TOKEN: Final = (
+    select(
+        ApiToken.id,
+        ApiToken.user_id,
+        ApiToken.service,
+        ApiToken.server_id,
+        ApiToken.session_id,
+        ApiToken.scopes,
+        ApiToken.expires,
+        ApiToken.last_activity,
+        User.name,
+        User.admin,
+        User.state,
+    )
+    .select_from(ApiToken)
+    .outerjoin(User, User.id == ApiToken.user_id)
+    .where(ApiToken.hash == bindparam("hash"))
+)
 
 
 class Identity:
@@ -75,7 +95,7 @@ class Identity:
         return Principal(
             Kind.USER,
             user.name,
-            self._scopes(user, grants),
+            self._scopes(user.name, grants, admin=user.admin),
             admin=user.admin,
             must_change_password=bool(must_change),
             session_id=row.session_id,
@@ -88,24 +108,16 @@ class Identity:
         if not 0 < len(token) <= MAX_LENGTH:
             return None
         now = self._clock.now()
-        query = (
-            select(ApiToken, User)
-            .outerjoin(User, User.id == ApiToken.user_id)
-            .where(ApiToken.hash == hash_secret(token))
-        )
-        with self._db.session() as session:
-            found = session.execute(query).one_or_none()
-            if found is None:
+        with self._db.reading() as connection:
+            row = connection.execute(_TOKEN, {"hash": hash_secret(token)}).one_or_none()
+            if row is None or (row.expires is not None and row.expires <= now):
                 return None
-            row, user = found
-            grants = read_grants(session, user.id) if user else None
-        service = row.service or ""
-        if row.expires is not None and row.expires <= now:
-            return None
-        if user is not None and grants is not None:
-            if user.state != UserState.ACTIVE:
+            grants = read_grants(connection, row.user_id) if row.user_id is not None else None
+        user, service = row.name or "", row.service or ""
+        if grants is not None:
+            if row.state != UserState.ACTIVE:
                 return None
-            admin, owner = user.admin, self._scopes(user, grants)
+            admin, owner = row.admin, self._scopes(user, grants, admin=row.admin)
         else:
             is_admin = self._service_is_admin(service)
             if is_admin is None:
@@ -115,11 +127,11 @@ class Identity:
             self._touch_token(row, now)
         return Principal(
             Kind.USER if user else Kind.SERVICE,
-            user.name if user else service,
+            user or service,
             effective_scopes(
                 row.scopes,
                 owner,
-                Bearer(user.name if user else "", None, service),
+                Bearer(user, None, service),
                 self._roles,
                 self._groups_of,
             ),
@@ -128,9 +140,9 @@ class Identity:
             token_id=row.id,
         )
 
-    def _scopes(self, user: User, grants: Grants) -> Scopes:
+    def _scopes(self, user: str, grants: Grants, *, admin: bool) -> Scopes:
         return self._roles.scopes_of_user(
-            user.name, admin=user.admin, groups=grants.groups, shared=grants.shared
+            user, admin=admin, groups=grants.groups, shared=grants.shared
         )
 
     def _touch_session(self, login_id: int, user_id: int, now: datetime) -> None:
@@ -144,7 +156,7 @@ class Identity:
             # A full disk must not keep people from pages that only read.
             log.warning("cannot note the use of a session: %s", err.why)
 
-    def _touch_token(self, token: ApiToken, now: datetime) -> None:
+    def _touch_token(self, token: Row[*tuple[Any, ...]], now: datetime) -> None:
         """Note the use of a token, and of the log-in session it came from."""
         try:
             with self._db.session() as session:

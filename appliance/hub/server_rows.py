@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from appliance.access.roles import Roles, server_scope
@@ -31,12 +31,22 @@ log = logging.getLogger(__name__)
 
 ACTIVE: Final = (ServerState.STARTING, ServerState.READY, ServerState.STOPPING)
 
-# Made once, because a list of names is long and each page of users has one.
-_OF_USERS: Final = (
-    select(Server, User.name)
+_SERVERS: Final = (
+    select(
+        User.name.label("user"),
+        Server.name,
+        Server.state,
+        Server.started,
+        Server.last_activity,
+        Server.failure,
+        Server.user_options,
+        Server.display_name,
+    )
+    .select_from(Server)
     .join(User, User.id == Server.user_id)
-    .where(User.name.in_(bindparam("names", expanding=True)))
 )
+# Made once, because a list of names is long and each page of users has one.
+_OF_USERS: Final = _SERVERS.where(User.name.in_(bindparam("names", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +127,10 @@ class ServerRows:
     def of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
         """The servers of some users, each one's default server first."""
         found: dict[str, list[ServerView]] = {name: [] for name in names}
-        with self._db.session() as session:
-            rows = session.execute(_OF_USERS, {"names": list(names)}).all()
-        for row, user in rows:
-            found[user].append(self._view(row, user))
+        with self._db.reading() as connection:
+            rows = connection.execute(_OF_USERS, {"names": list(names)}).all()
+        for row in rows:
+            found[row.user].append(self._view(row))
         for name, views in found.items():
             views.sort(key=lambda view: view.server.name)
             if not views or views[0].server.name:
@@ -283,12 +293,11 @@ class ServerRows:
                 session.delete(row)
 
     def _views(self, *where: ColumnElement[bool]) -> list[ServerView]:
-        query = select(Server, User.name).join(User, User.id == Server.user_id).where(*where)
-        with self._db.session() as session:
-            return [self._view(row, name) for row, name in session.execute(query)]
+        with self._db.reading() as connection:
+            return [self._view(row) for row in connection.execute(_SERVERS.where(*where))]
 
-    def _view(self, row: Server, user: str) -> ServerView:
-        server = ServerId(Username(user), ServerName(row.name))
+    def _view(self, row: Row[*tuple[Any, ...]]) -> ServerView:
+        server = ServerId(Username(row.user), ServerName(row.name))
         return ServerView(
             server=server,
             state=ServerState(row.state),

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from appliance import audit
@@ -121,8 +122,8 @@ class Users:
             name = parse_username(name)
         except BadRequest:
             return None
-        with self._db.session() as session:
-            row = session.execute(_people().where(User.name == name)).one_or_none()
+        with self._db.reading() as connection:
+            row = connection.execute(_PEOPLE.where(User.name == name)).one_or_none()
         return _person(row) if row else None
 
     def get(self, name: str) -> Person:
@@ -147,22 +148,18 @@ class Users:
 
         `within` are filters of a scope by users and groups, of which one must fit.
         """
-        where: list[ColumnElement[bool]] = []
-        if search:
-            where.append(func.instr(func.lower(User.name), search.lower()) > 0)
-        if state:
-            where.append(User.state == state)
-        if only is not None:
-            where.append(User.name.in_(list(only)))
-        if within is not None:
-            where.append(_within(within))
-        counted = select(func.count()).select_from(User).where(*where)
-        if servers:
-            where.append(_by_servers(servers))
-        query = _people().where(*where).order_by(*_order(sort)).offset(offset).limit(limit)
-        with self._db.session() as session:
-            total = session.scalar(counted) or 0
-            items = [_person(row) for row in session.execute(query)]
+        counted, query = _queries(sort, servers, state, searching=bool(search))
+        for where in (
+            None if only is None else User.name.in_(list(only)),
+            None if within is None else _within(within),
+        ):
+            if where is not None:
+                counted, query = counted.where(where), query.where(where)
+        given = {"search": search.lower()} if search else {}
+        with self._db.reading() as connection:
+            total = connection.scalar(counted, given) or 0
+            part = {"offset": offset, "limit": limit, **given}
+            items = [_person(row) for row in connection.execute(query, part)]
         return Page(items, total, offset)
 
     def counts(self) -> Counts:
@@ -342,16 +339,35 @@ class Users:
             )
 
 
-def _people() -> Select[*tuple[Any, ...]]:
-    return select(
-        User.id,
-        User.name,
-        User.admin,
-        User.state,
-        User.created,
-        User.last_activity,
-        Password.must_change,
-    ).outerjoin(Password, Password.user_id == User.id)
+_PEOPLE: Final[Select[*tuple[Any, ...]]] = select(
+    User.id,
+    User.name,
+    User.admin,
+    User.state,
+    User.created,
+    User.last_activity,
+    Password.must_change,
+).outerjoin(Password, Password.user_id == User.id)
+
+
+@lru_cache(maxsize=128)
+def _queries(
+    sort: Sort, servers: ActiveFilter | None, state: UserState | None, *, searching: bool
+) -> tuple[Select[int], Select[*tuple[Any, ...]]]:
+    """How many users there are, and a part of them; made once, for pages of lists are asked often.
+
+    The first counts before the filter by servers, as in JupyterHub.
+    """
+    where: list[ColumnElement[bool]] = []
+    if searching:
+        where.append(func.instr(func.lower(User.name), bindparam("search")) > 0)
+    if state:
+        where.append(User.state == state)
+    counted = select(func.count()).select_from(User).where(*where)
+    if servers:
+        where.append(_by_servers(servers))
+    query = _PEOPLE.where(*where).order_by(*_order(sort))
+    return counted, query.offset(bindparam("offset")).limit(bindparam("limit"))
 
 
 def _person(row: Row[*tuple[Any, ...]]) -> Person:

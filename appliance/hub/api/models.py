@@ -87,6 +87,8 @@ class UserModels:
         }
 
     def _allowed(self, target: Target) -> frozenset[str]:
+        if not self._perhaps:
+            return self._always
         return self._always.union(
             *(names for scope, names in self._perhaps.items() if self._scopes.allows(scope, target))
         )
