@@ -112,20 +112,9 @@ def make_hub(
     service_runner: ServiceRunner | None = None,
 ) -> Hub:
     """Open the database and join all parts; nothing runs yet."""
-    db = Database.at(places.database, reserve=reserve)
-    db.open()
     clock = clock or Clock()
-    core = _Core(
-        config=config, places=places, clock=clock, db=db, groups=Groups(db=db),
-        roles=configured_roles(config),
-        spawner=spawner, supervisor=Supervisor(), activity=Activity(clock=clock),
-        metrics=Metrics(clock=clock),
-        hub_url=f"{config.base_url}hub/",
-        services=Services(
-            db=db, clock=clock, base_url=config.base_url, configured=config.services
-        ),
-    )  # fmt: skip
-    core.services.settle()
+    core = _open(config, places, spawner, clock, reserve)
+    db = core.db
     keeper = ServiceKeeper(services=core.services, runner=service_runner, clock=clock)
     relays = ServiceRelays(places.service_sockets, services=core.services)
     authenticator, throttle = _authenticator(core)
@@ -151,13 +140,7 @@ def make_hub(
         "authenticator": authenticator,
         "users": users,
         "sessions": sessions,
-        "tokens": Tokens(
-            db=db,
-            clock=clock,
-            roles=core.roles,
-            groups_of=core.groups.of,
-            max_age_seconds=config.tokens.max_age,
-        ),
+        "tokens": _tokens(core),
         "shares": Shares(db=db, clock=clock),
         "share_codes": codes,
         "links": links,
@@ -188,6 +171,22 @@ def make_hub(
     )  # fmt: skip
 
 
+def _open(
+    config: Config, places: Places, spawner: Spawner, clock: Clock, reserve: Reserve | None
+) -> _Core:
+    """Open the database, and bring services in line with the configuration."""
+    db = Database.at(places.database, reserve=reserve)
+    db.open()
+    services = Services(db=db, clock=clock, base_url=config.base_url, configured=config.services)
+    services.settle()
+    return _Core(
+        config=config, places=places, clock=clock, db=db, groups=Groups(db=db),
+        roles=configured_roles(config), spawner=spawner, supervisor=Supervisor(),
+        activity=Activity(clock=clock), metrics=Metrics(clock=clock),
+        hub_url=f"{config.base_url}hub/", services=services,
+    )  # fmt: skip
+
+
 def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
     throttle = Throttle(db=core.db, clock=core.clock)
     authenticator = NativeAuthenticator(
@@ -195,6 +194,13 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
         signup=core.config.signup, rules=core.config.passwords,
     )  # fmt: skip
     return authenticator, throttle
+
+
+def _tokens(core: _Core) -> Tokens:
+    return Tokens(
+        db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of,
+        max_age_seconds=core.config.tokens.max_age,
+    )  # fmt: skip
 
 
 def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, Reconciler]:
