@@ -87,9 +87,6 @@ events {{
 def _http(config: Config, places: Places, static: StaticRoots) -> str:
     temporary = places.state / "proxy"
     log = "/dev/stdout" if places.trial else SYSLOG
-    # configurable-http-proxy keeps connections, and must let go of them before nginx does.
-    told = " 60s" if config.proxy.program is ProxyProgram.CONFIGURABLE else ""
-    keepalive = f"keepalive_timeout 75s{told};"
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     old_clients = f"{re.escape(config.base_url)}hub/api/authorizations/"
     return f"""\
@@ -116,17 +113,7 @@ log_format appliance '$remote_addr "$request_method $appliance_logged_path" '
                      '$status $body_bytes_sent $request_time';
 access_log {log} appliance if=$appliance_logged;
 
-# Who may not keep a worker waiting.
-client_header_timeout 15s;
-client_body_timeout 60s;
-send_timeout 120s;
-{keepalive}
-reset_timedout_connection on;
-large_client_header_buffers 4 16k;
-client_body_buffer_size 1m;
-limit_conn_zone $binary_remote_addr zone=appliance_addresses:4m;
-limit_conn_status 429;
-
+{_patience(config)}
 {route_map(config.base_url, static, service_patterns(config))}
 
 map $appliance_named $appliance_named_folder {{
@@ -157,6 +144,23 @@ upstream appliance_hub {{
     keepalive 8;
 }}
 {service_upstreams(config)}
+"""
+
+
+def _patience(config: Config) -> str:
+    # configurable-http-proxy keeps connections, and must let go of them before nginx does.
+    told = " 60s" if config.proxy.program is ProxyProgram.CONFIGURABLE else ""
+    return f"""\
+# Who may not keep a worker waiting.
+client_header_timeout 15s;
+client_body_timeout 60s;
+send_timeout 120s;
+keepalive_timeout 75s{told};
+reset_timedout_connection on;
+large_client_header_buffers 4 16k;
+client_body_buffer_size 1m;
+limit_conn_zone $binary_remote_addr zone=appliance_addresses:4m;
+limit_conn_status 429;
 """
 
 
