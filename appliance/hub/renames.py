@@ -12,7 +12,7 @@ import logging
 from sqlalchemy import delete, select
 
 from appliance import audit
-from appliance.audit import Action
+from appliance.audit import Action, Outcome
 from appliance.clock import Clock
 from appliance.db.models import Rename, Server, User
 from appliance.db.session import Database
@@ -44,8 +44,9 @@ class Renames:
             return user
         self._begin(user, name)
         log.info("user %s is called %s now", user, name)
-        audit.note(Action.RENAME_USER, user, new=name)
         refusal = await self._finish(user, name)
+        outcome = Outcome.REFUSED if refusal else Outcome.DONE
+        audit.note(Action.RENAME_USER, user, name, outcome=outcome)
         if refusal:
             raise _cannot(user, refusal.why, mend=refusal.mend) from refusal
         return name
