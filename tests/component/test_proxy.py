@@ -408,7 +408,9 @@ async def test_trusted_proxies_are_believed_and_others_not(tmp_path: Path) -> No
     async with proxy(tmp_path / "trial", http=http) as nginx:
         nginx.start_hub()
         seen = (await send(nginx.address, "/hub/home", headers=headers)).json()["headers"]
-    assert seen["x-forwarded-proto"] == "https"
+        websocket = {**headers, "X-Forwarded-Proto": "wss,ws"}
+        secure = (await send(nginx.address, "/hub/home", headers=websocket)).json()["headers"]
+    assert seen["x-forwarded-proto"] == secure["x-forwarded-proto"] == "https"
     assert seen["x-forwarded-for"] == seen["x-real-ip"] == "203.0.113.9"
 
 
