@@ -104,6 +104,10 @@ class Places:
         """Files, in a trial alone; an installed appliance writes to the journal."""
         return self.state / "log"
 
+    def service_log(self, service: str) -> Path:
+        """What a trial's service wrote."""
+        return self.logs / f"service-{service}.log"
+
     @property
     def hub_state(self) -> Path:
         return self.state / "hub"

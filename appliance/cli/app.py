@@ -44,7 +44,7 @@ def logs(
     name: Annotated[
         str,
         typer.Argument(
-            help="hub, proxy, spawner, a user, or USER/NAME; without it, all of ours.",
+            help="hub, proxy, spawner, a user, USER/NAME, or a service; without it, all of ours.",
             autocompletion=completion.log_names,
             metavar="[NAME]",
         ),

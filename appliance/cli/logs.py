@@ -7,23 +7,31 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.client.hub import HubClient, parse_server
-from appliance.errors import ApplianceError
+from appliance.config.rendered import read_rendered
+from appliance.errors import ApplianceError, ConfigError
+from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
+from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import UNITS
+
+# No user has this name, so no server is meant.
+_SERVICES: Final = "services/"
 
 
 def show(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
     if follow and output.as_json:
         raise UsageError("cannot follow with --json", why="the end of the list never comes")
+    service = _service(places, name)
     if places.trial:
-        _show_trial(places, output, name, lines=lines, follow=follow)
+        _show_trial(places, output, name, service=service, lines=lines, follow=follow)
         return
     command = ["journalctl", "-q", "--no-pager", "-n", str(lines)]
-    for unit in _units(name):
+    for unit in [service_unit(service)] if service else _units(name):
         command += ["-u", unit]
     command += ["-o", "cat" if output.as_json else "short-iso"]
     if follow:
@@ -33,6 +41,19 @@ def show(places: Places, output: Output, name: str, *, lines: int, follow: bool)
     output.data({"name": name, "lines": done.splitlines()}, done.rstrip("\n"))
     if not done:
         output.say(f"nothing in the journal about {name or 'the appliance'}")
+
+
+def _service(places: Places, name: str) -> str:
+    """The service that is meant: one of the configuration, or any as services/NAME; else ""."""
+    if name.startswith(_SERVICES):
+        return parse_service_name(name.removeprefix(_SERVICES))
+    if not name or name in UNITS:
+        return ""
+    try:
+        services = read_rendered(places.rendered / HUB_FILE).services
+    except ConfigError:
+        return ""
+    return name if name in services and services[name].command else ""
 
 
 def _units(name: str) -> list[str]:
@@ -53,12 +74,16 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _show_trial(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
+def _show_trial(
+    places: Places, output: Output, name: str, *, service: str, lines: int, follow: bool
+) -> None:
     """A trial's programs write files; the spawner is a part of its hub."""
-    if name and name not in UNITS:
+    if name and name not in UNITS and not service:
         found = HubClient.of(places).log(parse_server(name), lines=lines)
     else:
         path = places.logs / f"{'proxy' if name == 'proxy' else 'hub'}.log"
+        if service:
+            path = places.service_log(service)
         found = _tail(path, lines)
         if follow:
             _follow(path, found)

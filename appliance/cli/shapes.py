@@ -17,12 +17,14 @@ SHAPES: Final[dict[str, str]] = {
 {"version": "1.0.0", "mode": "installed", "healthy": true, "fault": "", "url": "http://192.0.2.10/",
  "signup_mode": "approval", "users": {"total": 31, "waiting": 2, "admins": 1},
  "servers": {"running": 12, "starting": 1},
+ "services": [{"name": "culler", "state": "running", "why": ""}],
  "memory": {"total_bytes": 0, "available_bytes": 0, "servers_bytes": 0},
  "units": {"hub": "active", "proxy": "active", "spawner": "active"},
  "configuration": {"state": "in_force", "changes": [], "problems": []}}
 
-`mode` is `installed` or `trial`; `users` and `servers` are null when the hub doesn't answer, `url`
-and `signup_mode` before the first configuration;
+`mode` is `installed` or `trial`; `users`, `servers` and `services` are null when the hub doesn't
+answer, `url` and `signup_mode` before the first configuration; a service's `state` is `running`,
+`starting`, `failed`, `unknown`, or `external` for one that somebody else runs;
 `configuration.state` is `in_force`, `differs`, `wrong`, `interrupted` or `unknown`.""",
     "logs": """{"name": "hub", "lines": ["…"]}""",
     "audit": """\

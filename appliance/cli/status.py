@@ -46,6 +46,7 @@ def gather(places: Places) -> dict[str, Any]:
         "signup_mode": config.signup.mode.value if config else None,
         "users": hub.get("users"),
         "servers": hub.get("servers"),
+        "services": hub.get("services"),
         "memory": _memory(servers),
         "units": _units(places),
         "configuration": _configuration(places),
@@ -66,6 +67,8 @@ def show(places: Places, output: Output) -> int:
         ("programs", ", ".join(f"{name} {state}" for name, state in status["units"].items())),
         ("settings", _configuration_text(status["configuration"])),
     ]
+    if status["services"]:
+        rows.insert(5, ("services", _services_text(status["services"])))
     text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
     output.data(status, text)
     return 0 if status["healthy"] else int(Exit.FAILED)
@@ -181,6 +184,13 @@ def _servers(status: dict[str, Any]) -> str:
     return f"{servers['running']} running" + (
         f", {servers['starting']} starting" if servers["starting"] else ""
     )
+
+
+def _services_text(services: list[dict[str, str]]) -> str:
+    """One after the other, and what ails those that don't run on a line of its own."""
+    lines = [", ".join(f"{one['name']} {one['state']}" for one in services)]
+    lines += [f"{one['name']}: {one['why']}" for one in services if one["why"]]
+    return ("\n" + " " * 11).join(lines)
 
 
 def _memory_text(memory: dict[str, int]) -> str:

@@ -150,7 +150,7 @@ class LocalServices:
         home = self._places.state / "services" / settings.name
         for folder in (home, self._places.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = service_log(self._places, settings.name)
+        log = self._places.service_log(settings.name)
         log.touch(mode=0o600)
         launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid())]
         with log.open("ab") as output:
@@ -172,11 +172,6 @@ class LocalServices:
         if not self._config["services"].get(name, {}).get("command"):
             return None
         return ServiceSettings.from_config(self._config, name)
-
-
-def service_log(places: Places, name: str) -> Path:
-    """What a trial's service wrote."""
-    return places.logs / f"service-{name}.log"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

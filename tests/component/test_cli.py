@@ -320,6 +320,17 @@ def test_status_is_one_screen(run: Run, hub: FakeHubApi, services: FakeServices)
     assert len(done.out.splitlines()) == 9
 
 
+def test_status_says_how_services_are(run: Run, hub: FakeHubApi, services: FakeServices) -> None:
+    hub.services = [
+        {"name": "culler", "state": "running", "why": ""},
+        {"name": "pages", "state": "failed", "why": "its process ended with exit status 3"},
+    ]
+    out = run("status").out
+    assert "services culler running, pages failed\n" in out
+    assert "pages: its process ended with exit status 3\n" in out
+    assert run("status --json").json["services"] == hub.services
+
+
 def test_status_says_what_is_wrong_when_nothing_runs(run: Run, places: Places) -> None:
     done = run("status")
     assert done.code == 1
@@ -349,6 +360,17 @@ def test_a_hub_that_is_down_is_told(run: Run, places: Places) -> None:
         done = run(command)
         assert done.code == 1
         assert done.err.startswith("error: cannot reach the hub\n  why      it does not run\n")
+
+
+def test_logs_of_services(run: Run, hub: FakeHubApi, places: Places) -> None:
+    assert run("config set services.culler.command '[sleep, 1]'").code == 0
+    places.logs.mkdir(parents=True, exist_ok=True)
+    places.service_log("culler").write_text("one\ntwo\n")
+    assert run("logs culler").out == "one\ntwo\n"
+    assert run("logs culler -n 1 --json").json == {"name": "culler", "lines": ["two"]}
+    assert run("config unset services.culler").code == 0
+    assert run("logs services/culler").out == "one\ntwo\n"
+    assert run("logs services/..").code == 1
 
 
 def test_logs_of_programs_and_users(run: Run, hub: FakeHubApi, places: Places) -> None:

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import pytest
 import pytest_asyncio
 
-from appliance.local_spawner.services import service_log
 from tests.fakes.browser import Reply, WebSocket, send
 from tests.fakes.nginx import free_port
 from tests.fakes.peers import PINS, peer_environment
@@ -46,7 +45,7 @@ class Pages:
         raise AssertionError(f"{path}: {self.log(path.split('/')[2])}")
 
     def log(self, name: str) -> str:
-        return service_log(self.appliance.nginx.places, name).read_text()
+        return self.appliance.nginx.places.service_log(name).read_text()
 
     async def allow(self, address: str, page: Reply) -> Reply:
         """Press the button of the page that asks whether a service may know her."""
@@ -198,14 +197,14 @@ async def test_the_idle_culler_stops_servers_and_removes_users(
         ada = running.visitor()
         await ada.sign_up_and_log_in("ada")
         await ada.follow("/hub/spawn")
-        log = service_log(running.nginx.places, "culler")
+        log = running.nginx.places.service_log("culler")
         for _ in range(600):
             if "Culling server" in log.read_text() and not await running.spawner.running():
                 break
             await asyncio.sleep(0.1)
         assert "Culling server" in log.read_text(), log.read_text()
         assert await running.spawner.running() == {}
-        log = service_log(running.nginx.places, "remover")
+        log = running.nginx.places.service_log("remover")
         assert running.hub is not None
         for _ in range(600):
             if not running.hub._hub.users.find("ada"):

@@ -24,6 +24,7 @@ class FakeHubApi:
         self.requests: list[tuple[str, str, Any]] = []
         self.passwords: dict[str, str] = {}
         self.fails_to_start = ""
+        self.services: list[dict[str, str]] = []
         self.started = "2030-01-01T08:00:00Z"
         self._base = f"{base_url}hub/api"
         fake = self
@@ -97,6 +98,7 @@ class FakeHubApi:
             admins = sum(user["admin"] for user in self.users.values())
             return 200, {
                 "version": "1",
+                "services": self.services,
                 "users": {"total": len(self.users), "waiting": waiting, "admins": admins},
                 "servers": {"running": len(self.running), "starting": 0},
                 "signup_mode": "approval",

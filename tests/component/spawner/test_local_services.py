@@ -16,7 +16,7 @@ import pytest
 from appliance.config.schema import Config
 from appliance.errors import SpawnRefused
 from appliance.local_spawner import services as module
-from appliance.local_spawner.services import LocalServices, service_log
+from appliance.local_spawner.services import LocalServices
 from appliance.places import Places
 
 TOKEN = "a-token-of-a-service"
@@ -67,7 +67,7 @@ async def test_it_runs_and_is_started_again(
 ) -> None:
     services = runner(one=_program(PROGRAM))
     await services.start("one", TOKEN)
-    log = service_log(places, "one")
+    log = places.service_log("one")
     await _until(lambda: TOKEN in log.read_text())
     assert "a value" in log.read_text()
     assert str(places.state / "services" / "one") in log.read_text()
