@@ -167,6 +167,22 @@ async def test_sigterm_ends_it_soon_although_somebody_follows_a_start(folder: Fo
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("body", [None, {"servers": True}])
+async def test_a_request_ends_it_as_cleanly_as_a_signal(folder: Folder, body: object) -> None:
+    async with folder.running() as process:
+        await folder.root("POST", "users", {"usernames": ["bob"]})
+        await folder.root("POST", "users/bob/server", {})
+        answer = await folder.root("POST", "shutdown", body)
+        assert (answer.status, answer.json) == (202, {"message": "Shutting down Hub"})
+        code, told = await _ended(process)
+    # systemd starts it again, unless it ends with 78.
+    assert code == 0, told
+    assert "Traceback" not in told
+    with sqlite3.connect(folder.places.database) as connection:
+        (state,) = connection.execute("SELECT state FROM servers").fetchone()
+    assert state == ("stopped" if body else "ready")
+
+
 async def test_no_acknowledged_sign_up_is_lost_however_often_it_is_killed(folder: Folder) -> None:
     """kill -9 in the middle of sign-ups; the database on the disk is what the next one finds."""
     acknowledged: set[str] = set()
