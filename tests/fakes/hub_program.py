@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 from appliance.hub import __main__ as program
+from tests.fakes.service_runner import FakeServiceRunner
 from tests.fakes.spawner import FakeSpawner
 
 
-def _fake(*_: Any) -> FakeSpawner:
-    return FakeSpawner()
+def _fake(*_: Any) -> tuple[FakeSpawner, FakeServiceRunner]:
+    return FakeSpawner(), FakeServiceRunner()
 
 
 if __name__ == "__main__":
