@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from appliance.names import ServerId, Username
 from tests.fakes.browser import connect, request_bytes, send
 from tests.fakes.chp import PROGRAMS, Chp, configurable_http_proxy
+from tests.fakes.nginx import proxy
 from tests.fakes.whole import Visitor, Whole, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,6 +108,21 @@ async def test_progress_streams(front: Front) -> None:
     assert reply.status == 200
     assert reply.header("Content-Type").startswith("text/event-stream")
     assert b'"ready": true' in reply.body
+
+
+async def test_events_come_one_by_one(tmp_path: Path) -> None:
+    """npm's; PyPI's passes an answer on when it is complete."""
+    async with configurable_http_proxy(tmp_path, "npm") as chp, proxy(tmp_path / "t") as nginx:
+        nginx.start_server(ServerId(Username("ada")))
+        await chp.start("--default-target", f"http://127.0.0.1:{nginx.config.http.port}")
+        reader, writer = await asyncio.open_connection(*chp.address)
+        writer.write(request_bytes("GET", "/user/ada/stream", {}))
+        started = time.monotonic()
+        await reader.readuntil(b"data: 0")
+        assert time.monotonic() - started < 0.9
+        assert b"data: 1" in await reader.read(-1)
+        assert time.monotonic() - started > 0.9
+        writer.close()
 
 
 async def test_crafted_paths_reach_nobody_else(front: Front) -> None:
