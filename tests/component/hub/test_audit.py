@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from appliance.audit import file_name
 from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
 from tests.fakes.clock import FakeClock
-from tests.fakes.hub_machine import Browser, Machine, exchange
+from tests.fakes.hub_machine import Browser, Machine, exchange, hidden_fields
 
 
 def noted(machine: Machine, *, since: int = 0) -> list[dict[str, Any]]:
@@ -172,3 +173,68 @@ async def test_without_a_place_for_the_log_the_work_goes_on(
         assert (await ada.api("POST", f"users/{name}", {})).status == 201
     told = [record for record in caplog.records if "audit log" in record.getMessage()]
     assert len(told) == 1
+
+
+async def test_shares_names_services_and_the_end_of_the_hub(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    await ada.api("POST", "users/kim", {})
+    before = len(noted(machine))
+    code = (await ada.api("POST", "share-codes/bob/", {})).json["code"]
+    calls = [
+        ("POST", "shares/bob/", {"user": "kim"}),
+        ("PATCH", "shares/bob/", {"user": "kim"}),
+        ("DELETE", "share-codes/bob/", None),
+        ("POST", "services/grades", {"admin": True}),
+        ("DELETE", "services/grades", None),
+        ("PATCH", "users/kim", {"name": "kimberly"}),
+        ("POST", "shutdown", {"servers": False}),
+    ]
+    for method, url, body in calls:
+        answer = await ada.api(method, url, body)
+        assert answer.status < 300, (method, url, answer.body)
+    records = noted(machine, since=before)
+    assert [short(record) for record in records] == [
+        ("ada", "share.make-code", "bob", "done"),
+        ("ada", "share.grant", "bob", "done"),
+        ("ada", "share.revoke", "bob", "done"),
+        ("ada", "share.remove-code", "bob", "done"),
+        ("ada", "service.create", "grades", "done"),
+        ("ada", "service.remove", "grades", "done"),
+        ("ada", "user.rename", "kim kimberly", "done"),
+        ("ada", "hub.shut-down", "", "done"),
+    ]
+    assert records[1]["details"]["users"] == ["kim"]
+    assert code not in (machine.places.hub_audit / file_name(0)).read_text()
+
+
+async def test_who_takes_a_share_and_who_opens_a_server(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    code = (await ada.api("POST", "share-codes/bob/", {})).json["code"]
+    kim = machine.browser()
+    await ada.api("POST", "appliance/users", {"usernames": ["kim"]})
+    link = (await ada.api("POST", "appliance/users/kim/setup-link")).json["path"]
+    await kim.get(link)
+    await kim.post("/hub/setup", {"token": link.partition("=")[2], "password": STUDENT_PASSWORD})
+    assert (await bob.api("POST", "users/bob/server")).status == 201
+    before = len(noted(machine))
+    assert (await kim.get(f"/hub/accept-share?code={code}")).status == 200
+    assert (await kim.post("/hub/accept-share", {"code": code})).status == 302
+    opened = "/hub/api/oauth2/authorize?" + urlencode(
+        {
+            "client_id": "jupyterhub-user-bob",
+            "redirect_uri": "/user/bob/oauth_callback",
+            "response_type": "code",
+            "state": "s",
+        }
+    )
+    assert "code=" in (await bob.get(opened)).location
+    page = await kim.get(opened)
+    assert page.status == 200, "kim is asked first"
+    fields = hidden_fields(page.body)
+    assert "code=" in (await kim.post(opened, fields)).location
+    assert [short(record) for record in noted(machine, since=before)] == [
+        ("kim", "share.accept", "bob", "done"),
+        ("kim", "server.open", "bob", "done"),
+    ]
