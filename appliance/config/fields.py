@@ -61,7 +61,7 @@ class Setting:
     kind: Kind
     sentence: str
     default: object
-    example: object
+    example: Any
     reload: Reload
     optional: bool
     choices: tuple[str, ...]

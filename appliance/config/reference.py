@@ -130,6 +130,9 @@ def _named_head(group: Named) -> str:
     member = {one.name: one.example for one in group.settings() if one.name in _SHOWN_MEMBER}
     lines = [f"{group.name}:", f"  {emit(name)}:"]
     lines += [f"    {leaf}: {emit(value)}" for leaf, value in member.items()]
+    if group.name == "custom_scopes":
+        # What contains another needs the other.
+        lines += [f"  {emit(other)}: {{}}" for other in member["subscopes"]]
     example = "\n".join(lines)
     return (
         f"{group.sentence} NAME stands for {group.names}. "

@@ -135,3 +135,22 @@ def test_the_json_schema_has_every_setting() -> None:
 def test_the_nearest_name_is_found(typed: str, meant: str) -> None:
     assert nearest(tuple(typed.split("."))) == meant
     assert find_setting(typed) is None
+
+
+def yaml_in_docs() -> list[tuple[str, str]]:
+    """Every piece of a configuration in the documentation, and where it is."""
+    fences = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    names = "|".join(Config.model_fields)
+    return [
+        (f"{path.name}:{path.read_text('utf-8')[: match.start()].count(chr(10)) + 1}", match[1])
+        for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+        for match in fences.finditer(path.read_text("utf-8"))
+        if re.match(rf"(?:#[^\n]*\n|\n)*(?:{names}):", match[1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), yaml_in_docs(), ids=[place for place, _ in yaml_in_docs()]
+)
+def test_configurations_in_the_documentation_are_right(place: str, text: str) -> None:
+    assert check_text(text, name=place) != Config()
