@@ -354,18 +354,15 @@ _PEOPLE: Final[Select[*tuple[Any, ...]]] = select(
 def _queries(
     sort: Sort, servers: ActiveFilter | None, state: UserState | None, *, searching: bool
 ) -> tuple[Select[int], Select[*tuple[Any, ...]]]:
-    """How many users there are, and a part of them; made once, for pages of lists are asked often.
-
-    The first counts before the filter by servers, as in JupyterHub.
-    """
+    """How many users there are, and a part of them; made once, for lists are asked for often."""
     where: list[ColumnElement[bool]] = []
     if searching:
         where.append(func.instr(func.lower(User.name), bindparam("search")) > 0)
     if state:
         where.append(User.state == state)
-    counted = select(func.count()).select_from(User).where(*where)
     if servers:
         where.append(_by_servers(servers))
+    counted = select(func.count()).select_from(User).where(*where)
     query = _PEOPLE.where(*where).order_by(*_order(sort))
     return counted, query.offset(bindparam("offset")).limit(bindparam("limit"))
 
@@ -405,5 +402,6 @@ def _order(sort: Sort) -> list[ColumnElement[Any]]:
     }
     column = columns[sort.removeprefix("-")]
     if sort.startswith("-"):
-        return [column.desc().nulls_last(), User.id.desc()]
+        # Ties are in the order of ids both ways, as in JupyterHub.
+        return [column.desc().nulls_last(), User.id.asc()]
     return [column.asc().nulls_first(), User.id.asc()]

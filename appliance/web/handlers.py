@@ -58,6 +58,7 @@ class Handler(AskedRequest):
         # A page of a student's server that opens ours in a window may not look into it.
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
         self.set_header("Access-Control-Allow-Headers", "accept, content-type, authorization")
+        self.set_header("Content-Security-Policy", "frame-ancestors 'none'")
 
     @property
     def is_read(self) -> bool:

@@ -66,7 +66,7 @@ class UserModels:
         whole: dict[str, Any] = {
             "kind": "user",
             "name": person.name,
-            "user_info": {},
+            "user_info": None,
             "admin": person.admin,
             "roles": roles,
             "groups": sorted(groups),
@@ -134,7 +134,7 @@ def server_model(view: ServerView, *, hub_url: str, with_state: bool = False) ->
         },
     }
     if with_state:
-        model["state"] = {}
+        model["state"] = {} if view.active else None
     return model
 
 

@@ -70,14 +70,14 @@ _PENDING: Final = maybe({"enum": ["spawn", "stop", "check", "rename"]})
 _SERVER_STATE: Final[Schema] = {"enum": ["stopped", "starting", "ready", "stopping", "failed"]}
 
 _USER: Final = sometimes(
-    kind={"const": "user"}, name=TEXT, user_info=OBJECT, admin=FLAG, roles=many(TEXT),
+    kind={"const": "user"}, name=TEXT, user_info=maybe(OBJECT), admin=FLAG, roles=many(TEXT),
     groups=many(TEXT), server=maybe(TEXT), pending=_PENDING, created=MOMENT,
     last_activity=maybe(MOMENT), servers=by_name(ref("Server")), auth_state=maybe(OBJECT),
     appliance=always(state={"enum": ["waiting", "active"]}, has_password=FLAG),
 )  # fmt: skip
 
 _SERVER: Final = _with(
-    sometimes(state=OBJECT),
+    sometimes(state=maybe(OBJECT)),
     name=TEXT, display_name=TEXT, full_name=TEXT, last_activity=maybe(MOMENT),
     started=maybe(MOMENT), pending=_PENDING, ready=FLAG, stopped=FLAG, url=TEXT,
     user_options=OBJECT, progress_url=TEXT, full_url=maybe(TEXT), full_progress_url=maybe(TEXT),

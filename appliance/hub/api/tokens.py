@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from appliance.access.principal import Kind, Principal
-from appliance.errors import ApplianceError, NotAllowed, NotFound, TooMany
+from appliance.errors import ApplianceError, BadRequest, NotAllowed, NotFound, TooMany
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.models import token_model
 from appliance.hub.tokens import Tokens
@@ -43,7 +43,7 @@ class TokenListHandler(HubApiHandler):
         """By who may, or by anybody who sends the user's password along."""
         if self.principal is None:
             # Kept, so that the audit log knows who it was.
-            self.principal = await self._log_in(self.json_body())
+            self.principal = await self._log_in()
         who = self.principal
         person = self._check_may(who, user)
         body = self.parse_body(WantedToken)
@@ -56,8 +56,12 @@ class TokenListHandler(HubApiHandler):
         )
         self.reply({**token_model(new.view), "token": new.secret}, status=201)
 
-    async def _log_in(self, body: object) -> Principal:
-        """By the name and password that are in `auth`."""
+    async def _log_in(self) -> Principal:
+        """By the name and password that are in the body's `auth`; strangers hear no more of it."""
+        try:
+            body = self.json_body()
+        except BadRequest:
+            body = None
         sent = body.get("auth") if isinstance(body, dict) else None
         if not isinstance(sent, dict):
             raise NotAllowed("Missing or invalid credentials.")

@@ -29,9 +29,7 @@ EXPLAINED: Final = (
     Explained(
         "Wrong types and unknown fields are refused with 400",
         "A field that is misspelt or has the wrong type is an error with a sentence, and nothing is"
-        " done. JupyterHub takes some of them: a text where a list of names is wanted is read as a"
-        " list of its letters, unknown fields of tokens are dropped, a list in the place of options"
-        " starts a server.",
+        " done.",
         r"(POST /hub/api/(users|groups|users/bob/(tokens|server)) ([\[{]|null))"
         r"|DELETE .*\"yes\"",
         r"status (201|204|500) → 400",
@@ -45,7 +43,7 @@ EXPLAINED: Final = (
     Explained(
         "User names are one lower-case alphabet",
         "Names are made lower-case wherever they come from, so that Grace and grace are one person,"
-        " and consist of a-z, 0-9 and . _ - @. JupyterHub does so at log-in, but not in its API.",
+        " and consist of a-z, 0-9 and . _ - @.",
         r"users/(Grace|grace|we%20ird)",
         r"status (404 → 200|201 → 400|404 → 204)|name 'Grace' → 'grace'",
     ),
@@ -84,7 +82,7 @@ EXPLAINED: Final = (
     ),
     Explained(
         "Shares give access and nothing else",
-        "Scopes that make no sense for one server are refused, those unknown with 400 and not 500.",
+        "Scopes that make no sense for one server, or that there aren't, are refused with 400.",
         r"/(shares|share-codes)/bob/ ",
         r"status (500|200) → 400|scopes .*",
     ),
@@ -99,6 +97,12 @@ EXPLAINED: Final = (
         "Also of a server that was never started.",
         r"/hub/api/users",
         r"(.*\.)?user_options None → {}",
+    ),
+    Explained(
+        "`state` of a server that doesn't run is null",
+        "Whether or not it ever ran.",
+        r"/hub/api/users",
+        r"(.*\.)?state {} → None",
     ),
     Explained(
         "Empty answers are text",
