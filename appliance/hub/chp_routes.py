@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from appliance.clock import Clock, stamp
 from appliance.config.schema import Config, ProxyProgram
-from appliance.errors import ApplianceError, ProxyError
+from appliance.errors import NotFound, ProxyError
 from appliance.hub.routes import NginxRoutes, Route, Routes, RouteTable, Services, Targets
 from appliance.hub.server_rows import ServerRows, ServerView
 from appliance.hub.states import ServerState
@@ -81,14 +81,6 @@ class ChpRoutes:
         async with self._one_at_a_time:
             await self._check()
 
-    async def add(self, server: ServerId) -> None:
-        async with self._one_at_a_time:
-            await self._add(self._table.of_server(server, self._targets))
-
-    async def remove(self, server: ServerId) -> None:
-        async with self._one_at_a_time:
-            await self._remove(self._table.of_server(server, self._targets).routespec)
-
     async def move(self, *, api_url: str | None, api_token: str | None) -> None:
         old = self._client
         self._client = ChpClient(
@@ -121,9 +113,9 @@ class ChpRoutes:
                 if now >= due:
                     due = now + CHECK_SECONDS
                     await self.check()
-                else:
+                    self._say("")
+                elif self._changed:
                     await self._settle()
-                self._say("")
             except ProxyError as err:
                 # The next look at the whole table mends whatever was not told.
                 due = self._clock.monotonic() + _AWAY_SECONDS
@@ -171,7 +163,7 @@ class ChpRoutes:
         await _all(
             [*(self._add(route) for route in wrong), *(self._remove(path) for path in stale)]
         )
-        self._note_activity(table)
+        await self._note_activity(table)
 
     async def _add(self, route: Route) -> None:
         await self._client.add(route.routespec, route.target, route.data)
@@ -181,7 +173,7 @@ class ChpRoutes:
         self._added.pop(path, None)
         await self._client.remove(path)
 
-    def _note_activity(self, table: dict[str, ChpRoute]) -> None:
+    async def _note_activity(self, table: dict[str, ChpRoute]) -> None:
         """What the proxy saw moves what the API tells, only forwards.
 
         It is no news for the culler: the proxy counts an open page that only asks for news, the
@@ -197,8 +189,10 @@ class ChpRoutes:
                 continue
             try:
                 self._table.rows.note_activity(view.server.user, seen, {view.server.name: seen})
-            except ApplianceError as err:  # its user was removed meanwhile
-                log.debug("%s", err)
+            except NotFound:  # its user was removed meanwhile
+                log.debug("the user of %s is gone", view.server)
+            # Each is a commit; others get their turn in between.
+            await asyncio.sleep(0)
 
     def _seen(self, view: ServerView, route: ChpRoute | None) -> datetime | None:
         """When the proxy saw something of a server's that the hub doesn't know of."""

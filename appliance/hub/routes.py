@@ -42,14 +42,6 @@ class Routes(Protocol):
         """Bring the proxy's table in line with what runs."""
         ...
 
-    async def add(self, server: ServerId) -> None:
-        """Lead a server's path to it."""
-        ...
-
-    async def remove(self, server: ServerId) -> None:
-        """Lead a server's path to the hub again."""
-        ...
-
     async def move(self, *, api_url: str | None, api_token: str | None) -> None:
         """Use another proxy from now on, until the hub restarts; raises BadRequest if it can't."""
         ...
@@ -121,12 +113,6 @@ class NginxRoutes:
 
     async def check(self) -> None:
         """Nothing can be amiss."""
-
-    async def add(self, server: ServerId) -> None:
-        """Its socket is there already."""
-
-    async def remove(self, server: ServerId) -> None:
-        """Its socket is gone already."""
 
     async def move(self, *, api_url: str | None, api_token: str | None) -> None:
         del api_url, api_token
