@@ -125,11 +125,13 @@ class Tokens:
         expires_in: int | None = None,
         scopes: Sequence[str] | None = None,
         roles: Sequence[str] | None = None,
+        within: Scopes | None = None,
     ) -> NewToken:
         """Make a token that lives for `expires_in` seconds, or as long as tokens may.
 
         Without scopes and roles it holds what the role `token` does. Raises BadRequest for what
-        isn't known, or is more than the user holds.
+        isn't known, or is more than the user holds, or than `within`: the scopes of the user's
+        token that asks for another one.
         """
         wanted = self._wanted(scopes, roles)
         if len(note) > NOTE_MAX:
@@ -139,7 +141,10 @@ class Tokens:
         secret = new_secret()
         with self._db.session() as session:
             found = _user(session, user)
-            self._check_held(wanted, found.name, self._scopes_of(session, found))
+            held = self._scopes_of(session, found)
+            self._check_held(wanted, found.name, held)
+            if within is not None:
+                self._check_within(wanted, found.name, held, within)
             row = ApiToken(
                 hash=hash_secret(secret),
                 user_id=found.id,
@@ -204,6 +209,16 @@ class Tokens:
         if beyond:
             shown = ", ".join(beyond[:10])
             raise _cannot(f"the user {user!r} does not hold these scopes: {shown}")
+
+    def _check_within(self, wanted: list[str], user: str, held: Scopes, within: Scopes) -> None:
+        """A narrow token must not make a wide one."""
+        asked = held if "inherit" in wanted else self._roles.expand(wanted, Bearer(user=user))
+        beyond = sorted(
+            set(asked.listed()) - set(asked.intersect(within, self._groups_of).listed())
+        )
+        if beyond:
+            shown = ", ".join(beyond[:10])
+            raise _cannot(f"the token that asks for it does not hold these scopes: {shown}")
 
     def _lifetime(self, seconds: int | None) -> timedelta | None:
         longest = self.max_age_seconds

@@ -53,6 +53,7 @@ class TokenListHandler(HubApiHandler):
             expires_in=body.expires_in,
             scopes=body.scopes,
             roles=body.roles,
+            within=who.scopes if who.token_id and who.name == person.name else None,
         )
         self.reply({**token_model(new.view), "token": new.secret}, status=201)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from appliance.access.tokens import hash_secret
+from appliance.config.schema import Config
 from appliance.db.models import ApiToken, OAuthClient, User
 from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
 from tests.fakes.clock import FakeClock
@@ -64,6 +66,18 @@ async def test_scopes_narrow_a_token(machine: Machine, bob: Browser) -> None:
     assert (await machine.token_call(made["token"], "POST", "users/bob/tokens")).status == 403
 
 
+async def test_a_narrow_token_makes_no_wide_one(machine: Machine, bob: Browser) -> None:
+    narrow = (await make(bob, "bob", scopes=["tokens!user", "read:servers!user"]))["token"]
+    for wide in ({}, {"scopes": ["inherit"]}, {"scopes": ["servers!user"]}, {"roles": ["user"]}):
+        refused = await machine.token_call(narrow, "POST", "users/bob/tokens", wide)
+        assert refused.status == 400
+        assert "does not hold these scopes" in refused.json["message"]
+    narrower = {"scopes": ["read:servers!user=bob"]}
+    assert (await machine.token_call(narrow, "POST", "users/bob/tokens", narrower)).status == 201
+    whole = (await make(bob, "bob"))["token"]
+    assert (await machine.token_call(whole, "POST", "users/bob/tokens", {})).status == 201
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -113,6 +127,17 @@ async def test_a_token_ends_when_it_said(machine: Machine, bob: Browser, clock: 
     assert (await bob.api("GET", "users/bob/tokens")).json == {"api_tokens": []}
     with machine.hub.db.session() as session:
         assert session.scalars(select(ApiToken.id)).all() == []
+
+
+async def test_a_setting_bounds_the_life_of_tokens(tmp_path: Path) -> None:
+    config = Config.model_validate({"tokens": {"max_age": "1h"}})
+    async with Machine(tmp_path, config=config, clock=FakeClock()) as machine:
+        await machine.root("POST", "users", {"usernames": ["bob"]})
+        unbounded = await machine.root("POST", "users/bob/tokens", {})
+        assert unbounded.json["expires_at"] == "2026-09-01T10:00:00.000000Z"
+        for seconds, status in [(3600, 201), (3601, 400)]:
+            answer = await machine.root("POST", "users/bob/tokens", {"expires_in": seconds})
+            assert answer.status == status
 
 
 async def test_a_revoked_token_opens_nothing_more(machine: Machine, bob: Browser) -> None:
