@@ -47,7 +47,7 @@ class Answers:
     query: Query = field(default_factory=dict)
     media: str = JSON
     body: Schema | None = None
-    """A body that no model of ours describes."""
+    """A body that no model of ours describes, or that need not be as the model says."""
     body_media: str = JSON
     error: Schema = field(default_factory=lambda: ref("Error"))
     error_media: str = JSON
@@ -72,7 +72,8 @@ def _empty(*statuses: int, query: Query | None = None, body: Schema | None = Non
 
 _SHARES: Final = _ok(enveloped(many(ref("Share"))), query=_PARTS)
 _CODES: Final = _ok(enveloped(many(ref("ShareCode"))), query=_PARTS)
-_REMOVE: Final = sometimes(remove=FLAG)
+# Old clients send the options alone, so any names will do.
+_START: Final = _empty(201, 202, body=OBJECT)
 _PROGRESS: Final = Answers({200: ref("Progress")}, media="text/event-stream")
 _LOG: Final = _ok("Log", query={"lines": WHOLE})
 _REFUSED: Final = Answers({})
@@ -111,16 +112,16 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "GET /authorizations/cookie/{cookie}/{value}": _ok("Owner", identified=True),
     # Servers
     "GET /users/{user}/server": _ok("Server"),
-    "POST /users/{user}/server": _empty(201, 202, body=OBJECT),
+    "POST /users/{user}/server": _START,
     "PUT /users/{user}/server": _ok("Server", status=201),
     "PATCH /users/{user}/server": _ok("Server"),
-    "DELETE /users/{user}/server": _empty(202, 204, body=_REMOVE),
+    "DELETE /users/{user}/server": _empty(202, 204),
     "GET /users/{user}/server/progress": _PROGRESS,
     "GET /users/{user}/servers/{server}": _ok("Server"),
-    "POST /users/{user}/servers/{server}": _empty(201, 202, body=OBJECT),
+    "POST /users/{user}/servers/{server}": _START,
     "PUT /users/{user}/servers/{server}": _ok("Server", status=201),
     "PATCH /users/{user}/servers/{server}": _ok("Server"),
-    "DELETE /users/{user}/servers/{server}": _empty(202, 204, body=_REMOVE),
+    "DELETE /users/{user}/servers/{server}": _empty(202, 204),
     "GET /users/{user}/servers/{server}/progress": _PROGRESS,
     # Shares
     "GET /users/{user}/shared": _SHARES,

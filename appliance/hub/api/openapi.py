@@ -156,7 +156,7 @@ def _responses(answers: Answers) -> dict[str, Any]:
 def _request_body(one: Operation, answers: Answers) -> dict[str, Any]:
     schema = answers.body
     required = answers.body_media != JSON
-    if one.body:
+    if one.body and schema is None:
         schema = {"$ref": _REFERENCE.format(model=one.body.__name__)}
         required = bool(one.body.model_json_schema().get("required"))
     if schema is None:
