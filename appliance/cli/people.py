@@ -93,6 +93,12 @@ def remove(places: Places, output: Output, names: Sequence[str], *, yes: bool) -
     _each(output, users, hub.remove_user, "removed")
 
 
+def rename(places: Places, output: Output, name: str, new: str) -> None:
+    user, wanted = parse_username(name), parse_username(new)
+    renamed = HubClient.of(places).rename_user(user, wanted)
+    output.done({"name": renamed}, f"{user}: is called {renamed} now")
+
+
 def approve(places: Places, output: Output, names: Sequence[str]) -> None:
     hub = HubClient.of(places)
     users = [parse_username(name) for name in names] or [

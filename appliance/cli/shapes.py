@@ -71,6 +71,7 @@ Of a group, or without a name: a list of them, without `value`.""",
 
 `password` is null without --generate, and with --output, when it is in the file.""",
     "user remove": _DONE,
+    "user rename": """{"name": "grace"}""",
     "user approve": _DONE,
     "user admin": _DONE,
     "user passwd": """{"name": "ada", "password": null}""",

@@ -86,6 +86,21 @@ def remove(names: Names, *, yes: Yes = False, quiet: Quiet = False, json: Json =
 
 
 @app.command()
+def rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(help="The new name.", metavar="NEW")],
+    *,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Give a user another name; account, files and rights stay."""
+    from appliance.cli import people
+
+    require_root(Places.current())
+    people.rename(Places.current(), Output(json, quiet), name, new)
+
+
+@app.command()
 def approve(
     names: Annotated[
         list[str] | None,

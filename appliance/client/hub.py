@@ -199,6 +199,11 @@ class HubClient:
     def set_admin(self, user: Username, *, admin: bool) -> None:
         self.request("PATCH", f"/users/{quote(user)}", {"admin": admin})
 
+    def rename_user(self, user: Username, new: str) -> Username:
+        """Give the user another name, and return it as the hub writes it; all else stays."""
+        renamed = self.request("PATCH", f"/users/{quote(user)}", {"name": new})
+        return Username(str(renamed["name"]))
+
     def remove_user(self, user: Username) -> None:
         self.request("DELETE", f"/users/{quote(user)}")
 

@@ -257,6 +257,9 @@ def test_users_are_listed_approved_made_admin_removed(run: Run, hub: FakeHubApi)
     assert run("user admin bob").code == 0
     assert [user["name"] for user in run("user list --admins --json").json] == ["ada", "bob"]
     assert run("user admin bob --revoke").code == 0
+    assert run("user rename bob Zoe").out == "bob: is called zoe now\n"
+    assert run("user rename zoe bob --json").json == {"name": "bob"}
+    assert run("user rename nobody-here zoe").code == 1
     assert run("user remove bob").code == 2
     assert run("user remove bob --yes").out == "bob: removed\n"
     assert "ada" in run("user list").out
@@ -487,10 +490,11 @@ def test_json_has_the_documented_names(
         "user admin": "bob",
         "user passwd": "ada --generate",
         "user link": "ada",
+        "user rename": "bob robert",
         "server start": "ada",
         "server list": "",
         "server stop": "ada",
-        "user remove": "bob --yes",
+        "user remove": "robert --yes",
     }
     for command, arguments in commands.items():
         said = run(f"{command} {arguments} --json").json

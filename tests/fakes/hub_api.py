@@ -89,7 +89,8 @@ class FakeHubApi:
             del self.users[path[1]]
             return 204, None
         if method == "PATCH":
-            user["admin"] = body["admin"]
+            user.update(body)
+            self.users[user["name"]] = self.users.pop(path[1])
         return 200, user
 
     def _ours(self, method: str, path: list[str], query: dict[str, str], body: Any) -> Answer:
