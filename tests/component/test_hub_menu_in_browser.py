@@ -34,8 +34,11 @@ class Desk:
     async def lab(self) -> Page:
         page = await self.context.new_page()
         page.set_default_timeout(SLOW_MS)
-        await page.goto("/user/ada/lab")
+        # Without what was open before: a notebook that is still being loaded when its server stops
+        # brings a dialog of its own in front of the one about the server.
+        await page.goto("/user/ada/lab?reset")
         await _file_menu(page).wait_for()
+        await page.locator(".jp-LauncherCard").first.wait_for()
         return page
 
 
