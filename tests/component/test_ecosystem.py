@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.browser import Reply, WebSocket, send
-from tests.fakes.nginx import free_port
+from tests.fakes.nginx import free_port, stub_service
 from tests.fakes.peers import PINS, peer_environment
 from tests.fakes.whole import PASSWORD, Visitor, Whole, whole
 
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAMS = PINS / "programs"
 ROLES = {"user": {"scopes": ["self", "access:services"]}}
+MAKER = "a-token-of-the-maker"
 FORM = "application/x-www-form-urlencoded"
 HIDDEN = re.compile(r'name="scopes" value="([^"]*)"')
 
@@ -81,13 +82,16 @@ def _program(environment: Path, name: str) -> dict[str, Any]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pages]:
-    names = ("jupyterhub5", "jupyterhub6", "services")
+    names = ("jupyterhub5", "jupyterhub6", "services5", "services")
     found = {name: await asyncio.to_thread(peer_environment, name) for name in names}
     services = {
         "tornado5": _program(found["jupyterhub5"], "tornado_service"),
         "tornado6": _program(found["jupyterhub6"], "tornado_service"),
-        "flask": _program(found["services"], "flask_service"),
-        "fastapi": _program(found["services"], "fastapi_service"),
+        "flask5": _program(found["services5"], "flask_service"),
+        "flask6": _program(found["services"], "flask_service"),
+        "fastapi5": _program(found["services5"], "fastapi_service"),
+        "fastapi6": _program(found["services"], "fastapi_service"),
+        "maker": {"api_token": MAKER, "admin": True},
     }
     folder = tmp_path_factory.mktemp("pages") / "trial"
     async with whole(folder, services=services, roles=ROLES) as running:
@@ -96,7 +100,7 @@ async def pages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pages
         yield Pages(running, ada)
 
 
-@pytest.mark.parametrize("name", ["tornado5", "tornado6", "flask"])
+@pytest.mark.parametrize("name", ["tornado5", "tornado6", "flask5", "flask6"])
 async def test_a_service_logs_people_in(pages: Pages, name: str) -> None:
     path = f"/services/{name}/"
     sent_away = await pages.opened(path)
@@ -123,7 +127,13 @@ async def test_a_service_logs_people_in(pages: Pages, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/services/tornado5/api", "/services/tornado6/api", "/services/fastapi/me"]
+    "path",
+    [
+        "/services/tornado5/api",
+        "/services/tornado6/api",
+        "/services/fastapi5/me",
+        "/services/fastapi6/me",
+    ],
 )
 async def test_a_service_knows_callers_by_their_tokens(pages: Pages, path: str) -> None:
     await pages.opened(path)
@@ -148,19 +158,52 @@ async def _text(socket: WebSocket) -> Any:
 
 
 async def test_a_service_that_is_down_is_told_of(pages: Pages) -> None:
-    await pages.opened("/services/fastapi/me")
-    await pages.appliance.services.stop("fastapi")
-    page = await pages.ada.get("/services/fastapi/me")
+    await pages.opened("/services/fastapi6/me")
+    await pages.appliance.services.stop("fastapi6")
+    page = await pages.ada.get("/services/fastapi6/me")
     assert (page.status, b"fastapi" in page.body) == (503, True)
     reply = await send(
-        pages.appliance.nginx.address, "/services/fastapi/me",
+        pages.appliance.nginx.address, "/services/fastapi6/me",
         headers={"Accept": "application/json"},
     )  # fmt: skip
     assert (reply.status, reply.json()["status"]) == (503, 503)
     # The hub sees to it that it runs again.
     assert pages.appliance.hub is not None
     await pages.appliance.hub._hub.keeper.once()
-    assert (await pages.opened("/services/fastapi/me")).status == 401
+    assert (await pages.opened("/services/fastapi6/me")).status == 401
+
+
+async def test_a_service_made_through_the_api_is_reached_too(pages: Pages) -> None:
+    address = pages.appliance.nginx.address
+    headers = {"Authorization": f"token {MAKER}", "Content-Type": "application/json"}
+
+    async def made(url: str) -> Reply:
+        body = json.dumps({"url": url}).encode()
+        return await send(
+            address, "/hub/api/services/made", method="POST", headers=headers, body=body
+        )
+
+    port, silent = free_port(), free_port()
+    stub = stub_service(port, "made")
+    assert (await made(f"http://localhost:{port}")).status == 201
+    for _ in range(2):
+        reply = await send(address, "/services/made/x", method="POST", body=b"b" * 200_000)
+        assert (reply.header("X-Reached"), len(reply.json()["body"])) == ("made", 200_000)
+        assert reply.json()["uri"] == "/services/made/x"
+        # The next hub opens the way anew.
+        await pages.appliance.stop_hub()
+        await pages.appliance.start_hub()
+    async with pages.ada.websocket("/services/made/socket") as socket:
+        await socket.send("hello")
+        assert await socket.receive_json() == "hello"
+    gone = await send(address, "/hub/api/services/made", method="DELETE", headers=headers)
+    assert gone.status == 200
+    reply = await send(address, "/services/made/x")
+    assert (reply.status, reply.header("Location")) == (302, "/hub/services/made/x")
+    assert (await made(f"http://localhost:{silent}")).status == 201
+    assert (await send(address, "/services/made/x")).status == 503
+    await send(address, "/hub/api/services/made", method="DELETE", headers=headers)
+    stub.stop()
 
 
 @pytest.mark.parametrize("environment", ["culler1", "culler2"])

@@ -5,33 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 
 from tests.fakes.browser import Browser, send
-from tests.fakes.nginx import Proxy, free_port, proxy, upstream
+from tests.fakes.nginx import Proxy, free_port, proxy, stub_service, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PREFIX = "/services/pages/"
-
-
-def _service(port: int, label: str) -> Any:
-    """A stub behind a TCP port."""
-    from tornado.httpserver import HTTPServer
-    from tornado.web import Application
-
-    from tests.fakes.nginx import EchoSocket, StreamHandler, UpstreamHandler
-
-    handlers: list[Any] = [
-        (r".*/socket", EchoSocket), (r".*/stream", StreamHandler), (r".*", UpstreamHandler),
-    ]  # fmt: skip
-    server = HTTPServer(Application(handlers, label=label))
-    server.listen(port, "127.0.0.1")
-    return server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,8 +31,8 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pro
     }
     async with proxy(folder, services=services) as nginx:
         nginx.start_hub()
-        nginx.running["pages"] = _service(ports["pages"], "pages")
-        nginx.running["dotted"] = _service(ports["dotted"], "dotted")
+        nginx.running["pages"] = stub_service(ports["pages"], "pages")
+        nginx.running["dotted"] = stub_service(ports["dotted"], "dotted")
         nginx.running["unix"] = upstream(socket, "unix")
         nginx.running["made"] = upstream(nginx.places.service_sockets / "made.sock", "made")
         yield nginx
@@ -143,6 +127,6 @@ async def test_a_path_of_its_own_stays_below_the_base(tmp_path: Path) -> None:
     services = {"pages": {"url": f"http://127.0.0.1:{port}"}}
     async with proxy(tmp_path / "b", base_url="/b/", services=services) as nginx:
         nginx.start_hub()
-        nginx.running["pages"] = _service(port, "pages")
+        nginx.running["pages"] = stub_service(port, "pages")
         for path, reached in [("/b/services/pages/x", "pages"), ("/services/pages/x", "hub")]:
             assert (await send(nginx.address, path)).header("X-Reached") == reached

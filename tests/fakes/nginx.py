@@ -89,15 +89,26 @@ class EchoSocket(WebSocketHandler):
         await self.write_message(message)
 
 
-def upstream(path: Path, label: str) -> HTTPServer:
-    """Serve on a unix socket under a label that its answers carry."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _stub(label: str) -> HTTPServer:
     handlers: list[Any] = [
         (r".*/socket", EchoSocket),
         (r".*/stream", StreamHandler),
         (r".*", UpstreamHandler),
     ]
-    server = HTTPServer(Application(handlers, label=label))
+    return HTTPServer(Application(handlers, label=label))
+
+
+def stub_service(port: int, label: str) -> HTTPServer:
+    """Serve on a port of this machine under a label that its answers carry."""
+    server = _stub(label)
+    server.listen(port, "127.0.0.1")
+    return server
+
+
+def upstream(path: Path, label: str) -> HTTPServer:
+    """The same on a unix socket."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    server = _stub(label)
     server.add_socket(bind_unix_socket(str(path), 0o600))
     return server
 
