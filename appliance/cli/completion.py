@@ -13,8 +13,8 @@ from appliance.errors import ApplianceError
 from appliance.places import Places
 
 if TYPE_CHECKING:
-    from appliance.config.fields import Setting
     from appliance.config.schema import Config
+    from appliance.config.setting import Setting
 
 _SECONDS = 1.0
 
@@ -30,7 +30,7 @@ def setting_names(incomplete: str) -> list[tuple[str, str]]:
 
 def list_names(incomplete: str) -> list[tuple[str, str]]:
     """Settings that have items."""
-    from appliance.config.fields import Kind
+    from appliance.config.setting import Kind
 
     return [
         (setting.key, setting.sentence)
@@ -124,7 +124,7 @@ def actions(incomplete: str) -> list[str]:
 
 
 def _values_of(setting: Setting | None) -> tuple[str, ...]:
-    from appliance.config.fields import Kind
+    from appliance.config.setting import Kind
 
     if setting is None:
         return ()

@@ -9,8 +9,6 @@ from pydantic import SecretStr
 
 from appliance.cli.output import Output, dim
 from appliance.config.fields import (
-    MASK,
-    Setting,
     check_known,
     explained,
     get_setting,
@@ -25,6 +23,7 @@ from appliance.config.load import check_text, read_text
 from appliance.config.reference import config_lines, effects, example_command, yaml_value
 from appliance.config.reference import explain as facts_of
 from appliance.config.schema import Config
+from appliance.config.setting import MASK, Setting
 from appliance.config.yaml_text import read_yaml
 from appliance.errors import ApplianceError, BadRequest
 from appliance.places import Places

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.fields import (
-    Kind,
-    Setting,
     check_member,
     find_setting,
     get_setting,
@@ -23,13 +21,12 @@ from appliance.config.fields import (
     sections,
     settings,
 )
-from appliance.config.fields import (
-    Path as KeyPath,
-)
 from appliance.config.files import write_atomically
 from appliance.config.load import check_text
 from appliance.config.parse import parse_pairs, parse_words
 from appliance.config.reference import example_text
+from appliance.config.setting import Kind, Setting
+from appliance.config.setting import Path as KeyPath
 from appliance.config.splice import add_item, put, remove_item, take
 from appliance.config.yaml_text import plain_value, read_yaml
 from appliance.errors import BadRequest, ConfigError, NotFound

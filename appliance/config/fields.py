@@ -1,142 +1,26 @@
-"""The settings as a flat list: what the schema declares, in a form that messages and pages can use.
+"""The settings by their names: which there are, which group they are in, which was meant.
 
 A setting is one leaf of the schema, by its dotted name. Nothing is declared here; all is read from
-the annotations in schema.py.
+the schema.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum, auto
 from functools import cache
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Final, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from appliance.config.kinds import (
-    DURATION_UNITS,
-    SIZE_UNITS,
-    Example,
-    Means,
-    Reload,
-    Section,
-    Typed,
-    Unit,
-)
+from appliance.config.kinds import Section
 from appliance.config.schema import Config
+from appliance.config.setting import Path, Setting, dotted, make_setting, meaning
 from appliance.errors import NotFound
-
-Path = tuple[str, ...]
-"""A setting's or group's place: names from the top down. A name may have dots in it."""
 
 NAME: Final = "NAME"
 """Stands for the name that people choose, in the settings of what they name."""
-
-
-class Kind(Enum):
-    """What a setting's value is, for parsing, printing and describing it."""
-
-    SWITCH = auto()
-    WHOLE = auto()
-    NUMBER = auto()
-    SIZE = auto()
-    DURATION = auto()
-    CHOICE = auto()
-    TEXT = auto()
-    SECRET = auto()
-    LIST = auto()
-    MAP = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One leaf of the configuration."""
-
-    path: Path
-    kind: Kind
-    sentence: str
-    default: object
-    example: Any
-    reload: Reload
-    optional: bool
-    choices: tuple[str, ...]
-    least: float | None
-    most: float | None
-    above: float | None
-    means: str
-    item: str
-    """What each item of a list, or each value of a map, must be."""
-    names: str
-    """What the names in a map must be."""
-    typed: Typed | None
-    """How a list is typed as one word."""
-
-    @property
-    def key(self) -> str:
-        """The dotted name that people type."""
-        return dotted(self.path)
-
-    @property
-    def section(self) -> str:
-        """The group it is in, or "" at the top level."""
-        return dotted(self.path[:-1])
-
-    @property
-    def name(self) -> str:
-        return self.path[-1]
-
-    def value_in(self, config: Config) -> Any:
-        """Its effective value."""
-        value: Any = config
-        for part in self.path:
-            value = value[part] if isinstance(value, dict) else getattr(value, part)
-        return value
-
-    def raw(self, value: object) -> object:
-        """A value for JSON: bytes and seconds as numbers; secrets are null."""
-        if self.kind is Kind.SECRET:
-            return None
-        return value.value if isinstance(value, StrEnum) else value
-
-    def expected(self) -> str:
-        """What a value must be, as it follows "must be"."""
-        words = f"a list, each {self.item}" if self.kind is Kind.LIST else self._expected_one()
-        return f"{words}, or null" if self.optional else words
-
-    def _expected_one(self) -> str:
-        if self.means:
-            return self.means
-        match self.kind:
-            case Kind.SWITCH:
-                return "true or false"
-            case Kind.CHOICE:
-                return f"one of {', '.join(self.choices)}"
-            case Kind.SECRET | Kind.TEXT:
-                return "text"
-            case Kind.SIZE:
-                return f"a size such as 512M or 2G, {self._range(format_size)}"
-            case Kind.DURATION:
-                return f"a time such as 90s, 10m, 1h or 2d, {self._range(format_duration)}"
-            case Kind.WHOLE:
-                return f"a whole number {self._range(_format_number)}"
-            case _:
-                return f"a number {self._range(_format_number)}"
-
-    def _range(self, form: Callable[[float], str]) -> str:
-        if self.least is not None and self.most is not None:
-            return f"from {form(self.least)} to {form(self.most)}"
-        parts = [f"above {form(self.above)}"] if self.above is not None else []
-        parts += [f"at least {form(self.least)}"] if self.least is not None else []
-        parts += [f"at most {form(self.most)}"] if self.most is not None else []
-        return " and ".join(parts)
-
-
-MASK: Final = "(secret)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +41,6 @@ class Named:
         ]
 
 
-def dotted(path: Path) -> str:
-    return ".".join(path)
-
-
 @cache
 def settings() -> dict[str, Setting]:
     """Every setting that there is always, by its dotted name, in the order of the schema."""
@@ -169,9 +49,9 @@ def settings() -> dict[str, Setting]:
         section = section_of(info)
         if section is not None:
             for leaf, leaf_info in section.model_fields.items():
-                found[f"{name}.{leaf}"] = _setting((name, leaf), leaf_info)
+                found[f"{name}.{leaf}"] = make_setting((name, leaf), leaf_info)
         elif name not in named_groups():
-            found[name] = _setting((name,), info)
+            found[name] = make_setting((name,), info)
     return found
 
 
@@ -190,17 +70,15 @@ def named_groups() -> dict[str, Named]:
         if get_origin(info.annotation) is not dict:
             continue
         names, one = get_args(info.annotation)
-        _, markers = _unwrap(names, [])
-        means = next(marker.text for marker in markers if isinstance(marker, Means))
         sentence = " ".join((info.description or "").split())
-        found[name] = Named(name, sentence, one, means)
+        found[name] = Named(name, sentence, one, meaning(names))
     return found
 
 
 @cache
 def _members(group: str) -> list[Setting]:
     one = named_groups()[group].one
-    return [_setting((group, NAME, leaf), info) for leaf, info in one.model_fields.items()]
+    return [make_setting((group, NAME, leaf), info) for leaf, info in one.model_fields.items()]
 
 
 def settings_of(config: Config) -> list[Setting]:
@@ -347,96 +225,3 @@ def _guessed(key: str) -> Path:
         return tuple(key.split("."))
     name, dot, leaf = rest.rpartition(".")
     return (close[0], name, leaf) if dot else (close[0], rest)
-
-
-def format_size(value: float | None) -> str:
-    """Bytes as people write them: the largest unit that keeps the number exact."""
-    number = int(value or 0)
-    for unit in ("T", "G", "M", "K"):
-        if number and number % SIZE_UNITS[unit] == 0:
-            return f"{number // SIZE_UNITS[unit]}{unit}"
-    return str(number)
-
-
-def format_duration(value: float | None) -> str:
-    """Seconds as people write them: the largest unit that keeps the number exact."""
-    number = int(value or 0)
-    for unit in ("d", "h", "m"):
-        if number and number % DURATION_UNITS[unit] == 0:
-            return f"{number // DURATION_UNITS[unit]}{unit}"
-    return f"{number}s"
-
-
-def _format_number(value: float | None) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _setting(path: Path, info: FieldInfo) -> Setting:
-    annotation, markers = _unwrap(info.annotation, list(info.metadata))
-    optional = False
-    if get_origin(annotation) in {Union, UnionType}:
-        arguments = [part for part in get_args(annotation) if part is not NoneType]
-        optional = len(arguments) < len(get_args(annotation))
-        annotation, markers = _unwrap(arguments[0], markers)
-    inner = get_args(annotation) if get_origin(annotation) in {list, dict} else ()
-    bounds = {type(marker): marker for marker in markers}
-    return Setting(
-        path=path,
-        kind=_kind(annotation, markers),
-        sentence=" ".join((info.description or "").split()),
-        default=info.default,
-        example=bounds[Example].value,
-        reload=next(marker for marker in markers if isinstance(marker, Reload)),
-        optional=optional,
-        choices=tuple(annotation) if _is(annotation, StrEnum) else (),
-        least=bounds[Ge].ge if Ge in bounds else None,
-        most=bounds[Le].le if Le in bounds else None,
-        above=bounds[Gt].gt if Gt in bounds else None,
-        means=bounds[Means].text if Means in bounds else "",
-        item=_means(inner[-1]) if inner else "",
-        names=_means(inner[0]) if len(inner) > 1 else "",
-        typed=bounds.get(Typed),
-    )
-
-
-def _means(annotation: Any) -> str:
-    _, markers = _unwrap(annotation, [])
-    return next((marker.text for marker in markers if isinstance(marker, Means)), "")
-
-
-def _unwrap(annotation: Any, markers: list[Any]) -> tuple[Any, list[Any]]:
-    if get_origin(annotation) is not Annotated:
-        return annotation, markers
-    inner, *more = get_args(annotation)
-    flat: list[Any] = []
-    for marker in more:
-        flat += marker.metadata if isinstance(marker, FieldInfo) else [marker]
-    return inner, [*markers, *flat]
-
-
-def _is(annotation: Any, kind: type) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, kind)
-
-
-def _kind(annotation: Any, markers: list[Any]) -> Kind:
-    if Unit.SIZE in markers:
-        return Kind.SIZE
-    if Unit.DURATION in markers:
-        return Kind.DURATION
-    if get_origin(annotation) in {list, dict}:
-        return Kind.LIST if get_origin(annotation) is list else Kind.MAP
-    for base, kind in _KINDS:
-        if _is(annotation, base):
-            return kind
-    raise TypeError(f"the schema has a type that settings can't have: {annotation}")
-
-
-# bool before int, of which it is a subclass; StrEnum before str likewise.
-_KINDS: Final = (
-    (bool, Kind.SWITCH),
-    (int, Kind.WHOLE),
-    (float, Kind.NUMBER),
-    (StrEnum, Kind.CHOICE),
-    (SecretStr, Kind.SECRET),
-    (str, Kind.TEXT),
-)

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
-from appliance.config.fields import Kind, Setting
 from appliance.config.kinds import Typed
+from appliance.config.setting import Kind, Setting
 from appliance.config.yaml_text import plain_value, read_yaml
 from appliance.errors import BadRequest, ConfigError
 

@@ -12,11 +12,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from appliance.config.fields import (
-    Kind,
     Named,
-    Path,
-    Setting,
-    dotted,
     find_setting,
     named_groups,
     nearest,
@@ -24,6 +20,7 @@ from appliance.config.fields import (
     setting_at,
 )
 from appliance.config.kinds import SIZE_UNITS, Section
+from appliance.config.setting import Kind, Path, Setting, dotted
 from appliance.config.yaml_text import Entry, YamlText, plain_value, quoted
 from appliance.errors import ApplianceError, Problem
 

@@ -13,21 +13,10 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from appliance.config.fields import (
-    MASK,
-    Kind,
-    Named,
-    Setting,
-    format_duration,
-    format_size,
-    is_in,
-    named_groups,
-    sections,
-    settings,
-    settings_of,
-)
+from appliance.config.fields import Named, is_in, named_groups, sections, settings, settings_of
 from appliance.config.kinds import Reload, Typed
 from appliance.config.schema import Config
+from appliance.config.setting import MASK, Kind, Setting, format_duration, format_size
 from appliance.config.yaml_text import emit
 
 EFFECTS: Final = {

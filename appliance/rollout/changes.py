@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.config.fields import MASK, Kind, Setting, named_groups, settings_of
+from appliance.config.fields import named_groups, settings_of
 from appliance.config.kinds import Reload
 from appliance.config.reference import yaml_value
 from appliance.config.schema import Config
+from appliance.config.setting import MASK, Kind, Setting
 from appliance.config.yaml_text import emit
 
 ABSENT: Final = "(none)"

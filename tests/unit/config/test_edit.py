@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import edit
-from appliance.config.fields import Kind, Setting, settings
+from appliance.config.fields import settings
 from appliance.config.files import is_locked, locked, write_atomically
 from appliance.config.load import check_text
 from appliance.config.reference import example_text
 from appliance.config.schema import Config
+from appliance.config.setting import Kind, Setting
 from appliance.errors import BadRequest, ConfigError, Conflict, NotFound
 from appliance.places import Places
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config.fields import dotted, named_groups, path_of, setting_at
+from appliance.config.fields import named_groups, path_of, setting_at
 from appliance.config.load import check_text
 from appliance.config.reference import EXAMPLE_NAMES, example_text
 from appliance.config.rendered import dump_json, read_rendered
 from appliance.config.schema import Config
+from appliance.config.setting import dotted
 from appliance.config.splice import add_item, put, remove_item, take
 from appliance.config.yaml_text import emit, read_yaml
 from appliance.errors import ConfigError

@@ -10,17 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from appliance.config.fields import (
-    NAME,
-    Kind,
-    Setting,
-    dotted,
-    find_setting,
-    named_groups,
-    nearest,
-    sections,
-    settings,
-)
+from appliance.config.fields import NAME, find_setting, named_groups, nearest, sections, settings
 from appliance.config.load import check_text
 from appliance.config.parse import parse_words
 from appliance.config.reference import (
@@ -33,6 +23,7 @@ from appliance.config.reference import (
     yaml_value,
 )
 from appliance.config.schema import Config
+from appliance.config.setting import Kind, Setting, dotted
 from appliance.config.splice import put
 from appliance.config.yaml_text import read_yaml
 
