@@ -5,17 +5,23 @@ Besides the default server, people may have named ones: for a second project, or
 
 from __future__ import annotations
 
+from typing import Final
+
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.pages.goals import pending_path
 from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.servers import Servers
+from appliance.hub.shares import Shares
 from appliance.hub.users import Users
 from appliance.names import ServerId, parse_display_name, parse_server_name
 from appliance.web.forms import FormError, told
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
+
+# More servers of others than these are found by their links.
+_SHARED: Final = 50
 
 
 class HomePage(PageHandler):
@@ -25,6 +31,7 @@ class HomePage(PageHandler):
     servers: Servers
     users: Users
     usage: UsageMeter
+    shares: Shares
 
     def own_server(self) -> ServerId:
         """The server that a form names; raises BadRequest or NotFound."""
@@ -49,6 +56,7 @@ class HomePage(PageHandler):
             cull_after=culling.timeout if culling.enabled else 0,
             waiting=self.users.counts().waiting if is_admin else 0,
             named=named,
+            shared=self.shares.with_user(self.user, limit=_SHARED).items,
             named_limit=self.servers.named_limit,
             moving=any(view.pending for view in (server, *named)),
             name=name,
