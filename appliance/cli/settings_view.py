@@ -22,6 +22,7 @@ from appliance.config.kinds import Reload
 from appliance.config.load import check_text, read_text
 from appliance.config.reference import config_lines, effects, example_command, yaml_value
 from appliance.config.reference import explain as facts_of
+from appliance.config.rules import find_hints
 from appliance.config.schema import Config
 from appliance.config.setting import MASK, Setting
 from appliance.config.yaml_text import read_yaml
@@ -100,11 +101,12 @@ def check(places: Places, output: Output, file: str) -> None:
     reload = Reload(0)
     for change in changes:
         reload |= change.reload
-    said = {
+    said: dict[str, Any] = {
         "file": str(path),
         "in_force": not changes if before else None,
         "changes": [{"key": one.key, "old": one.old, "new": one.new} for one in changes],
         "effects": effects(reload),
+        "notes": find_hints(config),
     }
     if changes:
         lines = [f"{path}: right, and not in force; `appliance config reload` would change"]
@@ -112,6 +114,7 @@ def check(places: Places, output: Output, file: str) -> None:
         lines += [f"  and {effect}" for effect in effects(reload)]
     else:
         lines = [f"{path}: right" + (" and in force" if before else "")]
+    lines += [f"note: {hint}" for hint in said["notes"]]
     output.done(said, "\n".join(lines))
 
 

@@ -59,7 +59,8 @@ With --render-only: {{"written": ["/var/lib/appliance/rendered/hub.json"]}}""",
 Of a group, or without a name: a list of them, without `value`.""",
     "config check": """\
 {"file": "/etc/appliance/config.yaml", "in_force": false,
- "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"]}""",
+ "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"],
+ "notes": []}""",
     "user list": """\
 [{"name": "ada", "admin": true, "state": "active", "has_password": true, "servers": [""],
   "created": "2030-01-01T08:00:00Z", "last_activity": null}]

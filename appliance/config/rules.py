@@ -37,6 +37,16 @@ def find_faults(config: Config) -> list[Fault]:
     ]
 
 
+def find_hints(config: Config) -> list[str]:
+    """What is allowed, and most likely a slip: a service may come later, or by the API."""
+    return [
+        f"roles.{name}.services has {service}, which is not in services; the role waits for it"
+        for name, role in config.roles.items()
+        for service in role.services
+        if service not in config.services
+    ]
+
+
 def _roles(config: Config) -> Iterator[Fault]:
     for name, role in config.roles.items():
         path = ("roles", name)

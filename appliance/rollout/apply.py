@@ -24,6 +24,7 @@ from appliance.config.files import locked
 from appliance.config.kinds import Reload
 from appliance.config.load import check_text, read_text
 from appliance.config.rendered import read_rendered
+from appliance.config.rules import find_hints
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
@@ -313,7 +314,7 @@ def _notes(old: Config | None, new: Config) -> list[str]:
     """What people must know although nothing is wrong."""
     if old is None:
         return []
-    notes = []
+    notes = [] if (old.roles, old.services) == (new.roles, new.services) else find_hints(new)
     if (old.http.address, old.http.port, old.base_url) != (
         new.http.address,
         new.http.port,

@@ -7,8 +7,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from typer import Context
+from typer.core import TyperCommand as Command
 
 from appliance.access.configured import configured_roles
+from appliance.cli import completion
 from appliance.config.fields import NAME
 from appliance.config.kinds import Reload
 from appliance.config.load import load
@@ -161,6 +164,16 @@ def test_what_is_wrong_is_refused_before_anything_happens(
     assert not (places.rendered / "hub.json").read_text().count("teachers")
 
 
+def test_a_role_of_a_service_that_is_not_there_is_noted(run: Run, culler: None) -> None:
+    done = did(run("config add roles.reader.services culler cullr"))
+    note = "roles.reader.services has cullr, which is not in services; the role waits for it"
+    assert f"  note: {note}\n" in done.out
+    assert f"note: {note}\n" in run("config check").out
+    assert run("config check --json").json["notes"] == [note]
+    assert note not in did(run("config set limits.cpu 2")).out
+    assert "note" not in did(run("config remove roles.reader.services cullr")).out
+
+
 def test_names_that_are_not_there_are_told_with_the_nearest(run: Run, culler: None) -> None:
     for command in ("get services.culer.url", "unset services.culer", "unset services.culer.url"):
         assert "did you mean services.culler?" in run(f"config {command}").err
@@ -229,3 +242,19 @@ def test_a_folder_of_templates_must_be_there(
     assert "there is no folder" in refused.err
     assert run("config get pages.templates").out == "null\n"
     did(run(f"config set pages.templates {tmp_path}"))
+
+
+def test_tab_offers_what_is_there_and_what_is_being_named(run: Run, culler: None) -> None:
+    def offered(incomplete: str) -> list[str]:
+        return [name for name, _ in completion.setting_names(incomplete)]
+
+    assert "services.culler.url" in offered("serv")
+    assert offered("services.grades.u") == ["services.grades.url"]
+    assert not any(NAME in name for name in offered(""))
+    assert [name for name, _ in completion.list_names("services.culler.e")] == [
+        "services.culler.environment"
+    ]
+    assert completion.group_names("s") == ["servers", "services", "services.culler", "signup"]
+    context = Context(Command("set"))
+    context.params["key"] = "services.culler.admin"
+    assert completion.setting_values(context, "t") == ["true"]
