@@ -5,13 +5,15 @@ Besides the default server, people may have named ones: for a second project, or
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
+from appliance.access.scopes import Scopes, Target
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.pages.goals import pending_path
 from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.servers import Servers
+from appliance.hub.services import Services
 from appliance.hub.shares import Shares
 from appliance.hub.users import Users
 from appliance.names import ServerId, parse_display_name, parse_server_name
@@ -24,6 +26,13 @@ from appliance.web.parts import Pattern
 _SHARED: Final = 50
 
 
+class Link(NamedTuple):
+    """Something to open."""
+
+    name: str
+    url: str
+
+
 class HomePage(PageHandler):
     """What the page and its forms share."""
 
@@ -32,6 +41,7 @@ class HomePage(PageHandler):
     users: Users
     usage: UsageMeter
     shares: Shares
+    services: Services
 
     def own_server(self) -> ServerId:
         """The server that a form names; raises BadRequest or NotFound."""
@@ -57,12 +67,22 @@ class HomePage(PageHandler):
             waiting=self.users.counts().waiting if is_admin else 0,
             named=named,
             shared=self.shares.with_user(self.user, limit=_SHARED).items,
+            services=self._open_services(),
             named_limit=self.servers.named_limit,
             moving=any(view.pending for view in (server, *named)),
             name=name,
             display_name=display_name,
             error=error,
         )
+
+    def _open_services(self) -> list[Link]:
+        """The services with pages that the user may open."""
+        scopes = self.principal.scopes if self.principal else Scopes({})
+        return [
+            Link(name, one.prefix(self.web.base_url))
+            for name, one in self.services.all().items()
+            if one.url and one.display and scopes.allows("access:services", Target(service=name))
+        ]
 
 
 class HomeHandler(HomePage):
