@@ -4,7 +4,7 @@
 every local user could knock; so it is told to listen on a unix socket in its unit's own directory,
 and systemd-socket-proxyd carries connections there from the socket that the spawner made. This
 process becomes the server, so that the unit's end is the server's; a child waits until the server
-answers, tells the spawner, and becomes systemd-socket-proxyd.
+answers, tells the spawner, and becomes a shell that runs systemd-socket-proxyd.
 
 Standard library only: nothing of the server may be imported before it starts.
 """
@@ -32,6 +32,12 @@ SOCKET_PROXY: Final = Path("/usr/lib/systemd/systemd-socket-proxyd")
 CONNECTIONS: Final = 1000
 # For each: two sockets and two pipes.
 DESCRIPTORS: Final = CONNECTIONS * 6 + 100
+# A server that nobody reaches any more must not count as running, so it ends with what carries its
+# connections. LISTEN_PID is how systemd's programs know that a socket is meant for them.
+CARRY: Final = (
+    """sh -c 'LISTEN_PID=$$ exec "$@"' sh "$@"; """
+    """echo "the server can't be reached any more and is stopped" >&2; kill "$PPID\""""
+)
 # SD_LISTEN_FDS_START of sd_listen_fds(3).
 _FIRST_DESCRIPTOR: Final = 3
 _LOOK_SECONDS: Final = 0.1
@@ -117,9 +123,12 @@ def _become_proxy(listening: socket.socket, inner: Path, path: str, server: int)
         os.set_inheritable(_FIRST_DESCRIPTOR, True)  # noqa: FBT003 - no keyword in C
         _raise_descriptors()
         os.execve(  # noqa: S606 - no shell is wanted
-            SOCKET_PROXY,
-            [str(SOCKET_PROXY), f"--connections-max={CONNECTIONS}", str(inner)],
-            {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())},
+            "/bin/sh",
+            [
+                *("sh", "-c", CARRY, "sh"),
+                *(str(SOCKET_PROXY), f"--connections-max={CONNECTIONS}", str(inner)),
+            ],
+            {"LISTEN_FDS": "1", "PATH": "/usr/bin:/bin"},
         )
     except BaseException as err:  # noqa: BLE001 - the edge of this process
         print(f"cannot reach the single-user server: {err}", file=sys.stderr)  # noqa: T201

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.fakes.whole import Visitor, Whole, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PROXYD = "systemd-socket-proxyd"
 ADA = ServerId(Username("ada"))
 
 
@@ -164,9 +166,21 @@ async def test_log_out_in_lab_ends_the_session_everywhere(stock: Stock) -> None:
     assert (await other.get("/hub/home")).status == 302
 
 
+async def test_server_ends_when_nobody_can_reach_it(stock: Stock) -> None:
+    running = processes.family(stock.pid)
+    carriers = [pid for pid in running if PROXYD in processes.command_line(pid)[0]]
+    assert len(carriers) == 1
+    os.kill(carriers[0], signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(processes.wait_until_gone, running)
+    page = await stock.ada.get("/hub/home")
+    assert b"Your server is stopped" in page.body
+    assert (await stock.ada.open_server("/user/ada/lab")).status == 200
+
+
 async def test_stop_leaves_nothing_behind(stock: Stock) -> None:
     running = processes.family(stock.pid)
-    assert any("systemd-socket-proxyd" in processes.command_line(pid)[0] for pid in running)
+    assert any(PROXYD in processes.command_line(pid)[0] for pid in running)
     folder = stock.runtime
     await stock.appliance.spawner.stop(ADA)
     async with asyncio.timeout(10):
