@@ -337,6 +337,38 @@ def test_a_setting_that_breaks_the_appliance_is_taken_back(day: Day) -> None:
     day.machine.allowed.errors += [r"appliance-hub\.service"]
 
 
+def test_who_did_what_is_written_down_where_nobody_else_can_write(day: Day) -> None:
+    machine = day.machine
+    machine.execute("SUDO_USER=teacher appliance user add dora --quiet")
+    records = json.loads(machine.execute("appliance audit -n 1000 --json"))
+    told = [
+        (one["actor"]["name"], one["action"], one["targets"])
+        for one in records
+        if one["actor"].get("name")
+    ]
+    assert told[-1] == ("root", "user.create", ["dora"])
+    assert records[-1]["actor"]["unix_user"] == "teacher"
+    assert ("ada", "user.approve", ["bob"]) in told
+    failed = [
+        one for one in records if one["action"] == "config.change" and one["outcome"] == "failed"
+    ]
+    assert [one["targets"] for one in failed] == [["signup.mode"]]
+    modes = machine.execute("stat -c '%U %a' /var/lib/appliance/hub/audit /var/lib/appliance/audit")
+    assert modes.split("\n")[:2] == ["appliance-hub 700", "root 700"]
+    machine.fail("runuser -u appliance-hub -- ls /var/lib/appliance/audit")
+    machine.fail("runuser -u appliance-proxy -- ls /var/lib/appliance/hub/audit")
+    numbers = machine.execute(
+        "curl -fsS --unix-socket /run/appliance/admin.sock http://hub/hub/metrics"
+    )
+    memory = re.search(r"^appliance_servers_memory_bytes (\S+)$", numbers, re.MULTILINE)
+    assert memory
+    assert float(memory[1]) > 10_000_000
+    assert (
+        machine.execute("curl -sS -o /dev/null -w '%{http_code}' http://localhost/hub/metrics")
+        == "403"
+    )
+
+
 def test_installing_again_interrupts_nobody(day: Day) -> None:
     lab = day.bob_lab
     cell = lab.run(
