@@ -95,7 +95,7 @@ async def test_a_groups_share_is_its_members(
     assert await sees(carol) == 424
     listed = (await carol.api("GET", "users/carol/shared")).json
     assert [one["kind"] for one in listed["items"]] == ["group"]
-    assert listed["_pagination"] == {"offset": 0, "limit": 50, "total": 1, "next": None}
+    assert listed["_pagination"] == {"offset": 0, "limit": 200, "total": 1, "next": None}
     assert (await ada.api("GET", "groups/lab/shared")).json["items"] == listed["items"]
     assert (await ada.api("GET", "groups/lab/shared/bob/")).json == listed["items"][0]
     # It is the group's, so a member can't give it back.
