@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.config.schema import Config
+from appliance.names import ServerId, Username
 from appliance.systemd_spawner.files import DAEMON_FILES
 from tests.integration.images import Debian
 from tests.integration.installed import CHECKOUT
@@ -213,6 +214,24 @@ def test_a_retired_users_files_are_roots_and_the_name_is_free(spawner: Spawner) 
     assert spawner.start("zoe") == [{"ok": True}]
     assert "work.ipynb" not in machine.execute("ls /home/nb-zoe-2")
     spawner.ask("stop", user="zoe", server="")
+
+
+def test_a_renamed_user_keeps_account_and_files(spawner: Spawner) -> None:
+    machine = spawner.machine
+    spawner.start("kim")
+    assert spawner.ask("rename_user", user="kim", new="kit")["code"] == "refused"
+    machine.execute("touch /home/nb-kim/work.ipynb")
+    spawner.ask("stop", user="kim", server="")
+    assert spawner.ask("rename_user", user="kim", new="kit") == {"ok": True}
+    machine.execute("systemctl restart appliance-spawner.service")
+    assert spawner.start("kit", "kim") == [{"ok": True}, {"ok": True}]
+    unit = ServerId(Username("kit")).unit
+    assert machine.execute(f"systemctl show --property=User --value '{unit}'") == "nb-kim\n"
+    assert machine.execute("stat --format=%U /home/nb-kim") == "nb-kim\n"
+    machine.execute("test -e /home/nb-kim/work.ipynb")
+    assert "work.ipynb" not in machine.execute("ls /home/nb-kim-2")
+    for user in ("kit", "kim"):
+        spawner.ask("stop", user=user, server="")
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0])
