@@ -106,26 +106,27 @@ def _custom_scopes(config: Config) -> Iterator[Fault]:
                 yield Fault(place, f"must be a custom scope such as {name}, found {part[:100]!r}")
             else:
                 yield Fault(place, why_unknown(part, config.custom_scopes))
-    for name in sorted(_on_a_circle(contained)):
-        yield Fault(
-            ("custom_scopes", name, "subscopes"), "contains itself, by way of what it contains"
-        )
+    for name, part in _circles(contained):
+        way = "" if part == name else f", by way of {part}"
+        yield Fault(("custom_scopes", name, "subscopes"), f"leads back to {name}{way}")
 
 
-def _on_a_circle(contained: Mapping[str, list[str]]) -> set[str]:
-    """Those that lead back to themselves; without recursion, for a file may have a long chain."""
-    found = set()
+def _circles(contained: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Each circle once, as who closes it and what it leads back by; without recursion, for a file
+    may have a long chain."""
+    done: set[str] = set()
     for start in contained:
-        seen: set[str] = set()
-        ahead = list(contained[start])
-        while ahead:
-            one = ahead.pop()
-            if one not in seen:
-                seen.add(one)
-                ahead += contained[one]
-        if start in seen:
-            found.add(start)
-    return found
+        way = {start: iter(contained[start])} if start not in done else {}
+        while way:
+            name = next(reversed(way))
+            part = next(way[name], None)
+            if part is None:
+                done.add(name)
+                del way[name]
+            elif part in way:
+                yield name, part
+            elif part not in done:
+                way[part] = iter(contained[part])
 
 
 def _services(config: Config) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from appliance.config.fields import named_groups, path_of, setting_at
 from appliance.config.load import check_text
 from appliance.config.reference import EXAMPLE_NAMES, example_text
 from appliance.config.rendered import dump_json, read_rendered
+from appliance.config.rules import find_faults
 from appliance.config.schema import Config
 from appliance.config.setting import dotted
 from appliance.config.splice import add_item, put, remove_item, take
@@ -206,7 +207,7 @@ BAD: list[tuple[str, str]] = [
     ),
     (
         "custom_scopes: {custom:grades: {subscopes: [custom:grades]}}",
-        "f:1:33  custom_scopes.custom:grades.subscopes: contains itself",
+        "f:1:33  custom_scopes.custom:grades.subscopes: leads back to custom:grades",
     ),
     (
         "services: {a: {oauth_client_allowed_scopes: [x]}}",
@@ -236,13 +237,31 @@ def test_every_problem_is_told_at_once() -> None:
     assert [line.split()[0] for line in problems(text)] == ["f:2:7", "f:2:20", "f:4:3", "f:5:18"]
 
 
+def circles(contained: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """The circles among scopes with those names, as (who, by what)."""
+    scopes = {
+        f"custom:{name * 3}": {"subscopes": [f"custom:{part * 3}" for part in parts]}
+        for name, parts in contained.items()
+    }
+    faults = find_faults(Config.model_validate({"custom_scopes": scopes}))
+    found = [re.findall(r"custom:(.)\1\1", f"{fault.path} {fault.text}") for fault in faults]
+    return [(names[0], names[-1]) for names in found]
+
+
 def test_circles_of_custom_scopes_are_found_and_chains_are_none() -> None:
     names = [f"custom:s{number:03}" for number in range(300)]
     chain = {one: {"subscopes": [two]} for one, two in pairwise(names)}
     chain[names[-1]] = {"subscopes": []}
     check_text(f"custom_scopes: {json.dumps(chain)}", name="f")
     chain[names[-1]] = {"subscopes": [names[150]]}
-    assert len(problems(f"custom_scopes: {json.dumps(chain)}")) == 150
+    (told,) = problems(f"custom_scopes: {json.dumps(chain)}")
+    assert told.endswith(
+        "custom_scopes.custom:s299.subscopes: leads back to custom:s299, by way of custom:s150"
+    )
+    # Two ways to one end are no circle; two circles are told as two.
+    ways = {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}
+    assert circles(ways) == []
+    assert circles({**ways, "d": ["a"], "c": ["c"]}) == [("d", "a"), ("c", "c")]
 
 
 @pytest.mark.parametrize(
