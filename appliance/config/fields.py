@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from appliance.config.kinds import Section
 from appliance.config.schema import Config
-from appliance.config.setting import Path, Setting, dotted, make_setting, meaning
+from appliance.config.setting import Path, Setting, dotted, make_setting, meaning, pattern_of
 from appliance.errors import NotFound
 
 NAME: Final = "NAME"
@@ -32,6 +32,8 @@ class Named:
     one: type[Section]
     names: str
     """What a name must be."""
+    pattern: str
+    """The same as a regular expression."""
 
     def settings(self, name: str = NAME) -> list[Setting]:
         """The settings of one member."""
@@ -71,7 +73,7 @@ def named_groups() -> dict[str, Named]:
             continue
         names, one = get_args(info.annotation)
         sentence = " ".join((info.description or "").split())
-        found[name] = Named(name, sentence, one, meaning(names))
+        found[name] = Named(name, sentence, one, meaning(names), pattern_of(names))
     return found
 
 

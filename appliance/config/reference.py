@@ -146,6 +146,7 @@ def json_schema() -> str:
             schema["properties"][name] = {
                 "type": ["object", "null"],
                 "description": named_groups()[name].sentence,
+                "propertyNames": {"pattern": named_groups()[name].pattern},
                 "additionalProperties": member,
             }
         elif name in sections():

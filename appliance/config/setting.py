@@ -189,6 +189,12 @@ def meaning(annotation: Any) -> str:
     return next((marker.text for marker in markers if isinstance(marker, Means)), "")
 
 
+def pattern_of(annotation: Any) -> str:
+    """The regular expression of a type of text."""
+    _, markers = _unwrap(annotation, [])
+    return next(str(marker.pattern) for marker in markers if hasattr(marker, "pattern"))
+
+
 def _unwrap(annotation: Any, markers: list[Any]) -> tuple[Any, list[Any]]:
     if get_origin(annotation) is not Annotated:
         return annotation, markers
