@@ -64,6 +64,11 @@ class HubService:
         """Whether it can log people in."""
         return bool(self.url or self.redirect_uri)
 
+    @property
+    def public_id(self) -> str:
+        """What its OAuth client is called."""
+        return self.client_id or f"service-{self.name}"
+
     def prefix(self, base_url: str) -> str:
         """Where people find it, if the proxy leads there."""
         return f"{base_url}services/{self.name}/" if self.url else ""
@@ -156,6 +161,8 @@ class Services:
             "oauth_client_allowed_scopes": list(service.allowed_scopes),
         }
         with self._db.session() as session:
+            if service.has_client and self._is_client(session, service.public_id):
+                raise Conflict(what, why=f"{service.public_id!r} is the oauth_client_id of another")
             session.add(ApiService(name=service.name, spec=spec, created=self._clock.now()))
             if not self._settle_given(session, service):
                 raise Conflict(what, why="its token is somebody else's already")
@@ -265,12 +272,17 @@ class Services:
         if row is None:
             row = OAuthClient(service=service.name)
             session.add(row)
-        row.name = service.client_id or f"service-{service.name}"
+        row.name = service.public_id
         row.secret_hash = hashed
         row.redirect_uri = service.redirect_uri or f"{service.prefix(self._base_url)}oauth_callback"
         row.description = f"JupyterHub service {service.name}"
         row.allowed_scopes = [service_scope(service.name), *service.allowed_scopes]
         row.confirm = service.confirm
+
+    @staticmethod
+    def _is_client(session: Session, name: str) -> bool:
+        """Whether there is an OAuth client of that name: people couldn't tell two apart."""
+        return session.scalar(select(OAuthClient.id).where(OAuthClient.name == name)) is not None
 
     def _token_row(self, name: str, hashed: str, *, note: str) -> ApiToken:
         return ApiToken(

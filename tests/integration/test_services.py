@@ -15,7 +15,7 @@ from tests.integration.machine import Machine
 pytestmark = pytest.mark.machine
 
 PACKAGES = "jupyterhub-idle-culler==2.0.0 jupyterhub==6.1.1"
-SETTINGS = """
+SETTINGS = """\
 services:
   culler:
     command: [python3, -m, jupyterhub_idle_culler, --timeout=3600, --cull-every=2]
@@ -75,8 +75,7 @@ def room() -> Iterator[Room]:
         )
         program = CHECKOUT / "tests/peers/programs/tornado_service.py"
         machine.write_file("/srv/who.py", program.read_text())
-        config = machine.read_file("/etc/appliance/config.yaml")
-        machine.write_file("/etc/appliance/config.yaml", config + SETTINGS, mode=0o600)
+        machine.write_file("/etc/appliance/config.yaml", SETTINGS, mode=0o600)
         machine.execute("appliance config reload", timeout=60)
         yield Room(machine)
         machine.execute(
