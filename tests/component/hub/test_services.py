@@ -202,6 +202,30 @@ async def test_a_filter_shows_one_service(tmp_path: Path) -> None:
         assert list(answer.json) == ["two"]
 
 
+# What the hub answers where the proxy finds nobody
+
+
+async def test_a_service_that_does_not_answer_has_a_page_that_says_so(bob: Browser) -> None:
+    for method in ("GET", "POST", "PUT", "HEAD"):
+        answer = await bob.request(method, "/services/pages/x?y=1")
+        assert answer.status == 503
+        # One for visitors would end what bob's open pages can do.
+        assert answer.cookies == []
+    assert "pages" in (await bob.get("/services/pages/x")).body
+    scripted = await bob.get("/services/pages/x", Accept="application/json")
+    assert (scripted.status, scripted.json["status"]) == (503, 503)
+
+
+async def test_addresses_without_a_service(bob: Browser) -> None:
+    slash = await bob.get("/services/pages?a=b")
+    assert (slash.status, slash.location) == (301, "/services/pages/?a=b")
+    for name in ("culler", "nothing"):
+        answer = await bob.get(f"/services/{name}/x?a=b")
+        assert (answer.status, answer.location) == (302, f"/hub/services/{name}/x?a=b")
+        assert (await bob.get(answer.location)).status == 404
+        assert (await bob.request("POST", f"/services/{name}/x")).status == 404
+
+
 # Services that are made at run time
 
 
