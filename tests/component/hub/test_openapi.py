@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from appliance.hub.api.answers import ANSWERS
 from appliance.hub.api.openapi import make_document, operations
 from appliance.hub.api.schemas import SCHEMAS
 from appliance.names import ServerId, Username
+from appliance.web.guards import MARK
 from tests.component.hub.conftest import STUDENT_PASSWORD
 from tests.fakes.hub_machine import Browser, Machine, exchange
 from tests.fakes.peers import peer_environment
@@ -91,6 +94,39 @@ async def test_the_description_is_served_to_everybody(
     answer = await exchange(machine.places.hub_socket, "GET", "/hub/api/openapi.json", {}, b"")
     assert answer.status == 200
     assert answer.json == document
+
+
+# Prints what JupyterHub serves: an address for each pattern, and its verbs.
+_THEIRS: Final = """
+import json, re
+from jupyterhub.apihandlers import default_handlers
+from tornado.web import RequestHandler
+verbs = ("get", "post", "put", "patch", "delete")
+print(json.dumps([
+    [re.sub(r"\\(\\[\\^/\\][+*]\\)", "x", pattern),
+     [v.upper() for v in verbs if getattr(handler, v) is not getattr(RequestHandler, v)]]
+    for pattern, handler in default_handlers
+]))
+"""
+
+
+def test_everything_that_jupyterhub_serves_is_served_here() -> None:
+    python = peer_environment("jupyterhub6") / "bin" / "python"
+    told = subprocess.run([str(python), "-c", _THEIRS], capture_output=True, text=True, check=True)
+    missing = []
+    for address, verbs in json.loads(told.stdout):
+        # The value of the cookie may be left out there, and come in the body of a GET.
+        path = address.removesuffix("?").replace("(?:/x)", "/x")
+        ours = [one.handler for one in routes.handlers if re.fullmatch(one.path, path)]
+        served = {
+            v for handler in ours for v in verbs if hasattr(getattr(handler, v.lower()), MARK)
+        }
+        missing += [f"{verb} {path}" for verb in verbs if verb not in served]
+    # They answer 404 or 405 there, too: the first is removed, the others want the server's name.
+    assert set(missing) == {
+        "POST /api/authorizations/token/x", "POST /api/shares/x", "PATCH /api/shares/x",
+        "DELETE /api/shares/x", "POST /api/share-codes/x", "DELETE /api/share-codes/x",
+    }  # fmt: skip
 
 
 @pytest.fixture
