@@ -122,6 +122,14 @@ def test_counting_never_stops_while_everything_restarts(day: Day) -> None:
         day.machine.execute(f"systemctl restart {unit}", timeout=60)
         # Lab would wait longer than this before it connects anew to a server that it lost.
         count = lab.wait_for_count(cell, lab.count(cell) + 2, timeout_seconds=6)
+    hub = day.machine.execute("systemctl show -p MainPID --value appliance-hub").strip()
+    day.machine.execute(
+        "curl -fsS --unix-socket /run/appliance/admin.sock -X POST http://hub/hub/api/shutdown"
+    )
+    day.machine.wait_until(
+        f"systemctl show -p MainPID --value appliance-hub | grep -vqx -e 0 -e {hub}"
+    )
+    count = lab.wait_for_count(cell, lab.count(cell) + 2, timeout_seconds=6)
     day.machine.execute("appliance config set limits.memory 600M", timeout=90)
     assert day.cgroup("memory.max") == str(600 * 2**20)
     lab.wait_for_count(cell, count + 3, timeout_seconds=60)
