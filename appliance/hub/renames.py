@@ -56,7 +56,8 @@ class Renames:
         with self._db.session() as session:
             pending = session.execute(select(Rename.old, Rename.new)).all()
         for old, new in pending:
-            await self._finish(Username(old), Username(new))
+            if await self._finish(Username(old), Username(new)):
+                audit.note(Action.RENAME_USER, new, old)
 
     def _begin(self, user: Username, name: Username) -> None:
         with self._db.session() as session:

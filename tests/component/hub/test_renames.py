@@ -81,6 +81,13 @@ async def test_what_the_spawner_refuses_is_undone(
     machine: Machine, ada: Browser, bob: Browser
 ) -> None:
     token = (await make(bob, "bob", scopes=["read:users!user=bob"]))["token"]
+    machine.spawner.unreachable = GONE
+    assert (await ada.api("PATCH", "users/bob", {"name": "robert"})).status == 200
+    machine.spawner.unreachable = None
+    # First by the chores, then at once.
+    machine.spawner.rename_failure = SpawnRefused("no", why="it has an account")
+    await machine.hub.users.finish_renames()
+    assert (await bob.api("GET", "user")).json["name"] == "bob"
     machine.spawner.rename_failure = SpawnRefused("no", why="there is an account of 'robert'")
     answer = await ada.api("PATCH", "users/bob", {"name": "robert"})
     assert answer.status == 400
