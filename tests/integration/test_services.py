@@ -134,6 +134,15 @@ def test_one_that_is_killed_comes_back_and_a_restart_of_the_hub_is_not_noticed(r
     assert room.wait_for_pid(CULLER) == culler
 
 
+def test_they_are_there_again_after_a_reboot(room: Room) -> None:
+    room.machine.reboot()
+    for unit in (CULLER, WHO):
+        room.wait_for_pid(unit)
+    room.wait_for_page()
+    assert "403" not in room.machine.execute("appliance logs culler -n 5")
+    assert room.show(CULLER, "User") == "svc-culler"
+
+
 def test_settings_take_effect(room: Room) -> None:
     machine = room.machine
     culler, who = room.wait_for_pid(CULLER), room.wait_for_pid(WHO)
