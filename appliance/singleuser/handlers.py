@@ -28,7 +28,7 @@ class LogoutHandler(JupyterHandler):  # type: ignore[misc]
         identity = self.identity_provider
         identity.hub.forget(identity.token_in_cookie(self))
         identity.clear_login_cookie(self)
-        self.redirect(f"{identity.appliance.hub_host}{identity.appliance.hub_prefix}logout")
+        self.redirect(f"{identity.hub_address}logout")
 
 
 class CallbackHandler(JupyterHandler):  # type: ignore[misc]
@@ -38,6 +38,10 @@ class CallbackHandler(JupyterHandler):  # type: ignore[misc]
     async def get(self) -> None:
         identity = self.identity_provider
         error = self.get_query_argument("error", "")
+        if error == "access_denied":
+            # The visitor said so: there is nothing to explain, and nothing to see here.
+            self.redirect(f"{identity.hub_address}home")
+            return
         if error:
             why = self.get_query_argument("error_description", error)
             raise web.HTTPError(403, "the hub did not log you in: %s", why)

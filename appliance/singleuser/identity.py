@@ -178,8 +178,12 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
             "code_challenge_method": "S256",
             "state": state,
         }
-        hub = f"{self.appliance.hub_host}{self.appliance.hub_prefix}"
-        return f"{hub}api/oauth2/authorize?{urlencode(query)}"
+        return f"{self.hub_address}api/oauth2/authorize?{urlencode(query)}"
+
+    @property
+    def hub_address(self) -> str:
+        """Where browsers find the hub."""
+        return f"{self.appliance.hub_host}{self.appliance.hub_prefix}"
 
     def end_login(self, handler: web.RequestHandler, state: str) -> PendingLogin | None:
         """The log-in that this browser began under `state`, once; None for anybody else's."""

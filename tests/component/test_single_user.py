@@ -140,6 +140,14 @@ async def test_hubs_refusal_of_a_code_is_told(ada: Ada) -> None:
     assert (reply.status, b"invalid_grant" in reply.body) == (403, True)
 
 
+async def test_who_said_no_is_back_at_the_hub(ada: Ada) -> None:
+    reply = await ada.browser().get(f"{PREFIX}oauth_callback?error=access_denied&state=x")
+    assert reply.status == 302
+    assert reply.header("Location") == "/hub/home"
+    reply = await ada.browser().get(f"{PREFIX}oauth_callback?error=invalid_scope&state=x")
+    assert reply.status == 403
+
+
 async def test_other_users_may_not_enter(ada: Ada) -> None:
     ada.hub.visitor = "bob"
     try:
