@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Select, delete, func, select
 
@@ -23,6 +23,8 @@ from appliance.hub.shares import Receiver, give, id_of, server_row
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, ServerName, Username
 
+# Of one server, at the same time.
+_CODES: Final = 1000
 _Query = TypeVar("_Query", bound=Select[*tuple[Any, ...]])
 
 
@@ -65,6 +67,12 @@ class ShareCodes:
         self, server: ServerId, scopes: Iterable[str], *, seconds: int
     ) -> tuple[CodeView, str]:
         """A new code, with what is known of it; nobody can read the code again."""
+        if self.of_server(server, limit=1).total >= _CODES:
+            raise BadRequest(
+                f"cannot make a share code for {server}",
+                why=f"it has {_CODES} already",
+                mend="remove some, or wait until they expire",
+            )
         code = new_secret()
         now = self._clock.now()
         with self._db.session() as session:

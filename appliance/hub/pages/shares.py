@@ -7,6 +7,7 @@ sending the form does.
 from __future__ import annotations
 
 from appliance.access.words import in_words
+from appliance.config.schema import Config
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.share_codes import ShareCodes
 from appliance.hub.shares import bound
@@ -18,6 +19,7 @@ from appliance.web.parts import Pattern
 class AcceptShareHandler(PageHandler):
     """Takes what a share code gives."""
 
+    config: Config
     share_codes: ShareCodes
 
     @login_needed
@@ -29,13 +31,14 @@ class AcceptShareHandler(PageHandler):
                 "cannot use this link", why="the server is your own",
                 mend="send the link to whom you want to share it with",
             )  # fmt: skip
+        custom = {name: one.description for name, one in self.config.custom_scopes.items()}
         self.render_page(
             "accept_share.html",
             code=code,
             owner=share.server.user,
             server_name=share.server.name,
             ready=share.ready,
-            gains=in_words(bound(share.scopes, share.server), reader=self.user),
+            gains=in_words(bound(share.scopes, share.server), reader=self.user, custom=custom),
             next_url=self.next_path() or "",
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from sqlalchemy import select
 
+from appliance.config.schema import Config
 from appliance.db.models import ShareCode
 from appliance.hub.groups import Groups
 from appliance.names import ServerId, Username
@@ -281,6 +283,18 @@ async def test_codes_expire_and_are_removed(
     assert (await carol.get(f"/hub/accept-share?code={third}")).status == 404
 
 
+async def test_a_server_has_no_more_codes_than_anybody_needs(
+    ada: Browser, carol: Browser, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.hub.share_codes._CODES", 2)
+    await code_of(ada, expires_in=60)
+    await code_of(ada)
+    refused = await ada.api("POST", "share-codes/bob/", {})
+    assert (refused.status, "2 already" in refused.json["message"]) == (400, True)
+    clock.pass_time(61)
+    await code_of(ada)
+
+
 async def test_the_whole_way_into_a_shared_server(
     machine: Machine, ada: Browser, carol: Browser
 ) -> None:
@@ -317,3 +331,28 @@ async def test_the_whole_way_into_a_shared_server(
     await ada.api("DELETE", "shares/bob/")
     assert USE not in (await machine.token_call(token, "GET", "user")).json["scopes"]
     assert (await carol.get(ask)).status == 403
+
+
+async def test_scopes_of_the_configuration_can_be_shared(tmp_path: Path) -> None:
+    settings = {
+        "custom_scopes": {"custom:marks": {"description": "Read the marks"}},
+        "roles": {"sharers": {"scopes": ["shares!user", "custom:marks"], "users": ["bob"]}},
+        "signup": {"mode": "open"},
+    }
+    async with Machine(tmp_path, config=Config.model_validate(settings)) as machine:
+        await machine.root("POST", "users", {"usernames": ["bob"]})
+        token = (await machine.root("POST", "users/bob/tokens", {})).json["token"]
+        made = await machine.token_call(
+            token, "POST", "share-codes/bob/", {"scopes": ["access:servers", "custom:marks"]}
+        )
+        assert made.status == 200, made.body
+        unknown = {"scopes": ["custom:other"]}
+        assert (await machine.token_call(token, "POST", "share-codes/bob/", unknown)).status == 400
+        carol = machine.browser()
+        await carol.sign_up("carol", STUDENT_PASSWORD)
+        await carol.log_in("carol", STUDENT_PASSWORD)
+        page = await carol.get(made.json["accept_url"])
+        assert "Read the marks" in page.body
+        await carol.post("/hub/accept-share", hidden_fields(page.body))
+        scopes = (await carol.api("GET", "user")).json["scopes"]
+        assert {USE, "custom:marks!server=bob/"} <= set(scopes)
