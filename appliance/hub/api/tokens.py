@@ -53,7 +53,7 @@ class TokenListHandler(HubApiHandler):
             expires_in=body.expires_in,
             scopes=body.scopes,
             roles=body.roles,
-            within=who.scopes if who.token_id and who.name == person.name else None,
+            within=who.scopes if who.token_id and _is_own(who, person) else None,
         )
         self.reply({**token_model(new.view), "token": new.secret}, status=201)
 
@@ -117,9 +117,13 @@ class TokenHandler(HubApiHandler):
 
 
 def _default_note(who: Principal, owner: Person) -> str:
-    if who.kind is Kind.USER and who.name == owner.name:
+    if _is_own(who, owner):
         return "Requested via api"
     return f"Requested via api by {who.kind} {who.name}"
+
+
+def _is_own(who: Principal, owner: Person) -> bool:
+    return who.kind is Kind.USER and who.name == owner.name
 
 
 _TOKENS = r"/api/users/(?P<user>[^/]+)/tokens"
