@@ -100,6 +100,17 @@ async def test_what_is_typed_is_kept_while_the_page_follows_the_servers(room: Ro
     await expect(page.get_by_label("Name", exact=True)).to_be_focused()
 
 
+async def test_the_page_follows_the_servers_after_a_mistake_too(room: Room) -> None:
+    page = await room.logged_in("bob")
+    await page.get_by_text("Add a server").click()
+    await page.get_by_label("Name", exact=True).fill("9lives")
+    await page.get_by_role("button", name="Add and start").click()
+    await expect(page.locator("#name-error")).not_to_be_empty()
+    await room.machine.hub.servers.start(ServerId(BOB), wait=5.0)
+    await expect(page.locator("#server-title")).to_have_text("Your server is running")
+    await expect(page.get_by_label("Name", exact=True)).to_have_value("9lives")
+
+
 async def test_an_app_is_let_in_or_not(room: Room) -> None:
     await room.machine.hub.servers.start(EXAM, wait=5.0)
     page = await room.logged_in("ada")

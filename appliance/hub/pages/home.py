@@ -106,6 +106,11 @@ class AddHandler(HomePage):
     """Makes a named server and starts it."""
 
     @login_needed
+    async def get(self) -> None:
+        # After a mistake the page stands at this address, and loads itself again.
+        await self.show()
+
+    @login_needed
     async def post(self) -> None:
         field = "display_name"
         try:
