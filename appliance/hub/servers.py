@@ -202,6 +202,7 @@ class Servers:
             token = new_secret()
             self._rows.begin_start(server, token, options=options, display_name=display_name)
             audit.note_unless_own(Action.START_SERVER, server.user, str(server))
+            live.to_forget = False
             live.progress = Progress()
             live.progress.tell(0, "Server requested")
             live.launch = self._supervisor.run(

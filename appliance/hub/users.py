@@ -357,7 +357,8 @@ def _queries(
     """How many users there are, and a part of them; made once, for lists are asked for often."""
     where: list[ColumnElement[bool]] = []
     if searching:
-        where.append(func.instr(func.lower(User.name), bindparam("search")) > 0)
+        # Names are lower-case.
+        where.append(func.instr(User.name, bindparam("search")) > 0)
     if state:
         where.append(User.state == state)
     if servers:
