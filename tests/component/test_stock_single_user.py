@@ -110,6 +110,18 @@ async def test_xsrf_token_is_demanded(stock: Stock) -> None:
     assert reply.status == 403
 
 
+async def test_the_browsers_address_is_known(stock: Stock) -> None:
+    """By the headers of nginx, for a unix socket has none."""
+    await stock.ada.get("/user/ada/api/nothing-here")
+    log = ""
+    async with asyncio.timeout(10):
+        # It is noted after the answer.
+        while "404 GET /user/ada/api/nothing-here" not in log:
+            await asyncio.sleep(0.05)
+            log = "\n".join(await stock.appliance.spawner.log(ADA, lines=50))
+    assert "nothing-here (ada@127.0.0.1)" in log
+
+
 async def test_kernels_have_the_token_and_the_address_for_the_api(stock: Stock) -> None:
     reply = await stock.ada.post("/user/ada/api/kernels", {"name": "python3"})
     path = f"/user/ada/api/kernels/{reply.json()['id']}/channels?session_id=s"

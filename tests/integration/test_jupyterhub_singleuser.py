@@ -96,7 +96,7 @@ def test_our_own_server_has_ports_of_programs_and_pulls_a_course(room: Room) -> 
     room.sees_a_program_in_the_server(room.open_anew())
     page: Page = room.bob.page.context.new_page()
     page.goto(
-        f"{room.machine.http_base}/user/bob/git-pull?repo=git%3A%2F%2F127.0.0.1%2Fcourse"
+        f"{room.machine.http_base}/hub/user-redirect/git-pull?repo=git%3A%2F%2F127.0.0.1%2Fcourse"
         "&branch=main&targetpath=course&urlpath=lab%2Ftree%2Fcourse%2Flesson.md",
         timeout=SLOW_MS,
     )

@@ -69,6 +69,16 @@ def ask(places: Places, server: ServerId) -> list[str]:
         return client.recv(1000).decode().split()
 
 
+async def test_a_program_that_is_not_installed_is_refused(places: Places) -> None:
+    config = Config.model_validate({"servers": {"program": "jupyterhub-singleuser"}})
+    spawner = LocalSpawner(config, places)
+    with pytest.raises(SpawnRefused, match="jupyterhub-singleuser") as raised:
+        await spawner.start(ADA, REQUEST)
+    assert "appliance config set servers.program appliance" in raised.value.mend
+    assert await spawner.running() == {}
+    assert not (places.server_sockets / ADA.socket_path).exists()
+
+
 def is_alive(pid: int) -> bool:
     try:
         # Whoever adopted it may not have taken note of its end.
