@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from appliance.access.principal import Principal
 from appliance.access.scopes import Target
 from appliance.db.models import UserState
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.pages.admin_actions import Actions, Outcome
+from appliance.hub.pages.admin_rights import LOOK, check_may, check_may_add
 from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
 from appliance.hub.pages.usage import Usage, UsageMeter
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.users import Page, Person, Users
 from appliance.names import ServerId, Username, parse_server_name, parse_username
+from appliance.web.failures import LoginNeeded
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -64,6 +67,28 @@ class AdminPage(PageHandler):
             raise NotAllowed(
                 "cannot open this page", why="it is for admins", mend="go back to your server"
             )
+
+    @property
+    def asker(self) -> Principal:
+        """Who asks, if the admin pages are open to them; raises NotAllowed."""
+        self.check_admin()
+        if self.principal is None:
+            raise LoginNeeded
+        return self.principal
+
+    def check_may(self, verb: str, person: Person, *, server: str = "") -> None:
+        """Raise NotAllowed for what the asker may not do with a user."""
+        groups = self.web.groups_of(person.name)
+        check_may(self.asker, verb, person, groups=groups, server=server)
+
+    def person(self, name: str) -> Person:
+        """A user whom the asker may see; raises NotFound."""
+        person = self.users.get(name)
+        try:
+            self.check_may(LOOK, person)
+        except NotAllowed as refusal:
+            raise NotFound(f"cannot find the user {name[:60]!r}", why=refusal.why) from refusal
+        return person
 
     @property
     def origin(self) -> str:
@@ -121,17 +146,12 @@ class ListHandler(AdminPage):
         search = self.get_query_argument("search", "")[:48].lower()
         page = self._find(show, search, self._number())
         rows = await self.rows(page.items)
-        counts = self.users.counts()
         self.render_page(
             "admin.html",
             rows=rows,
             show=show,
             search=search,
-            counts={
-                "all": counts.total,
-                "waiting": counts.waiting,
-                "running": len(self._running()),
-            },
+            counts=self._counts(),
             moving=any(one.pending for row in rows for one in (row.server, *row.named)),
             query=f"?{self.request.query}" if self.request.query else "",
             first=page.offset + 1,
@@ -141,6 +161,13 @@ class ListHandler(AdminPage):
             next_page_url=self._page_url(show, search, page, +1),
             site=self.site,
         )
+
+    def _counts(self) -> dict[str, int]:
+        if not self.asker.admin:
+            return {show: self._page(show, "", 1).total for show in ("all", "waiting", "running")}
+        counts = self.users.counts()
+        running = len(self._running())
+        return {"all": counts.total, "waiting": counts.waiting, "running": running}
 
     def _find(self, show: str, search: str, number: int) -> Page:
         """The page asked for, or the last one if there are fewer by now."""
@@ -156,6 +183,7 @@ class ListHandler(AdminPage):
             search=search,
             state=UserState.WAITING if show == "waiting" else None,
             only=self._running() if show == "running" else None,
+            within=self.asker.scopes.filters("list:users"),
         )
 
     def _number(self) -> int:
@@ -189,9 +217,11 @@ class ActionsHandler(AdminPage):
         elif verb == "remove":
             self.redirect(self.hub_path(f"admin/remove?{urlencode([('user', n) for n in names])}"))
         elif verb == "passwords":
-            self.show_sheet(await self.actions.new_passwords(names, by=self.user))
+            self.show_sheet(
+                await self.actions.new_passwords(names, by=self.user, may=self.check_may)
+            )
         else:
-            self.tell(await self.actions.do(verb, names, by=self.user))
+            self.tell(await self.actions.do(verb, names, by=self.user, may=self.check_may))
             self.redirect(back)
 
 
@@ -208,6 +238,7 @@ class AddHandler(AdminPage):
         self.check_admin()
         text = self.get_body_argument("names", "")
         admin = self.get_body_argument("admin", "") == "1"
+        check_may_add(self.asker, admins=admin)
         names = [name for name in re.split(r"[\s,;]+", text) if name]
         problems = _problems(names)
         if problems:
@@ -268,7 +299,7 @@ class UserHandler(AdminPage):
     @login_needed
     async def get(self, name: str) -> None:
         self.check_admin()
-        [row] = await self.rows([self.users.get(name)])
+        [row] = await self.rows([self.person(name)])
         key = self.get_query_argument("link", "")
         link = self.shown_once.find_link(key, self.user) if key else None
         self.render_page(
@@ -281,19 +312,23 @@ class UserHandler(AdminPage):
     @login_needed
     async def post(self, name: str) -> None:
         self.check_admin()
-        person = self.users.get(name)
+        person = self.person(name)
         verb = self.get_body_argument("do", "")
         server = self.get_body_argument("server", "")
         if server:
+            self.check_may(verb, person, server=server)
             self.tell(await self.actions.do_with_named(verb, self.named_server(person, server)))
             self.redirect(self.user_page(name))
         elif verb == "password":
-            self.show_sheet(await self.actions.new_passwords([person.name], by=self.user))
+            self.show_sheet(
+                await self.actions.new_passwords([person.name], by=self.user, may=self.check_may)
+            )
         elif verb == "link":
+            self.check_may(verb, person)
             key = self.shown_once.put(self.user, self.actions.new_link(person.name, by=self.user))
             self.redirect(f"{self.user_page(name)}?link={key}")
         else:
-            self.tell(await self.actions.do(verb, [person.name], by=self.user))
+            self.tell(await self.actions.do(verb, [person.name], by=self.user, may=self.check_may))
             self.redirect(self.user_page(name))
 
 
@@ -303,8 +338,9 @@ class LogHandler(AdminPage):
     @login_needed
     async def get(self, name: str) -> None:
         self.check_admin()
-        person = self.users.get(name)
+        person = self.person(name)
         server = self.named_server(person, self.get_query_argument("server", ""))
+        self.check_may("log", person, server=server.name)
         lines = await self.servers.log(server, lines=300)
         self.render_page("admin_log.html", target=person.name, server_name=server.name, lines=lines)
 
@@ -324,7 +360,7 @@ class RemoveHandler(AdminPage):
     async def post(self) -> None:
         self.check_admin()
         names = self.get_body_arguments("user")[:PAGE_SIZE]
-        self.tell(await self.actions.do("remove", names, by=self.user))
+        self.tell(await self.actions.do("remove", names, by=self.user, may=self.check_may))
         self.redirect(self.hub_path("admin"))
 
     def _known(self, name: str) -> bool:

@@ -39,6 +39,9 @@ _DONE_NAMED: Final = {
 _NOT_ON_ONESELF: Final = {"unmake-admin", "remove"}
 _FAILURES_TOLD: Final = 5
 
+# Raises NotAllowed for what may not be done with a user.
+May = Callable[[str, Person], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,8 +75,8 @@ class Actions:
             "remove": self._remove,
         }
 
-    async def do(self, verb: str, names: Sequence[str], *, by: Username) -> Outcome:
-        """Do it for each user; raises BadRequest for an unknown verb."""
+    async def do(self, verb: str, names: Sequence[str], *, by: Username, may: May) -> Outcome:
+        """Do it for each user with whom `by` may; raises BadRequest for an unknown verb."""
         act = self._verbs.get(verb)
         if act is None:
             raise BadRequest("cannot do this", why=f"there is no action {verb[:20]!r}")
@@ -85,7 +88,9 @@ class Actions:
                     raise Conflict(
                         f"cannot do this to {name!r}", why="that is you", mend="ask another admin"
                     )
-                await act(self._users.get(name))
+                person = self._users.get(name)
+                may(verb, person)
+                await act(person)
             except ApplianceError as error:
                 failures.append(error)
             else:
@@ -108,7 +113,7 @@ class Actions:
             return Outcome(told(error), failed=True)
         return Outcome(_DONE_NAMED[verb].format(server), failed=False)
 
-    async def new_passwords(self, names: Sequence[str], *, by: Username) -> Sheet:
+    async def new_passwords(self, names: Sequence[str], *, by: Username, may: May) -> Sheet:
         """Give users generated passwords, to be changed at the first log-in."""
         slips: list[Slip] = []
         skipped: list[Skipped] = []
@@ -119,8 +124,10 @@ class Actions:
                         "cannot make a password for yourself",
                         why="change yours on your own page",
                     )
-                user = self._users.get(name).name
-                slips.append(Slip(user, await self._authenticator.generate_for(user)))
+                person = self._users.get(name)
+                may("passwords", person)
+                password = await self._authenticator.generate_for(person.name)
+                slips.append(Slip(person.name, password))
             except ApplianceError as error:
                 skipped.append(Skipped(name, error.why or error.what))
         log.info("%s: new passwords for %s", by, ", ".join(slip.name for slip in slips) or "nobody")
