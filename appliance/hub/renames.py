@@ -56,8 +56,7 @@ class Renames:
         with self._db.session() as session:
             pending = session.execute(select(Rename.old, Rename.new)).all()
         for old, new in pending:
-            if await self._finish(Username(old), Username(new)):
-                audit.note(Action.RENAME_USER, new, old)
+            await self._finish(Username(old), Username(new))
 
     def _begin(self, user: Username, name: Username) -> None:
         with self._db.session() as session:
@@ -99,7 +98,6 @@ class Renames:
             if row is not None:
                 row.name = old
                 stored_scopes.rename_user(session, new, old)
-        audit.note(Action.RENAME_USER, new, new=old)
 
 
 def _cannot(user: Username, why: str, *, mend: str = "") -> BadRequest:

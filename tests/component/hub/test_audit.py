@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from appliance.audit import file_name
+from appliance.errors import SpawnRefused
 from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine, exchange, hidden_fields
@@ -206,6 +207,15 @@ async def test_shares_names_services_and_the_end_of_the_hub(
     ]
     assert records[1]["details"]["users"] == ["kim"]
     assert code not in (machine.places.hub_audit / file_name(0)).read_text()
+
+
+async def test_a_refused_rename_is_one_line(machine: Machine, ada: Browser, bob: Browser) -> None:
+    before = len(noted(machine))
+    machine.spawner.rename_failure = SpawnRefused("no", why="it has an account")
+    await ada.api("PATCH", "users/bob", {"name": "robert"})
+    assert [short(record) for record in noted(machine, since=before)] == [
+        ("ada", "user.rename", "bob robert", "refused")
+    ]
 
 
 async def test_who_takes_a_share_and_who_opens_a_server(
