@@ -23,11 +23,6 @@ class Client:
     server: str
     service: str
 
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether it sends browsers to an address that isn't below ours."""
-        return not self.redirect_uri.startswith("/")
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
