@@ -33,7 +33,7 @@ app.add_typer(token.app, name="token")
 
 @app.command()
 def status(*, json: Json = False) -> None:
-    """Say on one screen how the appliance is; exits with 1 if it doesn't answer."""
+    """Say on one screen how the appliance is. Exits with 1 if it doesn't answer."""
     from appliance.cli import status as status_
 
     raise typer.Exit(status_.show(Places.current(), Output(json)))
@@ -89,7 +89,7 @@ def audit(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
     json: Json = False,
 ) -> None:
-    """Show who did what: log-ins, accounts, rights, servers of others, settings."""
+    """Show who did what with accounts, rights and settings."""
     from appliance.cli import audit as audit_
 
     require_root(Places.current())

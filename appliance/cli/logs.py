@@ -13,7 +13,7 @@ from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.client.hub import HubClient, parse_server
 from appliance.config.rendered import read_rendered
-from appliance.errors import ApplianceError, ConfigError
+from appliance.errors import ApplianceError, ConfigError, NotFound
 from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
@@ -53,7 +53,13 @@ def _service(places: Places, name: str) -> str:
         services = read_rendered(places.rendered / HUB_FILE).services
     except ConfigError:
         return ""
-    return name if name in services and services[name].command else ""
+    if name in services and not services[name].command:
+        raise NotFound(
+            f"cannot show what the service {name!r} says",
+            why="it has no command, so it is started by somebody else",
+            mend=f"look where it runs; the server of the user {name!r}: appliance logs {name}/",
+        )
+    return name if name in services else ""
 
 
 def _units(name: str) -> list[str]:
@@ -79,16 +85,31 @@ def _show_trial(
 ) -> None:
     """A trial's programs write files; the spawner is a part of its hub."""
     if name and name not in UNITS and not service:
-        found = HubClient.of(places).log(parse_server(name), lines=lines)
+        found = _server_log(places, name, lines)
     else:
         path = places.logs / f"{'proxy' if name == 'proxy' else 'hub'}.log"
         if service:
             path = places.service_log(service)
+            if not path.exists():
+                raise NotFound(
+                    f"cannot show what the service {service!r} says", why="it never ran here"
+                )
         found = _tail(path, lines)
         if follow:
             _follow(path, found)
             return
     output.data({"name": name, "lines": found}, "\n".join(found))
+
+
+def _server_log(places: Places, name: str, lines: int) -> list[str]:
+    try:
+        return HubClient.of(places).log(parse_server(name), lines=lines)
+    except NotFound as error:
+        raise NotFound(
+            f"cannot show what {name!r} says",
+            why="there is no program, server or service of that name",
+            mend="hub, proxy or spawner, or see appliance server list and appliance status",
+        ) from error
 
 
 def _tail(path: Path, lines: int) -> list[str]:

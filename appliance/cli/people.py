@@ -15,7 +15,7 @@ from appliance.cli.errors import UsageError
 from appliance.cli.output import Output, age, count, stamp
 from appliance.client.hub import HubClient, HubUnreachable
 from appliance.config.rendered import read_rendered
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ConfigError
 from appliance.names import Username, parse_username
 from appliance.places import Places
 from appliance.rollout.addresses import root_urls
@@ -97,6 +97,12 @@ def rename(places: Places, output: Output, name: str, new: str) -> None:
     user, wanted = parse_username(name), parse_username(new)
     renamed = HubClient.of(places).rename_user(user, wanted)
     output.done({"name": renamed}, f"{user}: is called {renamed} now")
+    for role in _roles_naming(places, user) if renamed != user else ():
+        output.say(
+            f"note: roles.{role}.users still names {user}; to mend: "
+            f"appliance config add roles.{role}.users {renamed}; "
+            f"appliance config remove roles.{role}.users {user}"
+        )
 
 
 def approve(places: Places, output: Output, names: Sequence[str]) -> None:
@@ -135,6 +141,15 @@ def link(places: Places, output: Output, name: str) -> None:
     url = f"{root}{made['path']}"
     output.data({"name": user, "url": url, "expires_at": made["expires_at"]}, url)
     output.say(f"{user} chooses a password there, once, until {stamp(made['expires_at'])}")
+
+
+def _roles_naming(places: Places, user: Username) -> list[str]:
+    """The roles of the configuration that this user has by name."""
+    try:
+        roles = read_rendered(places.rendered / SPAWNER_FILE).roles
+    except ConfigError:
+        return []
+    return [name for name, role in roles.items() if user in role.users]
 
 
 def _user(model: dict[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,8 @@ def _current(places: Places, setting: Setting) -> tuple[object, str] | None:
     except ApplianceError:
         return None
     value = setting.value_in(config)
-    return _value(setting, value, secrets=False), _text(setting, value, secrets=False)
+    text = _text(setting, value, secrets=False, alone=False)
+    return _value(setting, value, secrets=False), text
 
 
 def _now(setting: Setting, current: tuple[object, str] | None) -> list[tuple[str, str]]:

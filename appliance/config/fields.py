@@ -159,6 +159,13 @@ def find_setting(key: str) -> Setting | None:
 def get_setting(key: str) -> Setting:
     """The setting of that dotted name; NotFound with the nearest one otherwise."""
     setting = find_setting(key)
+    # Names may have dots: of services.culler.ulr the end is more likely a setting, mistyped.
+    if setting is None and is_group(key) and key.count(".") < 2:
+        raise NotFound(
+            f"cannot find a setting '{key}'",
+            why="it is a group of settings",
+            mend=f"name one of them: appliance config explain {key}",
+        )
     if setting is None:
         near = nearest(_guessed(key))
         raise NotFound(

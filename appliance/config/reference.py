@@ -214,7 +214,8 @@ def _typed(setting: Setting) -> str:
         return "--stdin"
     if isinstance(example, list):
         one_word = setting.typed is Typed.COMMAND
-        return shlex.quote(json.dumps(example)) if one_word else shlex.join(example)
+        words = shlex.join(example)
+        return shlex.quote(words) if one_word else words
     if isinstance(example, dict):
         return shlex.join(f"{name}={value}" for name, value in example.items())
     if isinstance(example, str):

@@ -374,6 +374,15 @@ def test_logs_of_services(run: Run, hub: FakeHubApi, places: Places) -> None:
     assert run("config unset services.culler").code == 0
     assert run("logs services/culler").out == "one\ntwo\n"
     assert run("logs services/..").code == 1
+    assert "why      it never ran here" in run("logs services/cullr").err
+
+
+def test_logs_of_what_is_not_ours_to_show(
+    run: Run, hub: FakeHubApi, services: FakeServices
+) -> None:
+    assert run("config set services.grades.url http://127.0.0.1:9001").code == 0
+    assert "started by somebody else" in run("logs grades").err
+    assert "no program, server or service of that name" in run("logs eve").err
 
 
 def test_logs_of_programs_and_users(run: Run, hub: FakeHubApi, places: Places) -> None:

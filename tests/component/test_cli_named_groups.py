@@ -17,10 +17,11 @@ from appliance.config.kinds import Reload
 from appliance.config.load import load
 from appliance.config.rendered import read_rendered
 from appliance.places import Places
-from tests.component.test_cli import Done, Run, places, run, services
+from tests.component.test_cli import Done, Run, hub, places, run, services
+from tests.fakes.hub_api import FakeHubApi
 from tests.fakes.services import FakeServices
 
-__all__ = ["places", "run", "services"]
+__all__ = ["hub", "places", "run", "services"]
 
 COMMAND = '["python3","-m","jupyterhub_idle_culler"]'
 
@@ -174,13 +175,23 @@ def test_a_role_of_a_service_that_is_not_there_is_noted(run: Run, culler: None) 
     assert "note" not in did(run("config remove roles.reader.services cullr")).out
 
 
+def test_roles_that_name_a_renamed_user_are_told(
+    run: Run, services: FakeServices, hub: FakeHubApi
+) -> None:
+    did(run("config set roles.teachers.users ada"))
+    assert did(run("user rename bob robert")).err == ""
+    told = did(run("user rename ada grace")).err
+    assert told.startswith("note: roles.teachers.users still names ada; to mend: ")
+
+
 def test_names_that_are_not_there_are_told_with_the_nearest(run: Run, culler: None) -> None:
     for command in ("get services.culer.url", "unset services.culer", "unset services.culer.url"):
         assert "did you mean services.culler?" in run(f"config {command}").err
     assert "did you mean services.culler.url?" in run("config set services.culler.ulr x").err
     assert "did you mean services.culler.url?" in run("config get services.culler.ulr").err
     assert "did you mean services.culler.url?" in run("config set service.culler.ulr x").err
-    assert run("config set services.culler x").code == 1
+    for key in ("services", "services.culler", "limits"):
+        assert "why      it is a group of settings\n" in run(f"config set {key} x").err
     assert run("config show services.culler.url").code == 1
 
 
@@ -213,8 +224,8 @@ def test_explain_knows_them_by_any_name(run: Run, culler: None) -> None:
     assert "services.culler.url" in run("config explain services.culler").out
     one = did(run(f"config explain services.{NAME}.command")).out
     assert "now" not in one
-    assert f'appliance config set services.{NAME}.command \'["python3"' in one
-    assert "  now       python3\n-m" in run("config explain services.culler.command").out
+    assert f"appliance config set services.{NAME}.command 'python3 -m jupyter" in one
+    assert '  now       [python3, "-m"' in run("config explain services.culler.command").out
     facts = run(f"config explain roles.{NAME}.scopes --json").json
     assert facts["expected"].startswith("a list, each a scope")
 

@@ -110,7 +110,7 @@ class FakeHubApi:
             return 200, list(self.running.values())
         if path == ["users"]:
             return 201, self._make(body)
-        if path[-1] == "log":
+        if path[-1] == "log" and path[1] in self.users:
             return 200, {"lines": [f"line {number}" for number in range(int(query["lines"]))]}
         return self._user(path[1], path[2], body)
 
