@@ -27,6 +27,7 @@ class Principal:
     name: str
     scopes: Scopes
     admin: bool = False
+    """An admin, with all that admins may: a token for less than that is none."""
     must_change_password: bool = False
     session_id: str | None = None
     """The browser session it belongs to; what logging out of it revokes."""

@@ -35,7 +35,8 @@ def check_url(value: str) -> str:
 
 def check_redirect(value: str) -> str:
     """Refuse what no browser can be sent back to."""
-    if len(value) > 2000 or not _REDIRECT.fullmatch(value) or "#" in value:
+    elsewhere = value.startswith(("//", "/\\"))  # which browsers take for another host
+    if len(value) > 2000 or not _REDIRECT.fullmatch(value) or "#" in value or elsewhere:
         raise PydanticCustomError("not_a_redirect", "not a redirect")
     return value
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 from tornado.web import HTTPError
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import Bearer, Scopes, Target
+from appliance.config.service_schema import check_redirect, check_url
 from appliance.errors import BadRequest, ProxyError
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.routes import Routes
@@ -144,7 +146,7 @@ class OneServiceHandler(ServiceHandler):
             return "its name is not the one of the address"
         if body.command:
             return "only services of the configuration are run by the appliance (command)"
-        if body.url and not _is_address(body.url):
+        if body.url and not _passes(check_url, body.url):
             return "its url is no http://HOST:PORT"
         if body.api_token is not None and not _TOKEN.fullmatch(body.api_token):
             return "its api_token has not 8 to 64 characters without blanks"
@@ -152,7 +154,7 @@ class OneServiceHandler(ServiceHandler):
             return "its oauth_client_id does not begin with service-"
         if body.oauth_client_id and not (body.url or body.oauth_redirect_uri):
             return "it has an oauth_client_id, and neither url nor oauth_redirect_uri"
-        if body.oauth_redirect_uri and not _is_way_back(body.oauth_redirect_uri):
+        if body.oauth_redirect_uri and not _passes(check_redirect, body.oauth_redirect_uri):
             return "its oauth_redirect_uri is neither a path nor an http address"
         return self._why_too_much(self.identified(), name, body)
 
@@ -162,10 +164,10 @@ class OneServiceHandler(ServiceHandler):
         unknown = [why for scope in wanted if (why := self.roles.why_unknown(scope))]
         if unknown:
             return unknown[0]
-        if body.admin:
-            wanted += self.roles["admin"].scopes
-        bearer = Bearer(user="!", service=name)
-        asked = self.roles.expand([text for text in wanted if text != "self"], bearer)
+        # `inherit` is all that a visitor may do, who may be an admin.
+        if (body.admin or "inherit" in wanted) and not who.admin:
+            return "it would hold scopes that you don't have"
+        asked = self.roles.expand(wanted, Bearer(user="!", service=name))
         if asked.intersect(who.scopes, self.web.groups_of) != asked:
             return "it would hold scopes that you don't have"
         return ""
@@ -194,18 +196,12 @@ def service_model(
     return {name: value for name, value in whole.items() if name in allowed}
 
 
-def _is_address(url: str) -> bool:
+def _passes(check: Callable[[str], str], text: str) -> bool:
+    """Whether the configuration would take it, too, and it is no path to a socket."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        return not check(text).startswith("http+unix")
+    except (ValueError, PydanticCustomError):
         return False
-
-
-def _is_way_back(uri: str) -> bool:
-    if uri.startswith("/"):
-        return not uri.startswith(("//", "/\\")) and uri.isprintable()
-    return _is_address(uri) and uri.isprintable()
 
 
 handlers = [

@@ -256,7 +256,10 @@ async def test_services_of_the_configuration_stay(machine: Machine, ada: Browser
         {"url": "http://h:99999"}, {"url": 3}, {"api_token": "short"}, {"api_token": "x" * 65},
         {"api_token": "with a blank"}, {"oauth_client_id": "jupyterhub-user-ada"},
         {"oauth_client_id": "service-extra"}, {"oauth_redirect_uri": "javascript:alert(1)"},
-        {"oauth_redirect_uri": "//evil.test/"}, {"oauth_client_allowed_scopes": ["no:such"]},
+        {"oauth_redirect_uri": "//evil.test/"}, {"url": "http://a b:1"}, {"url": "http://\0:1"},
+        {"url": "http+unix://%2Frun%2Fsomething"},
+        {"oauth_redirect_uri": "https://hub.test@evil.test/"},
+        {"oauth_client_allowed_scopes": ["no:such"]},
         {"info": []}, {"whatever": 1}, {"environment": {}}, [], "text", 3,
     ],
     ids=str,
@@ -283,9 +286,12 @@ async def test_nobody_gives_a_service_more_than_they_have(tmp_path: Path) -> Non
         }
     )
     async with Machine(tmp_path, config=config) as machine:
-        for more in ({"admin": True}, {"oauth_client_allowed_scopes": ["admin:users"]}):
-            answer = await machine.token_call(TOKEN, "POST", "services/extra", NEW | more)
-            assert answer.status == 400, more
+        for scope in ("admin:users", "inherit", "self", "servers!user"):
+            wide = NEW | {"oauth_client_allowed_scopes": [scope]}
+            refused = await machine.token_call(TOKEN, "POST", "services/extra", wide)
+            assert refused.status == 400, scope
+        wide = NEW | {"admin": True}
+        assert (await machine.token_call(TOKEN, "POST", "services/extra", wide)).status == 400
         body = NEW | {"oauth_client_allowed_scopes": ["read:services"]}
         assert (await machine.token_call(TOKEN, "POST", "services/extra", body)).status == 201
 

@@ -78,6 +78,25 @@ async def test_a_narrow_token_makes_no_wide_one(machine: Machine, bob: Browser) 
     assert (await machine.token_call(whole, "POST", "users/bob/tokens", {})).status == 201
 
 
+async def test_an_admins_narrow_token_makes_no_admin(machine: Machine, ada: Browser) -> None:
+    await machine.root("POST", "users", {"usernames": ["grace"], "admin": True})
+    scopes = ["admin:users", "tokens", "admin:services"]
+    narrow = (await make(ada, "ada", scopes=scopes))["token"]
+    for method, path, body in [
+        ("POST", "users", {"usernames": ["eve"], "admin": True}),
+        ("POST", "appliance/users", {"usernames": ["eve"], "admin": True}),
+        ("PUT", "appliance/users/ada/password", {"generate": True}),
+        ("POST", "appliance/users/ada/setup-link", None),
+        ("POST", "users/grace/tokens", {}),
+        ("PATCH", "users/grace", {"admin": False}),
+    ]:
+        answer = await machine.token_call(narrow, method, path, body)
+        assert answer.status == 403, (method, path)
+    assert (await machine.token_call(narrow, "POST", "users/zoe", {})).status == 201
+    whole = (await make(ada, "ada"))["token"]
+    assert (await machine.token_call(whole, "POST", "users/eve", {"admin": True})).status == 201
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
