@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, NotAllowed
 from appliance.hub.api.handler import Body
 from appliance.hub.api.models import READ_GROUP, group_model
 from appliance.hub.api.paging import PagedHandler
 from appliance.hub.groups import NAMES_AT_ONCE, GroupView
+from appliance.names import parse_username
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
 
@@ -46,6 +47,21 @@ class GroupModels(PagedHandler):
             group, scopes=self.identified().scopes, roles=self.roles.of_group(group.name)
         )
 
+    def check_may_add(self, users: list[str]) -> None:
+        """Raise NotAllowed if somebody who is no admin would add one.
+
+        Rights on a group's members would become rights on an admin, by whose server all is open.
+        """
+        if self.identified().admin or len(users) > NAMES_AT_ONCE:
+            return
+        names = [parse_username(user) for user in users]
+        people = self.users.list_page(only=names, limit=max(1, len(names))).items
+        admin = next((person.name for person in people if person.admin), None)
+        if admin is not None:
+            raise NotAllowed(
+                f"cannot add the user {admin!r}", why="only admins may add admins to a group"
+            )
+
 
 class GroupListHandler(GroupModels):
     """All groups."""
@@ -61,6 +77,7 @@ class GroupListHandler(GroupModels):
     @needs_scope("admin:groups")
     async def post(self) -> None:
         body = self.parse_body(NewGroups)
+        self.check_may_add(body.users)
         made = self.groups.create(body.groups, body.users)
         self.reply([self.model(group) for group in made], status=201)
 
@@ -75,6 +92,7 @@ class GroupHandler(GroupModels):
     @needs_scope("admin:groups")
     async def post(self, group: str) -> None:
         body = self.parse_body(NewGroup)
+        self.check_may_add(body.users)
         self.reply(self.model(self.groups.create([group], body.users)[0]), status=201)
 
     @needs_scope("delete:groups")
@@ -89,7 +107,9 @@ class MembersHandler(GroupModels):
 
     @needs_scope("groups")
     async def post(self, group: str) -> None:
-        self.reply(self.model(self.groups.add_users(group, self.parse_body(Members).users)))
+        users = self.parse_body(Members).users
+        self.check_may_add(users)
+        self.reply(self.model(self.groups.add_users(group, users)))
 
     @needs_scope("groups")
     async def delete(self, group: str) -> None:

@@ -128,6 +128,25 @@ async def test_numbers_that_json_has_no_word_for_are_refused(
     assert (await ada.api("GET", "groups/there")).json["properties"] == {}
 
 
+async def test_only_admins_put_admins_into_groups(
+    machine: Machine, ada: Browser, bob: Browser
+) -> None:
+    await ada.api("POST", "groups/class-1", {"users": ["bob"]})
+    await machine.root("POST", "users", {"usernames": ["carl"]})
+    teacher = await with_scopes(machine, "ada", ["admin:groups", "servers!group=class-1"])
+    for method, path, body in [
+        ("POST", "groups/class-1/users", {"users": ["carl", "ada"]}),
+        ("POST", "groups/class-1/users", {"users": ["ADA"]}),
+        ("POST", "groups/class-2", {"users": ["ada"]}),
+        ("POST", "groups", {"groups": ["class-2"], "users": ["ada"]}),
+    ]:
+        answer = await machine.token_call(teacher, method, path, body)
+        assert (answer.status, "only admins" in answer.json["message"]) == (403, True)
+    added = await machine.token_call(teacher, "POST", "groups/class-1/users", {"users": ["carl"]})
+    assert added.json["users"] == ["bob", "carl"]
+    assert (await ada.api("POST", "groups/class-1/users", {"users": ["ada"]})).status == 200
+
+
 async def test_students_see_no_groups(ada: Browser, bob: Browser) -> None:
     await ada.api("POST", "groups/biology", {"users": ["bob"]})
     for method, path in [
