@@ -34,6 +34,7 @@ SESSION_COOKIE: Final = "jupyterhub-session-id"
 # Clients read this header and compare; our own version is in the other one.
 JUPYTERHUB_VERSION: Final = "6.1.1"
 FORM_BYTES: Final = 64 * 1024
+_DEEPEST: Final = 100
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 M = TypeVar("M", bound=BaseModel)
@@ -350,6 +351,10 @@ class ApiHandler(Handler):
                 json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as err:
             raise BadRequest("Invalid JSON in body of request") from err
+        if _is_deeper(value, _DEEPEST):
+            # What could just be read might not be written any more, with a bit around it.
+            why = f"it has more than {_DEEPEST} levels"
+            raise BadRequest("Invalid JSON in body of request", why=why)
         return value
 
     def parse_body(self, model: type[M]) -> M:
@@ -388,6 +393,17 @@ class ApiHandler(Handler):
             body["mend"] = failure.mend
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(body))
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects are in one another to more than so many levels."""
+    inner = [value]
+    for _ in range(levels + 1):
+        boxes = [one for one in inner if isinstance(one, dict | list)]
+        inner = [x for box in boxes for x in (box.values() if isinstance(box, dict) else box)]
+        if not inner:
+            return False
+    return True
 
 
 def _no_constant(name: str) -> object:
