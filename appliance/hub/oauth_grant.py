@@ -226,6 +226,9 @@ class _Validator(RequestValidator):
             session.execute(delete(OAuthCode).where(OAuthCode.hash == hashed))
         if row.client_id != client.id or row.expires <= self._clock.now():
             return False
+        if request.code_verifier and not row.code_challenge:
+            # The client sent a challenge along, and somebody on the way took it out.
+            return False
         request.grant = row
         request.user = row.user_id
         request.scopes = row.scopes

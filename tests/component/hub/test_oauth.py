@@ -306,3 +306,11 @@ async def test_tokens_are_nowhere_in_the_database(
     stored = b"".join(path.read_bytes() for path in files)
     for secret_text in (secret, code, token, cookie, STUDENT_PASSWORD):
         assert secret_text.encode() not in stored
+
+
+async def test_a_challenge_that_was_taken_out_on_the_way_is_missed(
+    machine: Machine, bob: Browser, secret: str
+) -> None:
+    code = _code(await bob.get(_ask()))
+    answer = await _redeem(machine, secret, code, code_verifier=VERIFIER)
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
