@@ -21,6 +21,8 @@ from appliance.hub.services import HubService, Services
 log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS: Final = 10.0
+# Amazon's, which is not link-local.
+_METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
 _BLOCK: Final = 64 * 1024
 
 
@@ -97,12 +99,26 @@ def is_fixed(url: str) -> bool:
     return True
 
 
+def is_off_limits(host: str) -> bool:
+    """Whether an address is none where a service made through the API can be.
+
+    At link-local addresses clouds tell each machine its secrets.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return address.is_link_local or address.is_multicast or address == _METADATA
+
+
 async def _relay(
     service: HubService, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            there, back = await _connect(service.url)
+            there, back = await _connect(service)
     except (OSError, TimeoutError, ValueError) as err:
         log.info("service %s: cannot reach %s: %s", service.name, service.url, err)
         # Closed without an answer, which the proxy takes for what it is.
@@ -126,10 +142,15 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
             await sink.drain()
 
 
-async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(url)
+async def _connect(service: HubService) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(service.url)
     if parts.scheme == "http+unix":
         return await asyncio.open_unix_connection(unquote(parts.netloc))
     secure = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (443 if secure else 80)
-    return await asyncio.open_connection(parts.hostname, port, ssl=secure)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure)
+    # Only now it is known where a host's name leads.
+    if service.by_api and is_off_limits(writer.get_extra_info("peername")[0]):
+        writer.close()
+        raise ValueError("that address is for the machine itself")
+    return reader, writer

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_core import PydanticCustomError
@@ -19,7 +20,7 @@ from appliance.errors import BadRequest, ProxyError
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.routes import Routes
 from appliance.hub.service_keeper import ServiceKeeper
-from appliance.hub.service_relay import ServiceRelays
+from appliance.hub.service_relay import ServiceRelays, is_off_limits
 from appliance.hub.services import HubService, Services
 from appliance.names import parse_service_name
 from appliance.web.guards import needs_scope
@@ -148,6 +149,8 @@ class OneServiceHandler(ServiceHandler):
             return "only services of the configuration are run by the appliance (command)"
         if body.url and not _passes(check_url, body.url):
             return "its url is no http://HOST:PORT"
+        if body.url and is_off_limits(urlsplit(body.url).hostname or ""):
+            return "its url is an address where no service can be"
         if body.api_token is not None and not _TOKEN.fullmatch(body.api_token):
             return "its api_token has not 8 to 64 characters without blanks"
         if body.oauth_client_id and not body.oauth_client_id.startswith("service-"):

@@ -257,7 +257,8 @@ async def test_services_of_the_configuration_stay(machine: Machine, ada: Browser
         {"api_token": "with a blank"}, {"oauth_client_id": "jupyterhub-user-ada"},
         {"oauth_client_id": "service-extra"}, {"oauth_redirect_uri": "javascript:alert(1)"},
         {"oauth_redirect_uri": "//evil.test/"}, {"url": "http://a b:1"}, {"url": "http://\0:1"},
-        {"url": "http+unix://%2Frun%2Fsomething"},
+        {"url": "http+unix://%2Frun%2Fsomething"}, {"url": "http://169.254.169.254"},
+        {"url": "http://[::ffff:169.254.169.254]"}, {"url": "http://[fd00:ec2::254]:80"},
         {"oauth_redirect_uri": "https://hub.test@evil.test/"},
         {"oauth_client_allowed_scopes": ["no:such"]},
         {"info": []}, {"whatever": 1}, {"environment": {}}, [], "text", 3,
@@ -290,8 +291,8 @@ async def test_nobody_gives_a_service_more_than_they_have(tmp_path: Path) -> Non
             wide = NEW | {"oauth_client_allowed_scopes": [scope]}
             refused = await machine.token_call(TOKEN, "POST", "services/extra", wide)
             assert refused.status == 400, scope
-        wide = NEW | {"admin": True}
-        assert (await machine.token_call(TOKEN, "POST", "services/extra", wide)).status == 400
+        admin = {**NEW, "admin": True}
+        assert (await machine.token_call(TOKEN, "POST", "services/extra", admin)).status == 400
         body = NEW | {"oauth_client_allowed_scopes": ["read:services"]}
         assert (await machine.token_call(TOKEN, "POST", "services/extra", body)).status == 201
 
