@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 NOTE_MAX: Final = 1024
 # Each is looked at with every request that the token makes.
 _SCOPES_MAX: Final = 200
+_SCOPE_MAX: Final = 1000
+# So that nobody fills the disk by asking.
+_TOKENS_MAX: Final = 1000
 _LONGEST: Final = timedelta(days=36500)
 _OURSELVES: Final = "JupyterHub"
 
@@ -145,6 +148,7 @@ class Tokens:
             self._check_held(wanted, found.name, held)
             if within is not None:
                 self._check_within(wanted, found.name, held, within)
+            self._check_room(session, found, now)
             row = ApiToken(
                 hash=hash_secret(secret),
                 user_id=found.id,
@@ -185,6 +189,18 @@ class Tokens:
         audit.note(Action.REVOKE_TOKEN, user, tokens=[f"a{one}" for one in ids])
         return len(ids)
 
+    @staticmethod
+    def _check_room(session: Session, user: User, now: datetime) -> None:
+        """Count the tokens that were asked for, and that haven't expired."""
+        query = select(func.count()).where(
+            ApiToken.user_id == user.id,
+            ApiToken.server_id.is_(None),
+            ApiToken.oauth_client_id.is_(None),
+            or_(ApiToken.expires.is_(None), ApiToken.expires > now),
+        )
+        if (session.scalar(query) or 0) >= _TOKENS_MAX:
+            raise _cannot(f"the user has {_TOKENS_MAX} tokens already; revoke some of them")
+
     def _wanted(self, scopes: Sequence[str] | None, roles: Sequence[str] | None) -> list[str]:
         if scopes is not None and roles is not None:
             raise _cannot("the request has scopes and roles, and only one of them is allowed")
@@ -197,6 +213,8 @@ class Tokens:
         if len(scopes) > _SCOPES_MAX:
             raise _cannot(f"it would have more than {_SCOPES_MAX} scopes")
         for scope in scopes:
+            if len(scope) > _SCOPE_MAX:
+                raise _cannot(f"it would have a scope of more than {_SCOPE_MAX} characters")
             why = self._roles.why_unknown(scope)
             if why:
                 raise _cannot(why)

@@ -134,6 +134,20 @@ async def test_what_no_token_can_be(machine: Machine, bob: Browser, wanted: obje
     assert (await bob.api("GET", "users/bob/tokens")).json == {"api_tokens": []}
 
 
+async def test_nobody_fills_the_disk_with_tokens(
+    machine: Machine, bob: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"scopes": [f"access:servers!server=bob/{'x' * 2000}"]}
+    assert (await bob.api("POST", "users/bob/tokens", long)).status == 400
+    monkeypatch.setattr("appliance.hub.tokens._TOKENS_MAX", 2)
+    short = await make(bob, "bob", expires_in=60)
+    await make(bob, "bob")
+    refused = await bob.api("POST", "users/bob/tokens", {})
+    assert (refused.status, "2 tokens already" in refused.json["message"]) == (400, True)
+    assert (await bob.api("DELETE", f"users/bob/tokens/{short['id']}")).status == 204
+    await make(bob, "bob")
+
+
 async def test_a_token_ends_when_it_said(machine: Machine, bob: Browser, clock: FakeClock) -> None:
     made = await make(bob, "bob", expires_in=60)
     assert made["expires_at"] == "2026-09-01T09:01:00.000000Z"
