@@ -34,7 +34,6 @@ from appliance.hub.pages import routes as pages
 from appliance.hub.pages.admin_actions import Actions
 from appliance.hub.pages.errors import NoSuchPageHandler
 from appliance.hub.pages.shown_once import ShownOnce
-from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.reconcile import Reconciler
 from appliance.hub.root_gate import RootGate
 from appliance.hub.routes import Routes
@@ -50,6 +49,7 @@ from appliance.hub.shares import Shares
 from appliance.hub.start_queue import StartQueue
 from appliance.hub.supervisor import Supervisor
 from appliance.hub.tokens import Tokens
+from appliance.hub.usage import UsageMeter
 from appliance.hub.users import Users
 from appliance.interfaces import ServiceRunner, Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator, known_cost

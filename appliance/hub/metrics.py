@@ -15,8 +15,8 @@ from tornado.web import RequestHandler
 
 from appliance.clock import Clock
 from appliance.hub.exposition import Counter, Histogram
-from appliance.hub.pages.usage import Usage
 from appliance.hub.states import ServerState
+from appliance.hub.usage import Usage
 from appliance.names import ServerId
 from appliance.native_auth.handlers import LoginHandler, LogoutHandler
 from appliance.web.access_log import log_request

@@ -16,8 +16,8 @@ from appliance.config.schema import Config
 from appliance.hub.api.handler import HubApiHandler
 from appliance.hub.exposition import CONTENT_TYPE, family
 from appliance.hub.metrics import Metrics
-from appliance.hub.pages.usage import Usage, UsageMeter
 from appliance.hub.states import ServerState
+from appliance.hub.usage import Usage, UsageMeter
 from appliance.names import ServerId
 from appliance.web.guards import check_access, public
 from appliance.web.parts import Pattern

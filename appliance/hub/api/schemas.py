@@ -10,7 +10,6 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 
-ANY: Final[Schema] = {}
 TEXT: Final[Schema] = {"type": "string"}
 FLAG: Final[Schema] = {"type": "boolean"}
 WHOLE: Final[Schema] = {"type": "integer"}

@@ -18,9 +18,9 @@ from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.pages.admin_actions import Actions, Outcome
 from appliance.hub.pages.admin_rights import LOOK, check_may, check_may_add
 from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
-from appliance.hub.pages.usage import Usage, UsageMeter
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
+from appliance.hub.usage import Usage, UsageMeter
 from appliance.hub.users import Page, Person, Users
 from appliance.names import ServerId, Username, parse_server_name, parse_username
 from appliance.web.failures import LoginNeeded

@@ -11,10 +11,10 @@ from appliance.access.scopes import Scopes, Target
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.pages.goals import pending_path
-from appliance.hub.pages.usage import UsageMeter
 from appliance.hub.servers import Servers
 from appliance.hub.services import Services
 from appliance.hub.shares import Shares
+from appliance.hub.usage import UsageMeter
 from appliance.hub.users import Users
 from appliance.names import ServerId, parse_display_name, parse_server_name
 from appliance.web.forms import FormError, told

@@ -135,7 +135,7 @@ async def test_the_docs_have_every_metric_and_no_other(machine: Machine, ada: Br
 
 async def test_processor_time_of_servers_only_rises(machine: Machine) -> None:
     from appliance.hub.metrics import Metrics
-    from appliance.hub.pages.usage import Usage
+    from appliance.hub.usage import Usage
 
     def use(seconds: float) -> dict[ServerId, Usage]:
         return {BOB: Usage(1, None, seconds, None, 2.0, 1)}
