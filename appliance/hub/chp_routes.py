@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from appliance.clock import Clock, stamp
 from appliance.config.schema import Config, ProxyProgram
-from appliance.errors import NotFound, ProxyError
+from appliance.errors import BadRequest, NotFound, ProxyError
 from appliance.hub.routes import NginxRoutes, Route, Routes, RouteTable, Services, Targets
 from appliance.hub.server_rows import ServerRows, ServerView
 from appliance.hub.states import ServerState
@@ -83,10 +83,18 @@ class ChpRoutes:
 
     async def move(self, *, api_url: str | None, api_token: str | None) -> None:
         old = self._client
-        self._client = ChpClient(
+        new = ChpClient(
             old.api_url if api_url is None else api_url,
             old.api_token if api_token is None else api_token,
         )
+        if new.api_url != old.api_url and old.api_token is not None and api_token is None:
+            # Whoever listens there would hear it, and could lead everybody where they like.
+            raise BadRequest(
+                "cannot use the other proxy",
+                why="its token is missing, and that of this proxy is nobody else's",
+                mend="send its auth_token along",
+            )
+        self._client = new
         log.info("the proxy's API is at %s now", self._client.api_url)
         await self.check()
 

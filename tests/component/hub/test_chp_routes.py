@@ -16,7 +16,7 @@ from appliance.errors import BadRequest, ProxyError
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, ServerName, Username
 from appliance.proxy.chp import ChpClient, ChpRoute
-from tests.fakes.chp import Chp, configurable_http_proxy
+from tests.fakes.chp import TOKEN, Chp, configurable_http_proxy
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 from tests.fakes.nginx import free_port
@@ -252,7 +252,9 @@ async def test_the_hub_may_be_sent_to_another_proxy(
     other = Chp(chp.command, tmp_path / "other.log", free_port(), free_port())
     await other.start()
     try:
-        await machine.hub.routes.move(api_url=f"{other.api_url}/", api_token=None)
+        with pytest.raises(BadRequest, match="cannot use the other proxy"):
+            await machine.hub.routes.move(api_url=other.api_url, api_token=None)
+        await machine.hub.routes.move(api_url=f"{other.api_url}/", api_token=TOKEN)
         assert sorted(await other.table()) == ["/", "/services/whoami"]
     finally:
         other.stop()
