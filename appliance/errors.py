@@ -53,6 +53,15 @@ class NotFound(ApplianceError):
     """Nothing of that name exists."""
 
 
+class NoSuchUser(NotFound):
+    """There is no user of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"cannot find the user {name[:60]!r}", why="no such user", mend="appliance user list"
+        )
+
+
 class Conflict(ApplianceError):
     """It exists already, or is in a state that forbids the change."""
 

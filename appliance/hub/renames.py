@@ -16,7 +16,7 @@ from appliance.audit import Action, Outcome
 from appliance.clock import Clock
 from appliance.db.models import Rename, Server, User
 from appliance.db.session import Database
-from appliance.errors import ApplianceError, BadRequest, NotFound, SpawnRefused
+from appliance.errors import ApplianceError, BadRequest, NoSuchUser, SpawnRefused
 from appliance.hub import stored_scopes
 from appliance.hub.server_rows import ACTIVE
 from appliance.hub.settled import check_settled, taken
@@ -62,7 +62,7 @@ class Renames:
         with self._db.session() as session:
             row = session.scalar(select(User).where(User.name == user))
             if row is None:
-                raise NotFound(f"cannot find the user {user!r}", why="no such user")
+                raise NoSuchUser(user)
             why = taken(session, [name]).get(name)
             if why:
                 raise _cannot(user, why, mend="choose another name")

@@ -23,7 +23,7 @@ from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import ApiToken, OAuthClient, User
 from appliance.db.session import Database
-from appliance.errors import BadRequest, NotFound
+from appliance.errors import BadRequest, NoSuchUser, NotFound
 from appliance.hub.groups import read_grants
 
 log = logging.getLogger(__name__)
@@ -302,7 +302,7 @@ def effective_scopes(
 def _user(session: Session, name: str) -> User:
     row = session.scalar(select(User).where(User.name == name))
     if row is None:
-        raise NotFound(f"cannot find the user {name[:60]!r}", why="no such user")
+        raise NoSuchUser(name)
     return row
 
 

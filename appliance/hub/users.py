@@ -23,7 +23,7 @@ from appliance.clock import Clock
 from appliance.db.models import Departure, Group, Membership, Password, User, UserState
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database
-from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound
+from appliance.errors import ApplianceError, BadRequest, Conflict, NoSuchUser
 from appliance.hub.renames import Renames
 from appliance.hub.servers import Servers
 from appliance.hub.settled import check_settled, taken
@@ -129,7 +129,7 @@ class Users:
     def get(self, name: str) -> Person:
         found = self.find(name)
         if found is None:
-            raise NotFound(f"cannot find the user {name[:60]!r}", why="no such user")
+            raise NoSuchUser(name)
         return found
 
     def list_page(

@@ -278,12 +278,12 @@ def test_passwords_are_set_generated_and_linked(run: Run, hub: FakeHubApi, place
 
 def test_unknown_users_are_told_with_the_mend(run: Run, hub: FakeHubApi) -> None:
     assert run("user approve nobody-here").err == (
-        "error: cannot find user 'nobody-here'\n"
-        "  why      there is none\n"
+        "error: cannot find the user 'nobody-here'\n"
+        "  why      no such user\n"
         "  to mend  appliance user list\n"
     )
     done = run("user remove ada zoe --yes --json")
-    assert done.json == {"done": ["ada"], "failed": [{"name": "zoe", "why": "there is none"}]}
+    assert done.json == {"done": ["ada"], "failed": [{"name": "zoe", "why": "no such user"}]}
     assert done.code == 1
     assert run("user approve ../x").code == 1
 
@@ -525,7 +525,7 @@ def test_the_client_turns_refusals_into_errors(places: Places, hub: FakeHubApi) 
     client = HubClient.of(places)
     with pytest.raises(NotFound) as caught:
         client.approve(Username("zoe"))
-    assert caught.value.what == "cannot find user 'zoe'"
+    assert caught.value.what == "cannot find the user 'zoe'"
     with pytest.raises(BadRequest, match="too short"):
         client.set_password(Username("ada"), "short")
 

@@ -162,5 +162,5 @@ class FakeHubApi:
         return {"items": users[offset:end], "_pagination": {"next": following}}
 
     def _none(self, name: str) -> Answer:
-        message = f"cannot find user '{name}': there is none"
+        message = f"cannot find the user '{name}': no such user"
         return 404, {"status": 404, "message": message, "mend": "appliance user list"}
