@@ -54,7 +54,9 @@ def parse_username(text: str) -> Username:
         raise BadRequest(
             f"cannot use {shown!r} as a user name",
             why=why,
-            mend="choose 1 to 48 of a-z, 0-9 and . _ - @, beginning with a letter or digit",
+            mend="choose another name"
+            if name in RESERVED
+            else "choose 1 to 48 of a-z, 0-9 and . _ - @, beginning with a letter or digit",
         )
     return Username(name)
 

@@ -1,4 +1,4 @@
-"""Links between the pages of the documentation lead somewhere."""
+"""The documentation: links lead somewhere, and what it names is there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from appliance.cli.reference import command_names
+from appliance.config.fields import find_setting, is_group, named_groups, sections
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -37,3 +40,15 @@ def test_every_page_is_named_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     missing = [page.name for page in ROOT.glob("docs/*.md") if f"(docs/{page.name})" not in readme]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_and_commands_that_are_named_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    groups = "|".join([*sections(), *named_groups()])
+    keys = re.findall(rf"(?:`|config (?:set|get|add|unset) )((?:{groups})\.[\w.:-]+)[` ]", text)
+    keys = [key for key in keys if not key.endswith((".md", ".html", ".yaml"))]
+    assert [key for key in keys if not find_setting(key) and not is_group(key)] == []
+    known = command_names()
+    commands = re.findall(r"(?:sudo |`|bin/)appliance ((?:config|user|server|token) [a-z]+)", text)
+    assert [command for command in commands if command not in known] == []
