@@ -46,7 +46,7 @@ def test_every_page_is_named_in_the_readme() -> None:
 def test_settings_and_commands_that_are_named_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     groups = "|".join([*sections(), *named_groups()])
-    keys = re.findall(rf"(?:`|config (?:set|get|add|unset) )((?:{groups})\.[\w.:-]+)[` ]", text)
+    keys = re.findall(rf"(?:`|config (?:set|get|add|unset) )((?:{groups})\.[\w.:-]*\w)\b", text)
     keys = [key for key in keys if not key.endswith((".md", ".html", ".yaml"))]
     assert [key for key in keys if not find_setting(key) and not is_group(key)] == []
     known = command_names()
