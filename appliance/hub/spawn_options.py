@@ -5,14 +5,13 @@ From links and forms each option is a list of texts, as in JupyterHub.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from tornado.httputil import HTTPFile
 
-from appliance.errors import BadRequest
+from appliance.hub.kept_json import check_kept
 from appliance.web.failures import UnusableOptions
 
 # They are kept, and read again with every list of servers.
@@ -24,14 +23,7 @@ _OURS: Final = frozenset({"next", "display_name", "_xsrf", "redirects"})
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options; BadRequest if they would make lists of servers long, or are no JSON."""
-    try:
-        size = len(json.dumps(options, allow_nan=False))
-    except ValueError as err:
-        why = "user_options has numbers that JSON can't write"
-        raise BadRequest("cannot read the request", why=why) from err
-    if size > _BYTES:
-        why = f"user_options is longer than {_BYTES} bytes"
-        raise BadRequest("cannot read the request", why=why)
+    check_kept(options, name="user_options", most_bytes=_BYTES)
     return dict(options)
 
 

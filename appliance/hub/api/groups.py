@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from appliance.hub.api.handler import Body
 from appliance.hub.api.models import READ_GROUP, group_model
 from appliance.hub.api.paging import PagedHandler
 from appliance.hub.groups import NAMES_AT_ONCE, GroupView
+from appliance.hub.kept_json import check_kept
 from appliance.names import parse_username
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
@@ -124,14 +124,7 @@ class PropertiesHandler(GroupModels):
         properties = self.json_body() if self.request.body else None
         if not isinstance(properties, dict):
             raise BadRequest("cannot read the request", why="its body is no JSON object")
-        try:
-            size = len(json.dumps(properties, allow_nan=False))
-        except ValueError as err:
-            why = "it has numbers that JSON can't write"
-            raise BadRequest("cannot keep the properties", why=why) from err
-        if size > _PROPERTIES_BYTES:
-            why = f"they are longer than {_PROPERTIES_BYTES} bytes"
-            raise BadRequest("cannot keep the properties", why=why)
+        check_kept(properties, name="the group's properties", most_bytes=_PROPERTIES_BYTES)
         self.reply(self.model(self.groups.set_properties(group, properties)))
 
 
