@@ -177,16 +177,6 @@ class Machine:
             time.sleep(0.3)
         return result.stdout
 
-    def wait_for_unit(self, unit: str, *, timeout: float = 60) -> None:
-        """Wait until a unit is active; gives up at once when it has failed."""
-        name = shlex.quote(unit)
-        state = f"systemctl show --property=ActiveState --value {name}"
-        ended = self.wait_until(
-            f'case "$({state})" in active|failed);; *) false;; esac', timeout=timeout
-        )
-        if self.execute(state).strip() != "active":
-            raise MachineError(f"{unit} failed{ended}\n{self.journal(unit)}")
-
     def write_file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
         target = shlex.quote(path)
         self.execute(
