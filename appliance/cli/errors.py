@@ -8,6 +8,7 @@ import sys
 import traceback
 from enum import IntEnum
 
+from appliance.cli.output import printable
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 
@@ -70,14 +71,14 @@ def print_error(error: BaseException, *, debug: bool) -> None:
             mend="run the same command with --debug, and report what it prints",
         )
     red, plain = ("\x1b[1;31m", "\x1b[0m") if _has_colours() else ("", "")
-    print(f"{red}error:{plain} {error.what}", file=sys.stderr)
+    print(f"{red}error:{plain} {printable(error.what)}", file=sys.stderr)
     for label, lines in (
         ("why", [error.why] if error.why else []),
         ("log", list(error.log)),
         ("to mend", [error.mend] if error.mend else []),
     ):
         for number, line in enumerate(lines):
-            print(f"  {'' if number else label:<9}{line}", file=sys.stderr)
+            print(f"  {'' if number else label:<9}{printable(line)}", file=sys.stderr)
 
 
 def _print_problems(error: ConfigError) -> None:

@@ -20,7 +20,7 @@ class Output:
     def data(self, value: object, text: str) -> None:
         """The result: as JSON when asked for, else as text unless there is none."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=False, indent=2))
+            print(_escaped(json.dumps(value, ensure_ascii=False, indent=2)))
         elif text:
             print(text)
 
@@ -52,10 +52,22 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # Piped into a program, a row is a line whatever its length.
     width = None if sys.stdout.isatty() else 1000
     Console(highlight=False, width=width).print(table)
+
+
+def _escaped(text: str) -> str:
+    """JSON whose characters can all be shown; it says the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def printable(text: str) -> str:
+    """Text without what commands a terminal: users choose names, and servers what they log."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
 def has_colours() -> bool:
