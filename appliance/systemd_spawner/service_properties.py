@@ -39,7 +39,9 @@ def unit_properties(
         # Stopping the appliance stops its services; its parts may restart without them.
         Property("PartOf", "as", ["appliance.target"]),
         Property("Type", "s", "exec"),
-        Property("ExecStart", "a(sasb)", [(command[0], list(command), False)]),
+        # As it is: systemd would put variables of the environment, some of them secrets, where the
+        # command has a `$`, for everybody to see in the list of processes.
+        Property("ExecStartEx", "a(sasas)", [(command[0], list(command), ["no-env-expand"])]),
         Property("EnvironmentFiles", "a(sb)", [(str(environment_file), False)]),
         Property("User", "s", account),
         Property("Group", "s", account),

@@ -21,7 +21,7 @@ services:
     command: [python3, -m, jupyterhub_idle_culler, --timeout=3600, --cull-every=2]
   who:
     url: http://127.0.0.1:9001
-    command: [python3, /srv/who.py]
+    command: [python3, /srv/who.py, "$THEIR_KEY", "${THEIR_KEY} %n"]
     environment: {THEIR_KEY: not-for-everybody}
     memory: 300M
 roles:
@@ -97,6 +97,9 @@ def test_they_run_confined_and_know_the_hub(room: Room) -> None:
     assert room.show(WHO, "Restart") == "always"
     assert room.show(WHO, "NoNewPrivileges") == "yes"
     assert machine.execute("stat -c '%U %a' /var/lib/appliance/services/who") == "svc-who 700\n"
+    # The command is run as it is written: what is in the environment stays there.
+    words = machine.execute(f"tr '\\0' '|' < /proc/{room.show(WHO, 'MainPID')}/cmdline")
+    assert words.endswith("/srv/who.py|$THEIR_KEY|${THEIR_KEY} %n|")
     # The culler has asked the hub, and was not refused.
     machine.wait_until("appliance logs culler | grep -q .")
     assert "403" not in machine.execute("appliance logs culler")

@@ -51,7 +51,8 @@ def test_the_unit(
 ) -> None:
     managed.start("culler", TOKEN)
     unit = units.properties[UNIT]
-    program, arguments, _ = unit["ExecStart"][0]
+    program, arguments, how = unit["ExecStartEx"][0]
+    assert how == ["no-env-expand"]
     assert Path(program).is_absolute()
     assert arguments == [program, "1"]
     assert unit["User"] == "svc-culler"
