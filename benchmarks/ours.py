@@ -59,7 +59,7 @@ class Ours:
         del users
         machine.run(
             "set -e; appliance config set signup.mode open; appliance config set limits.cpu 2;"
-            f" appliance config set services.benchmark.api_token {API_TOKEN};"
+            f" printf {API_TOKEN} | appliance config set services.benchmark.api_token --stdin;"
             " appliance config set services.benchmark.admin true"
         )
 
