@@ -50,3 +50,11 @@ def test_memory_is_bounded() -> None:
     keys = [shown.put(ADA, SHEET) for _ in range(300)]
     assert shown.find_sheet(first, ADA) is None
     assert shown.find_sheet(keys[-1], ADA) == SHEET
+
+
+def test_nobody_pushes_out_what_is_kept_for_another() -> None:
+    shown = ShownOnce(clock=TurnableClock())
+    kept = shown.put(ADA, SHEET)
+    for _ in range(300):
+        shown.put(EVE, SHEET)
+    assert shown.find_sheet(kept, ADA) == SHEET
