@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_SECONDS: Final = TOKEN_DAYS * 24 * 3600
 _CODE_LIFETIME: Final = timedelta(minutes=5)
+# Of one user, for one client: more browsers than anybody has.
+_TOKENS_OF_ONE: Final = 100
 _NOWHERE: Final = "https://relative.invalid"
 
 
@@ -255,7 +257,13 @@ class _Validator(RequestValidator):
     def save_bearer_token(self, token: Any, request: Any, *_: Any, **__: Any) -> Any:
         now = self._clock.now()
         grant: OAuthCode = request.grant
+        # A server can ask for its user's again and again; the last of them are enough.
+        own = (ApiToken.user_id == grant.user_id, ApiToken.oauth_client_id == grant.client_id)
+        newest = select(ApiToken.id).where(*own).order_by(ApiToken.id.desc())
         with self._db.session() as session:
+            surplus = session.scalars(newest.offset(_TOKENS_OF_ONE - 1)).all()
+            if surplus:
+                session.execute(delete(ApiToken).where(ApiToken.id.in_(surplus)))
             session.add(
                 ApiToken(
                     hash=hash_secret(token["access_token"]),

@@ -314,3 +314,15 @@ async def test_a_challenge_that_was_taken_out_on_the_way_is_missed(
     code = _code(await bob.get(_ask()))
     answer = await _redeem(machine, secret, code, code_verifier=VERIFIER)
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+
+
+async def test_the_oldest_tokens_of_a_client_give_way(
+    machine: Machine, bob: Browser, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.hub.oauth_grant._TOKENS_OF_ONE", 2)
+    tokens = []
+    for _ in range(3):
+        answer = await _redeem(machine, secret, _code(await bob.get(_ask())))
+        tokens.append(answer.json["access_token"])
+    found = [(await machine.token_call(token, "GET", "user")).status for token in tokens]
+    assert found == [403, 200, 200]
