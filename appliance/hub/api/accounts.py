@@ -54,7 +54,9 @@ class ApproveHandler(UserHandlerBase):
 
     @needs_scope("admin:users")
     async def post(self, user: str) -> None:
-        self.reply(self.model(self.users.approve(self.person(user).name)))
+        person = self.person(user)
+        self.check_may_change(person)
+        self.reply(self.model(self.users.approve(person.name)))
 
 
 class PasswordHandler(HubApiHandler):

@@ -181,6 +181,7 @@ async def test_a_service_that_makes_users_makes_no_admins(machine: Machine, bob:
         ("PATCH", "users/ada", {"name": "lady"}),
         ("DELETE", "users/ada", None),
         ("POST", "users/ada/tokens", {"scopes": ["read:users:name!user"]}),
+        ("POST", "appliance/users/ada/approve", None),
     ]:
         answer = await call(method, path, body)
         assert (answer.status, answer.json["status"]) == (403, 403), (method, path)
