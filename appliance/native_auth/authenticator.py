@@ -176,6 +176,12 @@ class NativeAuthenticator:
         password = passwords.generate()
         return password, await self._hasher.hash(password.encode(), cost=MIN_COST)
 
+    def must_change(self, user: Username) -> bool:
+        """Whether the user's password was made by somebody else, who may know it still."""
+        with self._db.session() as session:
+            row = _find(session, user)
+            return bool(row and row.password and row.password.must_change)
+
     def check_new_password(self, password: str, user: Username) -> None:
         """Raise BadRequest if the password is not good enough."""
         passwords.check_new(password, user, self.rules)

@@ -115,16 +115,22 @@ def login_needed(method: Method) -> Method:
             self.redirect(_detour(self, "login"))
         elif who.must_change_password and not self.may_keep_password:
             if not self.is_read:
-                raise NotAllowed(
-                    "cannot do this yet", why="your password was made by somebody else",
-                    mend="choose a password of your own first",
-                )  # fmt: skip
+                raise must_change_password()
             self.redirect(_detour(self, "password"))
         else:
             await method(self, *args, **kwargs)
 
     setattr(guarded, MARK, ("login",))
     return cast(Method, guarded)
+
+
+def must_change_password() -> NotAllowed:
+    """Why nothing is done for somebody whose password somebody else knows too."""
+    return NotAllowed(
+        "cannot do this yet",
+        why="your password was made by somebody else",
+        mend="choose a password of your own first",
+    )
 
 
 def _detour(page: GuardedPage, name: str) -> str:

@@ -25,7 +25,7 @@ from appliance.web import notes, xsrf
 from appliance.web.access_log import shown_path
 from appliance.web.asker import FETCHES, LOGIN_COOKIE, AskedRequest
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
-from appliance.web.guards import MARK
+from appliance.web.guards import MARK, must_change_password
 from appliance.web.next_url import safe_next
 
 log = logging.getLogger(__name__)
@@ -313,6 +313,8 @@ class ApiHandler(Handler):
             self.principal = principal
             if self._needs_xsrf():
                 self._check_write()
+            if principal.must_change_password and not self.is_read:
+                raise must_change_password()
 
     def _check_write(self) -> None:
         if not self.is_read:

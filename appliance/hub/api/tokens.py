@@ -13,7 +13,7 @@ from appliance.hub.api.models import token_model
 from appliance.hub.tokens import Tokens
 from appliance.hub.users import Person
 from appliance.native_auth.authenticator import NativeAuthenticator
-from appliance.web.guards import needs_scope, public
+from appliance.web.guards import must_change_password, needs_scope, public
 from appliance.web.parts import Pattern
 
 
@@ -75,6 +75,8 @@ class TokenListHandler(HubApiHandler):
             raise
         except ApplianceError as err:
             raise NotAllowed("cannot log in", why=err.why) from err
+        if self.authenticator.must_change(found):
+            raise must_change_password()
         person = self.person(found)
         return Principal(
             Kind.USER, person.name, self.tokens.scopes_of(person.name), admin=person.admin

@@ -196,9 +196,13 @@ async def test_a_generated_password_must_be_changed_before_anything_else(
     assert (await carol.log_in("carol", password)).status == 302
     for page in ("/hub/home", "/hub/spawn", "/hub/api/oauth2/authorize?client_id=x"):
         assert (await carol.get(page)).location.startswith("/hub/password?next=")
+    for path in ("users/carol/tokens", "users/carol/server"):
+        assert (await carol.api("POST", path, {})).status == 403
+    assert (await carol.api("GET", "user")).json["name"] == "carol"
     await carol.get("/hub/password")
     await carol.post("/hub/password", {"old": password, "password": STUDENT_PASSWORD})
     assert (await carol.get("/hub/home")).status == 200
+    assert (await carol.api("POST", "users/carol/tokens", {})).status == 201
 
 
 async def test_logging_out_ends_the_session_at_the_hub(machine: Machine, bob: Browser) -> None:

@@ -226,6 +226,12 @@ async def test_a_password_gets_a_token(machine: Machine, bob: Browser) -> None:
     assert about["name"] == "bob"
 
 
+async def test_a_generated_password_gets_no_token(machine: Machine, ada: Browser) -> None:
+    made = await ada.api("POST", "appliance/users", {"usernames": ["carol"], "generate": True})
+    refused = await by_password(machine, "carol", made.json["created"][0]["password"])
+    assert (refused.status, "made by somebody else" in refused.json["message"]) == (403, True)
+
+
 async def test_a_password_gets_no_token_of_somebody_else(
     machine: Machine, ada: Browser, bob: Browser
 ) -> None:
