@@ -23,4 +23,6 @@ def stamp(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with microseconds and Z, as JupyterHub's API writes it."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"

@@ -72,6 +72,7 @@ class Roles:
         for role in roles:
             self._roles[role.name] = role
         self.custom = dict(custom or {})
+        self._with_users = [role for role in self._roles.values() if role.users]
         self._of_user = lru_cache(maxsize=4096)(self._expand_user)
 
     def __getitem__(self, name: str) -> Role:
@@ -92,7 +93,7 @@ class Roles:
 
     def of_user(self, name: str, *, admin: bool) -> list[str]:
         """A user's own roles by name, as user models list them; those of groups aren't in it."""
-        own = {role.name for role in self._roles.values() if name in role.users} | {"user"}
+        own = {role.name for role in self._with_users if name in role.users} | {"user"}
         return sorted(own | {"admin"} if admin else own - {"admin"})
 
     def of_group(self, name: str) -> list[str]:

@@ -37,6 +37,16 @@ class Moment(types.TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.replace(tzinfo=UTC) if value else None
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """SQLite's text in one step: lists have two moments in each row."""
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        return _moment_of_text
+
+
+def _moment_of_text(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(f"{text}+00:00") if text else None
+
 
 class UserState(StrEnum):
     """Whether a user was let in."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +22,10 @@ from appliance.db.errors import DatabaseError, SchemaTooNewError, StorageError
 from appliance.db.reserve import Reserve
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_REMEMBERED: Final = 1000
 
 # sqlite.org/rescode.html: what the disk did to us, not what we did wrong.
 _STORAGE: Final = {
@@ -43,6 +47,7 @@ class Database:
         self.url = make_url(url)
         self._reserve = reserve
         self._engine: Engine = create_engine(self.url)
+        self._remembered: dict[Hashable, Any] = {}
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_connection)
             event.listen(self._engine, "begin", _begin)
@@ -100,6 +105,8 @@ class Database:
             # What the block did can't be done again from here, but by whoever asked for it.
             mend = "try again, that works for a while; an admin must make room on the disk"
             raise StorageError(err.what, why=err.why, mend=mend) from err
+        finally:
+            self._remembered.clear()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -109,6 +116,22 @@ class Database:
         """
         with translated(), self._engine.connect() as connection:
             yield connection
+
+    def remembered(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What `read` found since the last session, or finds now.
+
+        The hub is the only writer, so what a session may have changed is forgotten with its end.
+        That there is nothing isn't remembered, or strangers would fill the memory.
+        """
+        if key in self._remembered:
+            found: T = self._remembered[key]
+            return found
+        found = read()
+        if found is not None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = found
+        return found
 
     def _make_room(self) -> bool:
         return self._reserve is not None and self._reserve.give_up()

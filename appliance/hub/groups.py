@@ -83,10 +83,17 @@ class Groups:
     def of_users(self, users: Iterable[str]) -> dict[str, frozenset[str]]:
         """The groups of some users, in one query; users in no group are left out."""
         found: dict[str, set[str]] = {}
+        if not self._db.remembered("members", self._has_members):
+            return {}
         with self._db.reading() as connection:
             for user, group in connection.execute(_OF_USERS, {"names": list(users)}):
                 found.setdefault(user, set()).add(group)
         return {user: frozenset(groups) for user, groups in found.items()}
+
+    def _has_members(self) -> bool:
+        """Whether anybody is in any group."""
+        with self._db.reading() as connection:
+            return connection.scalar(select(Membership.user_id).limit(1)) is not None
 
     def get(self, name: str) -> GroupView:
         page = self._page(Group.name == name, offset=0, limit=1)

@@ -1,6 +1,7 @@
 """Whose cookie or token it is, with what that person may do at this moment.
 
-Nothing is cached: one query a request, so that ending a session or demoting an admin works at once.
+What is remembered of tokens is forgotten with the next write, whatever it is about: revoking one or
+demoting an admin works at once.
 """
 
 from __future__ import annotations
@@ -107,10 +108,22 @@ class Identity:
         """Whose API token it is, with the token's scopes as far as its owner holds them now."""
         if not 0 < len(token) <= MAX_LENGTH:
             return None
-        now = self._clock.now()
+        now, hashed = self._clock.now(), hash_secret(token)
+        found = self._db.remembered(("token", hashed), lambda: self._look_up(hashed))
+        if found is None:
+            return None
+        row, principal = found
+        if row.expires is not None and row.expires <= now:
+            return None
+        if row.last_activity is None or abs(now - row.last_activity) > _RESOLUTION:
+            self._touch_token(row, now)
+        return principal
+
+    def _look_up(self, hashed: str) -> tuple[Row[*tuple[Any, ...]], Principal] | None:
+        """A token's row, and whom it stands for until something is written."""
         with self._db.reading() as connection:
-            row = connection.execute(_TOKEN, {"hash": hash_secret(token)}).one_or_none()
-            if row is None or (row.expires is not None and row.expires <= now):
+            row = connection.execute(_TOKEN, {"hash": hashed}).one_or_none()
+            if row is None:
                 return None
             grants = read_grants(connection, row.user_id) if row.user_id is not None else None
         user, service = row.name or "", row.service or ""
@@ -123,12 +136,10 @@ class Identity:
             if is_admin is None:
                 return None
             admin, owner = is_admin, self._roles.scopes_of_service(service, admin=is_admin)
-        if row.last_activity is None or abs(now - row.last_activity) > _RESOLUTION:
-            self._touch_token(row, now)
         scopes = effective_scopes(
             row.scopes, owner, Bearer(user, None, service), self._roles, self._groups_of
         )
-        return Principal(
+        principal = Principal(
             Kind.USER if user else Kind.SERVICE,
             user or service,
             scopes,
@@ -137,6 +148,7 @@ class Identity:
             session_id=row.session_id,
             token_id=row.id,
         )
+        return row, principal
 
     def _scopes(self, user: str, grants: Grants, *, admin: bool) -> Scopes:
         return self._roles.scopes_of_user(

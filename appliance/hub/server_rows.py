@@ -118,23 +118,23 @@ class ServerRows:
     def view(self, server: ServerId) -> ServerView:
         """A server as it is known; one that never ran is stopped."""
         found = self._views(User.name == server.user, Server.name == server.name)
-        return found[0] if found else self._never_ran(server)
+        return found[0] if found else self.never_ran(server)
 
     def known(self, server: ServerId) -> bool:
         """Whether there is a row: it was started at least once."""
         return bool(self._views(User.name == server.user, Server.name == server.name))
 
     def of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
-        """The servers of some users, each one's default server first."""
-        found: dict[str, list[ServerView]] = {name: [] for name in names}
+        """The servers of some users, each one's default server first; of those who ever had one."""
+        found: dict[str, list[ServerView]] = {}
         with self._db.reading() as connection:
             rows = connection.execute(_OF_USERS, {"names": list(names)}).all()
         for row in rows:
-            found[row.user].append(self._view(row))
+            found.setdefault(row.user, []).append(self._view(row))
         for name, views in found.items():
             views.sort(key=lambda view: view.server.name)
-            if not views or views[0].server.name:
-                views.insert(0, self._never_ran(ServerId(Username(name))))
+            if views[0].server.name:
+                views.insert(0, self.never_ran(ServerId(Username(name))))
         return found
 
     def active(self) -> list[ServerView]:
@@ -309,7 +309,8 @@ class ServerRows:
             display_name=row.display_name,
         )
 
-    def _never_ran(self, server: ServerId) -> ServerView:
+    def never_ran(self, server: ServerId) -> ServerView:
+        """How a server looks that has no row."""
         return ServerView(server, ServerState.STOPPED, server.url_path(self._base_url))
 
     @staticmethod

@@ -106,7 +106,15 @@ class Servers:
         return self.of_users([user])[user]
 
     def of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
-        """The servers of some users, in one query."""
+        """The servers of some users, each one's default server first."""
+        found = self.used_of_users(names)
+        for name in names:
+            if name not in found:
+                found[name] = [self._rows.never_ran(ServerId(Username(name)))]
+        return found
+
+    def used_of_users(self, names: Sequence[str]) -> dict[str, list[ServerView]]:
+        """The same in one query; users who never had a server are left out."""
         found = self._rows.of_users(names)
         return {name: [self._with_place(view) for view in views] for name, views in found.items()}
 

@@ -13,7 +13,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from appliance import audit
@@ -149,15 +160,21 @@ class Users:
         `within` are filters of a scope by users and groups, of which one must fit.
         """
         counted, query = _queries(sort, servers, state, searching=bool(search))
+        names = None if only is None else frozenset(only)
         for where in (
-            None if only is None else User.name.in_(list(only)),
+            None if names is None else User.name.in_(names),
             None if within is None else _within(within),
         ):
             if where is not None:
                 counted, query = counted.where(where), query.where(where)
         given = {"search": search.lower()} if search else {}
+
+        def count() -> int:
+            with self._db.reading() as connection:
+                return connection.scalar(counted, given) or 0
+
+        total = self._db.remembered(("users", search, state, servers, names, within), count)
         with self._db.reading() as connection:
-            total = connection.scalar(counted, given) or 0
             part = {"offset": offset, "limit": limit, **given}
             items = [_person(row) for row in connection.execute(query, part)]
         return Page(items, total, offset)
@@ -346,8 +363,9 @@ _PEOPLE: Final[Select[*tuple[Any, ...]]] = select(
     User.state,
     User.created,
     User.last_activity,
-    Password.must_change,
-).outerjoin(Password, Password.user_id == User.id)
+    # Not by a join: that would be made for all the rows that come before a part of a list, too.
+    exists().where(Password.user_id == User.id).correlate(User),
+)
 
 
 @lru_cache(maxsize=128)
@@ -369,8 +387,8 @@ def _queries(
 
 
 def _person(row: Row[*tuple[Any, ...]]) -> Person:
-    id_, name, admin, state, created, last_activity, must_change = row
-    return Person(id_, name, admin, _STATES[state], created, last_activity, must_change is not None)
+    id_, name, admin, state, created, last_activity, has_password = row
+    return Person(id_, name, admin, _STATES[state], created, last_activity, bool(has_password))
 
 
 def _within(filters: frozenset[Filter]) -> ColumnElement[bool]:
@@ -387,12 +405,12 @@ def _within(filters: frozenset[Filter]) -> ColumnElement[bool]:
 
 def _by_servers(wanted: ActiveFilter) -> ColumnElement[bool]:
     states = (ServerState.READY,) if wanted == "ready" else _ACTIVE
-    exists = (
+    has_one = (
         select(ServerRow.id)
         .where(ServerRow.user_id == User.id, ServerRow.state.in_(states))
         .exists()
     )
-    return ~exists if wanted == "inactive" else exists
+    return ~has_one if wanted == "inactive" else has_one
 
 
 def _order(sort: Sort) -> list[ColumnElement[Any]]:

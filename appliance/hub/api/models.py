@@ -5,6 +5,7 @@ Which of a user's fields are shown depends on the scopes that the caller holds o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -57,10 +58,15 @@ class UserModels:
         }
 
     def of(
-        self, person: Person, servers: list[ServerView], *, groups: frozenset[str], roles: list[str]
+        self,
+        person: Person,
+        servers: Sequence[ServerView],
+        *,
+        groups: frozenset[str],
+        roles: list[str],
     ) -> dict[str, Any]:
-        """A user, as far as the scopes allow; `servers` begins with the default one."""
-        default = servers[0]
+        """A user, as far as the scopes allow; `servers` begins with the default one, if any."""
+        default = servers[0] if servers else None
         shown = self._servers(servers, groups)
         allowed = self._allowed(Target(user=person.name, groups=groups))
         whole: dict[str, Any] = {
@@ -70,8 +76,8 @@ class UserModels:
             "admin": person.admin,
             "roles": roles,
             "groups": sorted(groups),
-            "server": default.url if default.ready else None,
-            "pending": default.pending,
+            "server": default.url if default and default.ready else None,
+            "pending": default.pending if default else None,
             "created": stamp(person.created),
             "last_activity": stamp(person.last_activity),
             "servers": shown,
@@ -93,7 +99,7 @@ class UserModels:
             *(names for scope, names in self._perhaps.items() if self._scopes.allows(scope, target))
         )
 
-    def _servers(self, views: list[ServerView], groups: frozenset[str]) -> dict[str, Any]:
+    def _servers(self, views: Sequence[ServerView], groups: frozenset[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for view in views:
             if not (view.active or self._include_stopped):

@@ -47,16 +47,18 @@ class UserHandlerBase(PagedHandler):
 
     def models(self, people: Sequence[Person]) -> list[dict[str, Any]]:
         names = [person.name for person in people]
-        servers, groups = self.servers.of_users(names), self.groups.of_users(names)
+        stopped = self._includes_stopped()
+        servers = self.servers.of_users(names) if stopped else self.servers.used_of_users(names)
+        groups = self.groups.of_users(names)
         models = UserModels(
             self.identified().scopes,
             hub_url=self.web.hub_url,
-            include_stopped=self._includes_stopped(),
+            include_stopped=stopped,
         )
         return [
             models.of(
                 person,
-                servers[person.name],
+                servers.get(person.name, ()),
                 groups=groups.get(person.name, frozenset()),
                 roles=self.roles.of_user(person.name, admin=person.admin),
             )

@@ -149,3 +149,39 @@ def test_a_file_that_is_no_database_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as refused:
         Database.at(path).open()
     assert "no database" in refused.value.why
+
+
+def test_what_is_remembered_is_forgotten_with_the_next_session(db: Database) -> None:
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(1)
+        return len(reads)
+
+    assert [db.remembered("one", read), db.remembered("one", read)] == [1, 1]
+    assert db.remembered("another", read) == 2
+    with db.session():
+        assert db.remembered("one", read) == 1
+    assert db.remembered("one", read) == 3
+    with pytest.raises(ZeroDivisionError), db.session():
+        raise ZeroDivisionError
+    assert db.remembered("one", read) == 4
+
+
+def test_that_there_is_nothing_is_not_remembered_and_memory_is_bounded(db: Database) -> None:
+    found = iter([None, "there"])
+    assert [db.remembered("late", lambda: next(found)) for _ in range(2)] == [None, "there"]
+    for number in range(5000):
+        db.remembered(number, lambda: "x")
+    assert len(db._remembered) <= 1000
+
+
+def test_moments_come_back_as_they_went(db: Database) -> None:
+    late = NOW.replace(microsecond=123456)
+    with db.session() as session:
+        session.add(User(name="ada", state="active", created=NOW, last_activity=late))
+        session.add(User(name="bob", state="active", created=NOW))
+    with db.reading() as connection:
+        found = connection.execute(select(User.created, User.last_activity).order_by(User.id)).all()
+    assert [tuple(row) for row in found] == [(NOW, late), (NOW, None)]
+    assert found[0][0].tzinfo is UTC
