@@ -26,6 +26,8 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(self._logged(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before it began has not touched its work.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     def keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
