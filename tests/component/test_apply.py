@@ -35,12 +35,12 @@ from appliance.rollout.render import HUB_FILE, PROXY_FILE, SPAWNER_FILE, check_n
 from appliance.rollout.services import SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
 from tests.fakes.hub_api import FakeHubApi
+from tests.fakes.ports import free_port
 from tests.fakes.services import (
     FakeCommands,
     FakeServices,
     FakeSpawnerDaemon,
     HealthPage,
-    free_port,
 )
 
 

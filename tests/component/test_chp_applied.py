@@ -19,7 +19,8 @@ from appliance.rollout.apply import Applier, ApplyFailed, Outcome
 from appliance.rollout.render import HUB_FILE, PROXY_FILE
 from tests.fakes.chp import TOKEN, Chp, configurable_http_proxy
 from tests.fakes.nginx import trial_places
-from tests.fakes.services import FakeServices, free_port
+from tests.fakes.ports import free_port
+from tests.fakes.services import FakeServices
 
 CHP = "configurable-http-proxy"
 

@@ -33,7 +33,8 @@ from appliance.rollout.apply import Applier
 from appliance.rollout.transaction import Marker
 from tests.component.test_apply import nginx_text
 from tests.fakes.hub_api import FakeHubApi
-from tests.fakes.services import FakeServices, free_port
+from tests.fakes.ports import free_port
+from tests.fakes.services import FakeServices
 
 ROOT = Path(__file__).parents[2]
 

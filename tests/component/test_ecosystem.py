@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.browser import Reply, WebSocket, send
-from tests.fakes.nginx import free_port, stub_service
+from tests.fakes.nginx import stub_service
 from tests.fakes.peers import PINS, peer_environment
+from tests.fakes.ports import free_port
 from tests.fakes.whole import PASSWORD, Visitor, Whole, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.browser import Browser, send
-from tests.fakes.nginx import Proxy, free_port, proxy, stub_service, upstream
+from tests.fakes.nginx import Proxy, proxy, stub_service, upstream
+from tests.fakes.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.fakes.browser import Target, send
 from tests.fakes.hub import FakeHub
-from tests.fakes.nginx import free_port
+from tests.fakes.ports import free_port
 from tests.fakes.single_user import environment, single_user
 
 

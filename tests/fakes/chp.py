@@ -22,8 +22,8 @@ from typing import Any, Final
 import pytest
 
 from tests.fakes.browser import Reply, send
-from tests.fakes.nginx import free_port
 from tests.fakes.peers import PINS, peer_environment
+from tests.fakes.ports import free_port
 
 TOKEN: Final = "c0ffee-0123456789abcdef"
 PROGRAMS: Final = ("pypi", "npm")

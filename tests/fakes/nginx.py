@@ -8,7 +8,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from appliance.proxy.machine import look_at_nginx
 from appliance.proxy.nginx import Machine, render
 from appliance.proxy.static_files import StaticRoots
 from tests.fakes.browser import Browser, send
+from tests.fakes.ports import free_port
 
 
 def nginx_programs() -> list[Path]:
@@ -157,13 +157,6 @@ class Proxy:
 
 def conf_file(places: Places) -> Path:
     return places.rendered / "nginx.conf"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def trial_places(folder: Path) -> Places:

@@ -20,13 +20,6 @@ from appliance.rollout.health import VERSION_HEADER, Deadline
 from appliance.rollout.render import HUB_FILE
 
 
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class HealthPage:
     """Something that listens at a port of this machine: our hub, or another program."""
 

@@ -7,7 +7,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Final
 
 import pytest
 
+from tests.fakes.ports import free_port
 from tests.integration.browser import chromium
 from tests.integration.pages import Person
 
@@ -97,11 +97,8 @@ def _owner(path: Path) -> int:
 def trial() -> Iterator[Trial]:
     home = Path(tempfile.mkdtemp(prefix="trial-"))
     os.chown(home, pwd.getpwnam(ACCOUNT).pw_uid, -1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     strangers = _processes_of_account()
-    trial = Trial(home, port, strangers)
+    trial = Trial(home, free_port(), strangers)
     unneeded = shutil.ignore_patterns(".*", "__pycache__", "tests", "benchmarks")
     shutil.copytree(ROOT, trial.checkout, ignore=unneeded)
     yield trial

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from typing import Any, Final, Protocol
 from appliance.config.schema import Config
 from tests.fakes.hub_machine import Answer, Machine, exchange, parse
 from tests.fakes.peers import peer_environment
+from tests.fakes.ports import free_port
 
 # Everybody whom both hubs know from their configuration.
 SERVICE_TOKENS: Final = {
@@ -104,8 +104,7 @@ async def our_hub(folder: Path) -> AsyncIterator[Ours]:
 @contextmanager
 def jupyterhub(folder: Path) -> Iterator[Theirs]:
     """JupyterHub 6 with the same roles and services; up when it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "wanted.json").write_text(json.dumps({"roles": ROLES, "services": SERVICES}))
     environment = peer_environment("jupyterhub6")
     with (folder / "log").open("wb") as log:

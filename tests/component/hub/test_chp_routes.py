@@ -19,7 +19,7 @@ from appliance.proxy.chp import ChpClient, ChpRoute
 from tests.fakes.chp import TOKEN, Chp, configurable_http_proxy
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
-from tests.fakes.nginx import free_port
+from tests.fakes.ports import free_port
 
 BOB = ServerId(Username("bob"))
 PORT = 18080
