@@ -12,7 +12,7 @@ import typer
 from appliance import __version__
 from appliance.cli import completion, config, server, token, user
 from appliance.cli.errors import require_root
-from appliance.cli.options import Json
+from appliance.cli.options import Follow, Json, Lines
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -50,8 +50,8 @@ def logs(
         ),
     ] = "",
     *,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines.")] = 50,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
+    lines: Lines = 50,
+    follow: Follow = False,
     json: Json = False,
 ) -> None:
     """Show what the programs and servers say."""
@@ -85,8 +85,8 @@ def audit(
             autocompletion=completion.actions,
         ),
     ] = "",
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines.")] = 50,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
+    lines: Lines = 50,
+    follow: Follow = False,
     json: Json = False,
 ) -> None:
     """Show who did what with accounts, rights and settings."""

@@ -8,6 +8,8 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something fails.")]
+Lines = Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines.")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 NoRollback = Annotated[
     bool,
