@@ -46,7 +46,19 @@ async def exchange(
     path: Path, method: str, url: str, headers: Mapping[str, str], body: bytes
 ) -> Answer:
     """One request on a Unix socket."""
-    reader, writer = await asyncio.open_unix_connection(str(path))
+    streams = await asyncio.open_unix_connection(str(path))
+    return await exchange_on(streams, method, url, headers, body)
+
+
+async def exchange_on(
+    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> Answer:
+    """One request on a connection, which ends with it."""
+    reader, writer = streams
     lines = [f"{method} {url} HTTP/1.1", f"Host: {HOST}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body or method in {"POST", "PUT", "PATCH"}:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from appliance.config.schema import Config
-from tests.fakes.hub_machine import Answer, Machine, exchange, parse
+from tests.fakes.hub_machine import Answer, Machine, exchange, exchange_on
 from tests.fakes.peers import peer_environment
 from tests.fakes.ports import free_port
 
@@ -76,15 +76,8 @@ class Theirs:
         self._port = port
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        lines = [f"{method} {url} HTTP/1.1", "Host: hub.test", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if body or method in {"POST", "PUT", "PATCH"}:
-            lines.append(f"Content-Length: {len(body)}")
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        raw = await reader.read()
-        writer.close()
-        return parse(raw)
+        streams = await asyncio.open_connection("127.0.0.1", self._port)
+        return await exchange_on(streams, method, url, headers, body)
 
 
 @asynccontextmanager
