@@ -89,6 +89,11 @@ class Roles:
         """What is wrong with a scope as written, or "" if it can be granted."""
         return why_unknown(scope, self.custom)
 
+    @property
+    def users(self) -> frozenset[str]:
+        """Everybody whom a role names."""
+        return frozenset[str]().union(*(role.users for role in self._with_users))
+
     # Who has which
 
     def of_user(self, name: str, *, admin: bool) -> list[str]:

@@ -191,7 +191,7 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
     throttle = Throttle(db=core.db, clock=core.clock)
     authenticator = NativeAuthenticator(
         db=core.db, clock=core.clock, hasher=Hasher(cost=known_cost(core.db)), throttle=throttle,
-        signup=core.config.signup, rules=core.config.passwords,
+        signup=core.config.signup, rules=core.config.passwords, privileged=core.roles.users,
     )  # fmt: skip
     return authenticator, throttle
 

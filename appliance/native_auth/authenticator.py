@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -87,7 +88,11 @@ class NativeAuthenticator:
         throttle: Throttle,
         signup: Signup,
         rules: Passwords,
+        privileged: Collection[str] = (),
     ) -> None:
+        """`privileged` are names to which the configuration gives rights: who signs up under one
+        waits for approval, whatever the mode."""
+        self._privileged = privileged
         self._db = db
         self._clock = clock
         self._hasher = hasher
@@ -112,7 +117,8 @@ class NativeAuthenticator:
         self._throttle.attempt([f"signup:{network_of(address)}"])
         self._check_code(code, address)
         hashed = await self._hasher.hash(data)
-        state = UserState.WAITING if self.mode is SignupMode.APPROVAL else UserState.ACTIVE
+        must_wait = self.mode is SignupMode.APPROVAL or user in self._privileged
+        state = UserState.WAITING if must_wait else UserState.ACTIVE
         self._insert(user, state, hashed)
         log.info("user %s signed up from %s: %s", user, network_of(address), state)
         audit.note(Action.SIGN_UP, user, user=user, state=state.value)

@@ -93,3 +93,15 @@ async def test_the_number_of_named_servers_is_as_the_configuration_says(
 ) -> None:
     assert (await bob.api("POST", "users/bob/servers/one", {})).status == 201
     assert (await bob.api("POST", "users/bob/servers/two", {})).status == 400
+
+
+@pytest.mark.parametrize("mode", ["open", "code"])
+async def test_nobody_gets_a_role_by_signing_up_under_its_users_name(
+    tmp_path: Path, mode: str
+) -> None:
+    config = check_text(f"{TEXT}signup: {{mode: {mode}, code: blue-tree-42}}\n", name="f")
+    async with Machine(tmp_path / "hub", config=config) as machine:
+        for name, state in (("bob", "waiting"), ("eve", "active")):
+            await machine.browser().sign_up(name, "a long enough secret", code="blue-tree-42")
+            model = (await machine.root("GET", f"users/{name}")).json
+            assert model["appliance"]["state"] == state
