@@ -25,6 +25,8 @@ class Reload(Flag):
     """Put new limits on running servers, at once."""
     NEXT_START = auto()
     """Servers started from now on have it."""
+    PRELOAD = auto()
+    """Restart what servers and kernels are forked from; those that run don't notice."""
 
 
 class Example:
@@ -139,6 +141,28 @@ Network = Annotated[
     str,
     AfterValidator(check_network),
     Means('an IP address or network such as "192.0.2.10" or "10.0.0.0/8"'),
+]
+
+Switch = Annotated[bool, Means("true or false")]
+"""A value of a map that is switched on or off."""
+
+_MODULE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99}){0,5}"
+
+ModuleName = Annotated[
+    str,
+    Field(pattern=rf"^{_MODULE}$"),
+    Means('a module\'s name as after "import", such as "numpy"'),
+]
+
+ExtensionName = Annotated[
+    str,
+    Field(pattern=rf"^{_MODULE}$"),
+    Means('the name of a server extension such as "jupyter_lsp"'),
+]
+
+Extensions = Annotated[
+    dict[ExtensionName, Switch],
+    Means("a group of extensions' names, each with true or false, such as {jupyter_lsp: true}"),
 ]
 
 BaseUrl = Annotated[

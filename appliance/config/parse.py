@@ -66,7 +66,7 @@ def parse_pairs(setting: Setting, words: Sequence[str]) -> dict[str, object]:
                 why="it is not of the form NAME=VALUE",
                 mend=f"appliance config set {setting.key} NAME=VALUE",
             )
-        pairs[name] = value
+        pairs[name] = _SWITCHES.get(value.lower(), value) if setting.switches else value
     return pairs
 
 

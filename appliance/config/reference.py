@@ -24,6 +24,7 @@ EFFECTS: Final = {
     Reload.PROXY: "the proxy reloads (open connections go on)",
     Reload.LIMITS: "servers that run get it at once",
     Reload.NEXT_START: "servers started from now on have it",
+    Reload.PRELOAD: "what is preloaded is loaded anew (servers and kernels don't notice)",
 }
 
 INDENT: Final = "  "
@@ -217,7 +218,10 @@ def _typed(setting: Setting) -> str:
         words = shlex.join(example)
         return shlex.quote(words) if one_word else words
     if isinstance(example, dict):
-        return shlex.join(f"{name}={value}" for name, value in example.items())
+        values = {name: str(value) for name, value in example.items()}
+        if setting.switches:
+            values = {name: value.lower() for name, value in values.items()}
+        return shlex.join(f"{name}={value}" for name, value in values.items())
     if isinstance(example, str):
         return shlex.quote(example)
     return yaml_value(setting, example)
@@ -243,7 +247,11 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
         Kind.LIST: {"type": "array", "items": {"type": "string"}},
         Kind.MAP: {
             "type": "object",
-            **({"additionalProperties": {"type": "string"}} if setting.item else {}),
+            **(
+                {"additionalProperties": {"type": "boolean" if setting.switches else "string"}}
+                if setting.item
+                else {}
+            ),
         },
     }
     schema = kinds[setting.kind]

@@ -29,7 +29,9 @@ from appliance.config.kinds import (
     BaseUrl,
     Duration,
     Example,
+    Extensions,
     Means,
+    ModuleName,
     Network,
     Reload,
     Section,
@@ -174,6 +176,36 @@ class Servers(Section):
     named_limit: Annotated[int, Field(ge=0, le=1000), Reload.HUB, Example(0)] = 3
     """Most servers that a user may have by name, besides the default one."""
 
+    extensions: Annotated[Extensions, Reload.NEXT_START, Example({"jupyter_lsp": True})] = {}
+    """Server extensions to switch on or off by name. For all others it stays as the appliance and
+    the package have it."""
+
+    start_at_login: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
+    """Start a user's server as soon as the user logs in, while the browser is still on its way."""
+
+    concurrent_starts: Annotated[int | None, Field(ge=1, le=1000), Reload.HUB, Example(8)] = None
+    """Most servers that start at the same time; the next ones wait in a queue. Null means what the
+    machine's processors can do."""
+
+
+class Preload(Section):
+    """Servers and kernels that start from what is in memory already."""
+
+    servers: Annotated[bool, Reload.PRELOAD | Reload.NEXT_START, Example(False)] = True  # noqa: FBT003
+    """Fork servers from a process that has loaded everything, which takes a tenth of the time."""
+
+    kernels: Annotated[bool, Reload.PRELOAD | Reload.NEXT_START, Example(False)] = True  # noqa: FBT003
+    """The same for Python kernels."""
+
+    packages: Annotated[
+        list[ModuleName],
+        Field(max_length=100),
+        Typed.SEPARATED,
+        Reload.PRELOAD,
+        Example(["numpy", "pandas", "matplotlib"]),
+    ] = []
+    """Modules that kernels find imported, and share the memory of."""
+
 
 class Culling(Section):
     """Stopping servers that nobody uses."""
@@ -252,6 +284,7 @@ class Config(Section):
     passwords: Passwords = Passwords()
     limits: Limits = Limits()
     servers: Servers = Servers()
+    preload: Preload = Preload()
     culling: Culling = Culling()
     tokens: Tokens = Tokens()
     roles: dict[RoleName, Role] = {}

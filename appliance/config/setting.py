@@ -64,6 +64,8 @@ class Setting:
     """What the names in a map must be."""
     typed: Typed | None
     """How a list is typed as one word."""
+    switches: bool = False
+    """Whether the values of a map are true or false."""
 
     @property
     def key(self) -> str:
@@ -180,6 +182,7 @@ def make_setting(path: Path, info: FieldInfo) -> Setting:
         item=meaning(inner[-1]) if inner else "",
         names=meaning(inner[0]) if len(inner) > 1 else "",
         typed=bounds.get(Typed),
+        switches=bool(inner) and _is(_unwrap(inner[-1], [])[0], bool),
     )
 
 

@@ -57,7 +57,7 @@ ROLLBACK_SECONDS: Final = 12.0
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
-EVERYTHING: Final = Reload.HUB | Reload.PROXY | Reload.LIMITS | Reload.NEXT_START
+EVERYTHING: Final = ~Reload(0)
 
 
 class ApplyFailed(ApplianceError):

@@ -128,6 +128,10 @@ def words_for(setting: Setting) -> st.SearchStrategy[list[str]]:
             return st.integers(low, high).map(lambda number: [str(number)])
         case Kind.NUMBER:
             return st.integers(1, 40).map(lambda number: [str(number / 4)])
+        case Kind.MAP:
+            return st.sampled_from([["jupyter_lsp=no"], ["nbdime=true", "a.b=off"], ["{}"]])
+        case Kind.LIST if setting.key == "preload.packages":
+            return st.lists(st.sampled_from(["numpy", "pandas", "scipy.stats"]), min_size=1)
         case Kind.LIST:
             return st.lists(st.ip_addresses().map(str), min_size=1, max_size=4)
         case Kind.SECRET if setting.key != "signup.code":
