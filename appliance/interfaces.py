@@ -27,6 +27,23 @@ class StartRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """How a server came to run: forked from what is preloaded, or cold, as any program.
+
+    `cold_reason` is why it wasn't preloaded though it was to be, in a short sentence of printable
+    ASCII; empty if that isn't so or nobody said.
+    """
+
+    preloaded: bool = False
+    cold_reason: str = ""
+
+    @property
+    def how(self) -> str:
+        """For statistics."""
+        return "preloaded" if self.preloaded else "cold"
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A server that its spawner has running; `ready` once it said that it listens."""
 
@@ -56,7 +73,7 @@ class Exited:
 class Spawner(Protocol):
     """Starts, stops and watches single-user servers."""
 
-    async def start(self, server: ServerId, request: StartRequest) -> None:
+    async def start(self, server: ServerId, request: StartRequest) -> Started:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
         ...
 

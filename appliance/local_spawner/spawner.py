@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance.config.schema import Config
 from appliance.errors import SpawnFailed, SpawnRefused, SpawnTimeout
-from appliance.interfaces import Exited, Running, StartRequest
+from appliance.interfaces import Exited, Running, Started, StartRequest
 from appliance.local_spawner.process import ServerProcess
 from appliance.local_spawner.usage import read_usage
 from appliance.names import ServerId, Username
@@ -63,7 +63,7 @@ class LocalSpawner:
         self._ends: asyncio.Queue[Exited] = asyncio.Queue()
         self._followers: set[asyncio.Task[None]] = set()
 
-    async def start(self, server: ServerId, request: StartRequest) -> None:
+    async def start(self, server: ServerId, request: StartRequest) -> Started:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
         if server in self._starting or server in self._servers:
             raise SpawnRefused(_cannot_start(server), why="it runs already")
@@ -80,6 +80,7 @@ class LocalSpawner:
             self._starting.discard(server)
             if server not in self._servers:
                 self._sockets.remove(server)
+        return Started()
 
     async def _start(self, server: ServerId, request: StartRequest) -> None:
         settings = self._read_settings()

@@ -123,6 +123,13 @@ class Bus:
 
         return self._call(read) if self._is_loaded(unit) else None
 
+    def status_text(self, unit: str) -> str:
+        def read(bus: DBus) -> str:
+            said: bytes = _get(bus, unit, "Service", "StatusText", "s") or b""
+            return said.decode(errors="replace")
+
+        return self._call(read) if self._is_loaded(unit) else ""
+
     def usage(self, unit: str) -> UnitUsage | None:
         def read(bus: DBus) -> UnitUsage:
             cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))

@@ -38,6 +38,7 @@ _DAEMON: Final = (
     "settings.py",
     "sockets.py",
     "starter.py",
+    "status_text.py",
     "units.py",
 )
 

@@ -150,7 +150,7 @@ class Listener:
         servers = self._servers
         match request.verb:
             case "start":
-                servers.start(request.server_id, request.token)
+                return servers.start(request.server_id, request.token).reply()
             case "stop":
                 servers.stop(request.server_id)
             case "list":

@@ -41,6 +41,7 @@ from appliance.systemd_spawner.starter import (
     credentials_folder,
     runs_already,
 )
+from appliance.systemd_spawner.status_text import StartedHow
 from appliance.systemd_spawner.units import SystemdError, Units, UnitState
 
 log = logging.getLogger(__name__)
@@ -97,14 +98,15 @@ class Servers:
 
     # Starting
 
-    def start(self, server: ServerId, token: str) -> None:
+    def start(self, server: ServerId, token: str) -> StartedHow:
         """Return when the server is ready; raise SpawnError with nothing left running."""
         with self._claimed(server) as claim:
             self._refuse_if_running(server)
-            self._starter.start(server, token, is_cancelled=lambda: claim.cancelled)
+            how = self._starter.start(server, token, is_cancelled=lambda: claim.cancelled)
             with self._lock:
                 self._tracked.add(server)
         self.look(server.unit)
+        return how
 
     def _refuse_if_running(self, server: ServerId) -> None:
         deadline = time.monotonic() + _FORGET_SECONDS

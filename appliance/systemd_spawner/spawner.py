@@ -25,7 +25,7 @@ from appliance.errors import (
     SpawnRefused,
     SpawnTimeout,
 )
-from appliance.interfaces import Exited, Running, StartRequest
+from appliance.interfaces import Exited, Running, Started, StartRequest
 from appliance.names import ServerId, ServerName, Username
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,16 @@ class SystemdSpawner:
         self._start_seconds = start_timeout_seconds + _START_SLACK_SECONDS
         self._known: set[ServerId] = set()
 
-    async def start(self, server: ServerId, request: StartRequest) -> None:
+    async def start(self, server: ServerId, request: StartRequest) -> Started:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
         message = {"verb": "start", **_names(server), "token": request.token}
         try:
-            await self.ask(message, seconds=self._start_seconds)
+            reply = await self.ask(message, seconds=self._start_seconds)
         except ConnectionBrokeError:
             await self._wait_for_outcome(server)
+            reply = {}
         self._known.add(server)
+        return _started(reply)
 
     async def stop(self, server: ServerId) -> None:
         """Return when it is gone."""
@@ -234,6 +236,13 @@ def _names(server: ServerId) -> dict[str, str]:
 
 def _server(row: dict[str, Any]) -> ServerId:
     return ServerId(Username(str(row["user"])), ServerName(str(row["server"])))
+
+
+def _started(reply: dict[str, Any]) -> Started:
+    # A daemon of an older version, not yet restarted, says neither.
+    return Started(
+        preloaded=reply.get("preloaded") is True, cold_reason=str(reply.get("cold_reason", ""))
+    )
 
 
 def _exited(event: dict[str, Any]) -> Exited:

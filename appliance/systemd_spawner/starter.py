@@ -26,6 +26,7 @@ from appliance.systemd_spawner.properties import (
 from appliance.systemd_spawner.results import STOPPED
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.sockets import Sockets
+from appliance.systemd_spawner.status_text import StartedHow, parse_status_text
 from appliance.systemd_spawner.units import (
     BusLostError,
     SystemdError,
@@ -61,7 +62,9 @@ class Starter:
         self._read_settings = read_settings
         self._denied_addresses = denied_addresses
 
-    def start(self, server: ServerId, token: str, *, is_cancelled: Callable[[], bool]) -> None:
+    def start(
+        self, server: ServerId, token: str, *, is_cancelled: Callable[[], bool]
+    ) -> StartedHow:
         """Return when the server is ready; raise SpawnError with nothing left running."""
         settings = self._read_settings()
         check_program(settings.servers_program, self._places.user_environment)
@@ -80,6 +83,13 @@ class Starter:
             self._start_unit(
                 server, properties, settings.servers_start_timeout, is_cancelled=is_cancelled
             )
+        return self._how(server.unit)
+
+    def _how(self, unit: str) -> StartedHow:
+        """It runs, so that systemd can't be asked at this moment doesn't matter."""
+        with suppress(SystemdError):
+            return parse_status_text(self._units.status_text(unit))
+        return StartedHow()
 
     def _properties(
         self,

@@ -80,6 +80,10 @@ class Units(Protocol):
         """None when systemd doesn't know the unit."""
         ...
 
+    def status_text(self, unit: str) -> str:
+        """What its process said last in STATUS=; empty when systemd doesn't know the unit."""
+        ...
+
     def usage(self, unit: str) -> UnitUsage | None:
         """None when systemd doesn't know the unit."""
         ...

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from appliance.errors import SpawnError
-from appliance.interfaces import Exited, Running, StartRequest
+from appliance.interfaces import Exited, Running, Started, StartRequest
 from appliance.names import ServerId, Username
 
 
@@ -28,6 +28,8 @@ class FakeSpawner:
         self.starts = 0
         self.delay = 0.0
         """Seconds that a start takes."""
+        self.started = Started()
+        """How the next servers are started."""
         self.stop_delay = 0.0
         self.failure: SpawnError | None = None
         """What the next starts raise."""
@@ -36,7 +38,7 @@ class FakeSpawner:
         self.lines = ["a line of the log"]
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
 
-    async def start(self, server: ServerId, request: StartRequest) -> None:
+    async def start(self, server: ServerId, request: StartRequest) -> Started:
         self._check()
         self.starts += 1
         self.starting_now += 1
@@ -53,6 +55,7 @@ class FakeSpawner:
         finally:
             self.starting_now -= 1
         self.servers[server] = replace(self.servers[server], ready=True)
+        return self.started
 
     async def stop(self, server: ServerId) -> None:
         self._check()

@@ -14,6 +14,7 @@ from appliance.systemd_spawner.journal import Journal
 from appliance.systemd_spawner.properties import INFINITY, Property
 from appliance.systemd_spawner.units import (
     PATTERN,
+    BusLostError,
     SystemdError,
     UnitExistsError,
     UnitState,
@@ -34,6 +35,9 @@ class FakeUnits:
         self.held: set[str] = set()
         self.outcome: UnitState = READY
         self.refusal = ""
+        self.status = ""
+        """What the next servers say of themselves when they are ready."""
+        self.status_is_lost = False
         self.gate = threading.Event()
         self.gate.set()
         self.token_seen = ""
@@ -76,6 +80,11 @@ class FakeUnits:
 
     def state(self, unit: str) -> UnitState | None:
         return self.loaded.get(unit)
+
+    def status_text(self, unit: str) -> str:
+        if self.status_is_lost:
+            raise BusLostError("the connection to systemd broke")
+        return self.status if unit in self.loaded else ""
 
     def usage(self, unit: str) -> UnitUsage | None:
         limit = self.properties.get(unit, {}).get("MemoryMax", INFINITY)

@@ -36,9 +36,12 @@ while user == "eat":
     hoard.append(bytearray(b"x" * 2**20))
 assert len(open(os.environ["CREDENTIALS_DIRECTORY"] + "/token").read()) == 64
 channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-channel.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+channel.sendto(b"READY=1\\nSTATUS=Serving /user/x/ (cold: for a test)", os.environ["NOTIFY_SOCKET"])
 time.sleep(3600)
 """
+
+# What such a server's start is answered with.
+STARTED = {"ok": True, "preloaded": False, "cold_reason": "for a test"}
 
 # Each argument is a request; all go out at once, each on a connection of its own.
 ASK = """\
@@ -171,7 +174,7 @@ def test_every_failure_is_told_in_words(spawner: Spawner) -> None:
 
 def test_twenty_new_users_start_at_once(spawner: Spawner) -> None:
     users = [f"user{number}@example.org" for number in range(20)]
-    assert spawner.start(*users) == [{"ok": True}] * 20
+    assert spawner.start(*users) == [STARTED] * 20
     assert spawner.running() == set(users)
     accounts = spawner.machine.execute("getent passwd | grep -c '^nb-user'")
     assert int(accounts) == 20
@@ -191,7 +194,7 @@ def test_twenty_new_users_start_at_once(spawner: Spawner) -> None:
 )
 def test_servers_and_their_ends_survive(upset: str, spawner: Spawner) -> None:
     machine = spawner.machine
-    assert spawner.start("ada") == [{"ok": True}]
+    assert spawner.start("ada") == [STARTED]
     pid = machine.execute("systemctl show --property=MainPID --value appliance-user-ada.service")
     machine.execute(upset)
     time.sleep(3)
@@ -211,7 +214,7 @@ def test_a_retired_users_files_are_roots_and_the_name_is_free(spawner: Spawner) 
     machine.execute("touch /home/nb-zoe/work.ipynb")
     assert spawner.ask("forget_user", user="zoe") == {"ok": True}
     assert machine.execute("stat --format=%U:%a /home/nb-zoe") == "root:700\n"
-    assert spawner.start("zoe") == [{"ok": True}]
+    assert spawner.start("zoe") == [STARTED]
     assert "work.ipynb" not in machine.execute("ls /home/nb-zoe-2")
     spawner.ask("stop", user="zoe", server="")
 
@@ -224,7 +227,7 @@ def test_a_renamed_user_keeps_account_and_files(spawner: Spawner) -> None:
     spawner.ask("stop", user="kim", server="")
     assert spawner.ask("rename_user", user="kim", new="kit") == {"ok": True}
     machine.execute("systemctl restart appliance-spawner.service")
-    assert spawner.start("kit", "kim") == [{"ok": True}, {"ok": True}]
+    assert spawner.start("kit", "kim") == [STARTED] * 2
     unit = ServerId(Username("kit")).unit
     assert machine.execute(f"systemctl show --property=User --value '{unit}'") == "nb-kim\n"
     assert machine.execute("stat --format=%U /home/nb-kim") == "nb-kim\n"
@@ -247,7 +250,7 @@ def test_a_power_cut_while_accounts_are_made_heals(seconds: float, spawner: Spaw
     machine.cut_power()
     machine.boot()
     machine.execute("systemctl start appliance-spawner.service")
-    assert spawner.start(*users) == [{"ok": True}] * len(users)
+    assert spawner.start(*users) == [STARTED] * len(users)
     for user in users:
         owner = machine.execute(f"stat --format=%U:%a /home/nb-{user}")
         assert owner == f"nb-{user}:700\n"

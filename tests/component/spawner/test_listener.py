@@ -31,9 +31,26 @@ def closes(client: socket.socket) -> bool:
         return True
 
 
+def test_a_start_tells_how_the_server_was_started(daemon: Daemon, units: FakeUnits) -> None:
+    def start(user: str, status: str) -> dict[str, object]:
+        units.status = status
+        return ask(daemon, verb="start", user=user, server="", token=TOKEN)
+
+    assert start("ada", "Serving /user/ada/ (preloaded)") == {
+        "ok": True,
+        "preloaded": True,
+        "cold_reason": "",
+    }
+    assert start("bob", "Serving /user/bob/ (cold: the preload daemon is too busy)") == {
+        "ok": True,
+        "preloaded": False,
+        "cold_reason": "the preload daemon is too busy",
+    }
+
+
 def test_the_verbs_work_over_the_socket(daemon: Daemon) -> None:
     assert ask(daemon, verb="ping") == {"ok": True}
-    assert ask(daemon, verb="start", user="ada", server="", token=TOKEN) == {"ok": True}
+    assert ask(daemon, verb="start", user="ada", server="", token=TOKEN)["ok"]
     (row,) = ask(daemon, verb="list")["servers"]
     assert (row["user"], row["server"], row["ready"], row["tasks"]) == ("ada", "", True, 3)
     assert ask(daemon, verb="log", user="ada", server="", lines=5) == {"ok": True, "lines": []}

@@ -12,6 +12,7 @@ from appliance.names import ServerId, ServerName, Username
 from appliance.places import Places
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.servers import Servers
+from appliance.systemd_spawner.status_text import StartedHow
 from appliance.systemd_spawner.units import UnitState
 from tests.fakes.systemd import CRASHED, TIMED_OUT, FakeHost, FakeJournal, FakeUnits
 
@@ -32,6 +33,13 @@ def test_a_start_hands_over_socket_and_token(
     assert socket_of(places).is_socket()
     assert units.properties[ADA.unit]["User"] == "nb-ada"
     assert units.properties[ADA.unit]["ExecStart"][0][0].endswith("/user/bin/python")
+
+
+def test_a_server_whose_status_cannot_be_read_runs(servers: Servers, units: FakeUnits) -> None:
+    units.status = "Serving /user/ada/ (preloaded)"
+    units.status_is_lost = True
+    assert servers.start(ADA, TOKEN) == StartedHow()
+    assert units.loaded[ADA.unit].active == "active"
 
 
 def test_the_token_stays_nowhere(servers: Servers, places: Places) -> None:
