@@ -42,6 +42,9 @@ class Started:
         """For statistics."""
         return "preloaded" if self.preloaded else "cold"
 
+    def __str__(self) -> str:
+        return f"{self.how}: {self.cold_reason}" if self.cold_reason else self.how
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

@@ -34,7 +34,7 @@ from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
 from appliance.hub.start_queue import StartQueue
 from appliance.hub.states import ServerState
 from appliance.hub.supervisor import Supervisor
-from appliance.interfaces import Exited, Running, Spawner, StartRequest
+from appliance.interfaces import Exited, Running, Spawner, Started, StartRequest
 from appliance.names import ServerId, ServerName, Username
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class Servers:
         queue: StartQueue,
         supervisor: Supervisor,
         start_timeout_seconds: int,
+        on_start: Callable[[ServerId, Started, float], None] = lambda _server, _how, _seconds: None,
         on_end: Callable[[str], None] = lambda _cause: None,
         named_limit: int = 0,
     ) -> None:
@@ -89,6 +90,7 @@ class Servers:
         self._queue = queue
         self._supervisor = supervisor
         self._start_timeout = start_timeout_seconds
+        self._on_start = on_start
         self._on_end = on_end
         self._lives: dict[ServerId, _Live] = {}
 
@@ -241,9 +243,10 @@ class Servers:
             live.settled = self._clock.monotonic()
 
     async def _ask_to_start(self, server: ServerId, token: str) -> None:
+        begun = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._start_timeout + _GRACE_SECONDS):
-                await self._spawner.start(server, StartRequest(token))
+                started = await self._spawner.start(server, StartRequest(token))
         except TimeoutError as err:
             await self._spawner.stop(server)
             raise SpawnTimeout(
@@ -251,6 +254,9 @@ class Servers:
                 why=f"the spawner gave no answer in {self._start_timeout + _GRACE_SECONDS} s",
                 mend="try again; if it stays, an admin should look at `appliance logs spawner`",
             ) from err
+        seconds = self._clock.monotonic() - begun
+        log.info("server %s started in %.2f s, %s", server, seconds, started)
+        self._on_start(server, started, seconds)
 
     async def _become_ready(self, server: ServerId, progress: Progress) -> None:
         if self._rows.change(server, ServerState.READY):

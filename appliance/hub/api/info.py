@@ -19,6 +19,7 @@ from appliance.errors import NotFound
 from appliance.hub.api.handler import HubApiHandler
 from appliance.hub.api.models import UserModels
 from appliance.hub.api.services import service_model
+from appliance.hub.metrics import Metrics
 from appliance.hub.routes import Routes
 from appliance.hub.service_keeper import ServiceKeeper
 from appliance.hub.services import Services
@@ -109,6 +110,7 @@ class StatusHandler(HubApiHandler):
     keeper: ServiceKeeper
     config: Config
     routes: Routes
+    metrics: Metrics
 
     @needs_scope("read:hub")
     async def get(self) -> None:
@@ -127,6 +129,7 @@ class StatusHandler(HubApiHandler):
                     "running": sum(view.ready for view in active),
                     "starting": sum(view.state is ServerState.STARTING for view in active),
                 },
+                "starts": self.metrics.starts_so_far(),
                 "proxy": {
                     "program": self.config.proxy.program,
                     "fault": await self.routes.fault(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.config.schema import Config
-from appliance.interfaces import Exited
+from appliance.errors import SpawnFailed
+from appliance.interfaces import Exited, Started
 from appliance.names import ServerId, Username
 from tests.component.hub.conftest import STUDENT_PASSWORD
 from tests.fakes.clock import FakeClock
@@ -86,6 +88,46 @@ async def test_starts_stops_and_ends_are_timed_and_counted(
     assert value(samples, "appliance_server_ends_total", cause="other") == 1
     assert value(samples, "appliance_server_ends_total", cause="idle") == 0
     assert value(samples, "appliance_servers", state="failed") == 1
+
+
+async def test_starts_are_counted_and_timed_by_how_they_went(
+    machine: Machine, ada: Browser, bob: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "appliance.hub.servers")
+    name = "appliance_server_start"
+    samples = await scrape(machine)
+    assert value(samples, f"{name}s_total", how="preloaded") == 0
+    assert value(samples, f"{name}_duration_seconds_count", how="cold") == 0
+    assert await starts(machine) == {"preloaded": 0, "cold": 0, "latest_cold": None}
+    machine.spawner.started = Started(cold_reason="no preload daemon answers")
+    await ada.api("POST", "users/ada/server")
+    machine.spawner.started = Started(preloaded=True)
+    await bob.api("POST", "users/bob/server")
+    await bob.api("POST", "users/bob/servers/lab2")
+    samples = await scrape(machine)
+    assert value(samples, f"{name}s_total", how="preloaded") == 2
+    assert value(samples, f"{name}s_total", how="cold") == 1
+    assert value(samples, f"{name}_duration_seconds_count", how="preloaded") == 2
+    assert value(samples, f"{name}_duration_seconds_count", how="cold") == 1
+    assert await starts(machine) == {
+        "preloaded": 2,
+        "cold": 1,
+        "latest_cold": {"server": "ada", "reason": "no preload daemon answers"},
+    }
+    assert re.search(
+        r"ada started in \d\.\d\d s, cold: no preload daemon answers$", caplog.text, re.MULTILINE
+    )
+    assert re.search(r"bob/lab2 started in \d\.\d\d s, preloaded$", caplog.text, re.MULTILINE)
+
+
+async def test_a_failed_start_counts_as_none(machine: Machine, bob: Browser) -> None:
+    machine.spawner.failure = SpawnFailed("cannot start", why="no")
+    await bob.api("POST", "users/bob/server")
+    assert await starts(machine) == {"preloaded": 0, "cold": 0, "latest_cold": None}
+
+
+async def starts(machine: Machine) -> object:
+    return (await machine.root("GET", "appliance/status")).json["starts"]
 
 
 async def test_log_ins_are_counted_by_how_they_ended(machine: Machine, bob: Browser) -> None:
