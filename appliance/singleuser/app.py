@@ -100,10 +100,17 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
 
     runtime_dir: Any  # a trait
 
-    def __init__(self, *, appliance: Settings, listening: socket.socket, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        appliance: Settings,
+        listening: socket.socket,
+        hub: Hub | None = None,
+        **options: Any,
+    ) -> None:
         self.appliance = appliance
         self.listening = listening
-        self.hub = Hub(appliance)
+        self.hub = hub or Hub(appliance)
         # The name under which Lab and Notebook look for it.
         self.server_name = appliance.server
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,7 +145,8 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
 
     def find_server_extensions(self) -> None:
         super().find_server_extensions()
-        chosen = {**EXTENSIONS, **_chosen_by_user(Path(self.config_dir))}
+        by_user = _chosen_by_user(Path(self.config_dir))
+        chosen = {**EXTENSIONS, **self.appliance.extensions, **by_user}
         front_end = "notebook" if self.appliance.front_end == "notebook" else "jupyterlab"
         chosen[front_end] = True
         self.jpserver_extensions.update(chosen)
@@ -178,7 +186,8 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
 
     def _bind_http_server(self) -> None:
         self.http_server.add_socket(self.listening)
-        notify(f"READY=1\nSTATUS=Serving {self.appliance.prefix}\nMAINPID={os.getpid()}")
+        how = f" ({self.appliance.how_started})" if self.appliance.how_started else ""
+        notify(f"READY=1\nSTATUS=Serving {self.appliance.prefix}{how}\nMAINPID={os.getpid()}")
         self._spawn(self._reporter().run())
         self._spawn(self._watch_sessions())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit
 FRESH_SECONDS: Final = 60
 # While the hub restarts, an answer of at most this age stands in for it.
 STALE_SECONDS: Final = 300
+# Of the reason why a server wasn't preloaded, in the one line of its status.
+REASON_MAX: Final = 200
 
 
 class SettingsError(Exception):
@@ -39,6 +41,10 @@ class Settings:
     front_end: str
     count_busy: bool
     token: str
+    # Server extensions that the administrator turned on or off.
+    extensions: Mapping[str, bool] = field(default_factory=dict)
+    # "preloaded", "cold: " and the reason, or nothing where nobody asked for a preloaded process.
+    how_started: str = ""
 
     @property
     def hub_prefix(self) -> str:
@@ -79,9 +85,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         front_end=reader.choice("APPLIANCE_FRONT_END", ("lab", "notebook")),
         count_busy=environ.get("APPLIANCE_COUNT_BUSY", "1") != "0",
         token=reader.token(),
+        extensions=reader.switches("APPLIANCE_EXTENSIONS"),
+        how_started=_how_started(environ),
     )
     reader.finish()
     return settings
+
+
+def _how_started(environ: Mapping[str, str]) -> str:
+    if environ.get("APPLIANCE_PRELOADED") == "1":
+        return "preloaded"
+    reason = " ".join(environ.get("APPLIANCE_COLD_START", "").split())
+    return f"cold: {reason[:REASON_MAX]}" if reason else ""
 
 
 class _Reader:
@@ -130,6 +145,16 @@ class _Reader:
             self._problems.append(f"{name} must be a JSON list of scopes")
             return frozenset()
         return frozenset(value)
+
+    def switches(self, name: str) -> dict[str, bool]:
+        try:
+            value = json.loads(self._environ.get(name, "") or "{}")
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or not all(isinstance(on, bool) for on in value.values()):
+            self._problems.append(f"{name} must be a JSON object of names and true or false")
+            return {}
+        return value
 
     def token(self) -> str:
         folder = self.required("CREDENTIALS_DIRECTORY")

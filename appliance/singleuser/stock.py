@@ -24,7 +24,7 @@ from typing import Final, NoReturn
 from .listening import NoSocketError, notify, take_socket
 from .settings import FRESH_SECONDS, Settings, SettingsError, read_settings
 
-# sysexits.h, as in __main__.py.
+# sysexits.h, as in start.py.
 EX_CONFIG: Final = 78
 
 SOCKET_PROXY: Final = Path("/usr/lib/systemd/systemd-socket-proxyd")
