@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.integration.commands import Commands
 from tests.integration.images import Debian
 from tests.integration.installed import Installed, installed_image
 from tests.integration.machine import Machine
@@ -26,10 +27,10 @@ def pytest_runtest_makereport(
     return report
 
 
-def _machines_of(test: pytest.Function) -> list[Machine]:
+def _machines_of(test: pytest.Function) -> list[Commands]:
     """Machines that a test was given, directly or as the `machine` of something else."""
     values = [getattr(value, "machine", value) for value in test.funcargs.values()]
-    return [value for value in values if isinstance(value, Machine)]
+    return [value for value in values if isinstance(value, Commands)]
 
 
 @pytest.fixture(params=list(Debian))

@@ -16,7 +16,6 @@ import io
 import logging
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import tarfile
@@ -27,7 +26,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.integration import images
-from tests.integration.health import Allowed, find_problems
+from tests.integration.commands import COMMAND_SECONDS, Commands
 from tests.integration.images import Debian
 from tests.integration.network import Network, NetworkError
 from tests.integration.power import Power
@@ -37,7 +36,6 @@ from tests.integration.ssh import CommandError, Result, Shell
 _log = logging.getLogger(__name__)
 
 _BOOT_SECONDS: Final = 180
-_COMMAND_SECONDS: Final = 120
 _ALIVE: Final = ("running", "degraded")
 
 
@@ -45,7 +43,7 @@ class MachineError(Exception):
     """A test machine did not do what a machine does; the message has its console's last lines."""
 
 
-class Machine:
+class Machine(Commands):
     """Context manager: a booted machine, checked and thrown away at the end.
 
     `image` (default: the release's base image) is never written to. With `disk` the machine boots
@@ -60,8 +58,8 @@ class Machine:
         disk: Path | None = None,
         memory: str = "1G",
     ) -> None:
+        super().__init__()
         self.debian = debian
-        self.allowed = Allowed()
         self._image = image
         self._disk = disk
         self._memory = memory
@@ -143,7 +141,7 @@ class Machine:
         return self._shell.command_line
 
     def attempt(
-        self, command: str, *, timeout: float = _COMMAND_SECONDS, stdin: bytes | str = b""
+        self, command: str, *, timeout: float = COMMAND_SECONDS, stdin: bytes | str = b""
     ) -> Result:
         """Run a line of shell as root, whatever comes of it."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
@@ -151,46 +149,6 @@ class Machine:
         with (self.folder / "commands.log").open("a") as log:
             log.write(f"{result.describe()}\n\n")
         return result
-
-    def execute(
-        self, command: str, *, timeout: float = _COMMAND_SECONDS, stdin: bytes | str = b""
-    ) -> str:
-        """Run a line of shell as root and return what it printed; raises when it fails."""
-        result = self.attempt(command, timeout=timeout, stdin=stdin)
-        if result.code != 0:
-            raise CommandError(result.describe())
-        return result.stdout
-
-    def fail(self, command: str, *, timeout: float = _COMMAND_SECONDS) -> Result:
-        """Run a line of shell that must fail."""
-        result = self.attempt(command, timeout=timeout)
-        if result.code == 0:
-            raise CommandError(f"this should have failed: {result.describe()}")
-        return result
-
-    def wait_until(self, command: str, *, timeout: float = 60) -> str:
-        """Repeat a line of shell until it succeeds."""
-        deadline = time.monotonic() + timeout
-        while (result := self.attempt(command, timeout=timeout)).code != 0:
-            if time.monotonic() > deadline:
-                raise CommandError(f"no success within {timeout:.0f} s: {result.describe()}")
-            time.sleep(0.3)
-        return result.stdout
-
-    def write_file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
-        target = shlex.quote(path)
-        self.execute(
-            f"mkdir -p $(dirname {target}) && cat >{target} && chmod {mode:o} {target}",
-            stdin=content,
-        )
-
-    def read_file(self, path: str) -> str:
-        return self.execute(f"cat {shlex.quote(path)}")
-
-    def journal(self, unit: str | None = None, *, lines: int = 200) -> str:
-        """The journal's last lines, of one unit or of everything."""
-        only = f"--unit={shlex.quote(unit)}" if unit else ""
-        return self.attempt(f"journalctl --no-pager --lines={lines} {only}").stdout
 
     def serve(self, folder: Path) -> str:
         """Give the files of a folder on this host to the machine; returns the address."""
@@ -201,13 +159,12 @@ class Machine:
 
     def check(self) -> None:
         """Raise if a unit failed, one of ours complained, or a user's server was left running."""
-        problems = find_problems(self.execute, self.allowed)
+        problems = self.problems()
         if problems:
             self.save_artifacts()
             raise MachineError("the machine is not well:\n" + "\n".join(problems))
 
     def note_failed_test(self) -> None:
-        """Save what helps to understand it; a machine of a failed test isn't checked at the end."""
         self._has_failed_test = True
         # Without its network it is gone already: what failed was its end, which saves by itself.
         with contextlib.suppress(NetworkError):
