@@ -44,7 +44,7 @@ def logs(
     name: Annotated[
         str,
         typer.Argument(
-            help="hub, proxy, spawner, a user, USER/NAME, or a service; without it, all of ours.",
+            help="hub, proxy, spawner, preload, a user, USER/NAME, or a service; else all of ours.",
             autocompletion=completion.log_names,
             metavar="[NAME]",
         ),

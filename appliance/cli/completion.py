@@ -109,7 +109,8 @@ def server_names(incomplete: str) -> list[str]:
 
 def log_names(incomplete: str) -> list[str]:
     """What `appliance logs` takes."""
-    parts = [name for name in ("hub", "proxy", "spawner") if name.startswith(incomplete)]
+    programs = ("hub", "proxy", "spawner", "preload")
+    parts = [name for name in programs if name.startswith(incomplete)]
     config = _configuration()
     services = config.services.items() if config else ()
     parts += [name for name, one in services if one.command and name.startswith(incomplete)]

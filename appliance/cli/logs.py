@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError, ConfigError, NotFound
 from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
-from appliance.rollout.services import UNITS
+from appliance.rollout.services import LOGGED
 
 # No user has this name, so no server is meant.
 _SERVICES: Final = "services/"
@@ -47,7 +47,7 @@ def _service(places: Places, name: str) -> str:
     """The service that is meant: one of the configuration, or any as services/NAME; else ""."""
     if name.startswith(_SERVICES):
         return parse_service_name(name.removeprefix(_SERVICES))
-    if not name or name in UNITS:
+    if not name or name in LOGGED:
         return ""
     try:
         services = read_rendered(places.rendered / HUB_FILE).services
@@ -64,8 +64,8 @@ def _service(places: Places, name: str) -> str:
 
 def _units(name: str) -> list[str]:
     if not name:
-        return list(UNITS.values())
-    return [UNITS[name] if name in UNITS else parse_server(name).unit]
+        return [unit for units in LOGGED.values() for unit in units]
+    return list(LOGGED[name]) if name in LOGGED else [parse_server(name).unit]
 
 
 def _run(command: list[str]) -> str:
@@ -84,7 +84,9 @@ def _show_trial(
     places: Places, output: Output, name: str, *, service: str, lines: int, follow: bool
 ) -> None:
     """A trial's programs write files; the spawner is a part of its hub."""
-    if name and name not in UNITS and not service:
+    if name == "preload":
+        raise NotFound("cannot show what is preloaded", why="a trial preloads nothing")
+    if name and name not in LOGGED and not service:
         found = _server_log(places, name, lines)
     else:
         path = places.logs / f"{'proxy' if name == 'proxy' else 'hub'}.log"
@@ -108,7 +110,7 @@ def _server_log(places: Places, name: str, lines: int) -> list[str]:
         raise NotFound(
             f"cannot show what {name!r} says",
             why="there is no program, server or service of that name",
-            mend="hub, proxy or spawner, or see appliance server list and appliance status",
+            mend=f"{', '.join(LOGGED)}, or see appliance server list and appliance status",
         ) from error
 
 

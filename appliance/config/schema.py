@@ -168,7 +168,10 @@ class Servers(Section):
     """Longest time a server may take to start before it is stopped and the user told why."""
 
     program: Annotated[
-        ServerProgram, Field(strict=False), Reload.NEXT_START, Example("jupyterhub-singleuser")
+        ServerProgram,
+        Field(strict=False),
+        Reload.NEXT_START | Reload.PRELOAD,
+        Example("jupyterhub-singleuser"),
     ] = ServerProgram.APPLIANCE
     """What runs as a server: appliance (its own, which is light), or jupyterhub-singleuser from the
     package jupyterhub of the users' Python."""

@@ -161,7 +161,7 @@ class Applier:
         try:
             with _signals_raise():
                 self._write(old, new, files)
-                self._services.carry_out(reload, deadline, restart_proxy=moved)
+                remarks = self._services.carry_out(reload, deadline, restart_proxy=moved)
                 wait_for_health(config, deadline)
         except BaseException as error:
             self._note(changes, audit.Outcome.FAILED)
@@ -171,7 +171,7 @@ class Applier:
             raise self._back(error, (old, new), reload, before, moved=moved) from error
         self._marker.remove()
         self._note(changes)
-        return outcome
+        return replace(outcome, notes=[*outcome.notes, *remarks])
 
     def _note(self, changes: list[Change], outcome: audit.Outcome = audit.Outcome.DONE) -> None:
         """Into the audit log: which settings, never their values, some of which are secrets."""

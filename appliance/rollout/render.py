@@ -1,4 +1,4 @@
-"""What the programs read, made from the configuration: hub.json, spawner.json, nginx.conf.
+"""What the programs read, made from the configuration: hub.json, spawner.json and so on.
 
 They are written one by one, each atomically, hub.json last: what it says is what is in force.
 Beside them is the text they were made from, so that a configuration that fails can be put back even
@@ -8,6 +8,7 @@ when config.yaml was edited by hand in the meantime.
 from __future__ import annotations
 
 import grp
+import json
 import os
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from typing import Final
 
 from appliance.config.files import write_atomically
 from appliance.config.rendered import dump_json
-from appliance.config.schema import Config
+from appliance.config.schema import Config, ServerProgram
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.proxy.machine import find_nginx
@@ -26,6 +27,7 @@ from appliance.proxy.machine import find_nginx
 HUB_GROUP: Final = "appliance-hub"
 HUB_FILE: Final = "hub.json"
 SPAWNER_FILE: Final = "spawner.json"
+PRELOAD_FILE: Final = "preload.json"
 PROXY_FILE: Final = "nginx.conf"
 SOURCE_FILE: Final = "config.yaml"
 _NGINX_SECONDS: Final = 10.0
@@ -46,7 +48,12 @@ class Rendered:
 def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict[Path, Rendered]:
     """Every file that is made from the configuration, in the order of writing; writes nothing."""
     folder = places.rendered
+    # Nothing is preloaded in a trial, which has no root.
+    preload = (
+        {} if places.trial else {folder / PRELOAD_FILE: Rendered(_preload_json(config), 0o600)}
+    )
     return {
+        **preload,
         folder / PROXY_FILE: Rendered(nginx_text(config, places), 0o644),
         # No secrets are in it by themselves, but people write some into services' environments.
         folder / SPAWNER_FILE: Rendered(dump_json(config, secrets=False), 0o600),
@@ -56,6 +63,15 @@ def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict
             None if places.trial else HUB_GROUP,
         ),
     }
+
+
+def _preload_json(config: Config) -> str:
+    """What the preload daemons read: no more, since they live with all users' code."""
+    preload = config.preload
+    # Servers of another program can't be forked.
+    servers = preload.servers and config.servers.program is ServerProgram.APPLIANCE
+    found = {"servers": servers, "kernels": preload.kernels, "packages": preload.packages}
+    return json.dumps(found, indent=1) + "\n"
 
 
 def write_rendered(files: dict[Path, Rendered], places: Places, *, source: str) -> None:

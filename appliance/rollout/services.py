@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,6 +22,7 @@ from appliance.config.kinds import Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.rollout.health import Deadline, Unhealthy
+from appliance.rollout.preload import PRELOAD_UNITS, Runner, restart_preload
 
 HUB_UNIT: Final = "appliance-hub.service"
 PROXY_UNIT: Final = "appliance-proxy.service"
@@ -32,15 +33,19 @@ SOCKET_UNITS: Final = (
     "appliance-hub-admin.socket",
 )
 UNITS: Final = {"hub": HUB_UNIT, "proxy": PROXY_UNIT, "spawner": SPAWNER_UNIT}
-"""The programs, by the names that `appliance logs` takes."""
+"""The programs that there must be, by the names that `appliance logs` takes."""
+LOGGED: Final = {**{name: (unit,) for name, unit in UNITS.items()}, "preload": PRELOAD_UNITS}
+"""Everything that `appliance logs` takes, each with its units."""
 _LOG_LINES: Final = 5
 
 
 class Services(Protocol):
     """What apply.py asks for; both raise ApplianceError when it could not be done in time."""
 
-    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> list[str]:
         """Tell every program that the flags name, and wait until each has taken it.
+
+        Returns what didn't work out and is no reason to go back, a sentence each.
 
         `restart_proxy`: a reload of nginx isn't enough, since the address that it listens at
         changes and the port doesn't, and it holds the old address while it tries the new one.
@@ -54,9 +59,6 @@ class Services(Protocol):
     def is_stopped(self) -> bool:
         """Whether somebody stopped the appliance: then a change waits for its next start."""
         ...
-
-
-Runner = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
 
 def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
@@ -73,7 +75,7 @@ class SystemdServices:
         self._places = places
         self._run = runner
 
-    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> list[str]:
         if Reload.HUB in reload:
             self._systemctl("restart", HUB_UNIT, deadline)
         if Reload.PROXY in reload:
@@ -82,6 +84,9 @@ class SystemdServices:
             )
         if reload & (Reload.LIMITS | Reload.NEXT_START):
             ask_spawner(self._places, {"verb": "apply_limits"}, deadline)
+        if Reload.PRELOAD in reload:
+            return restart_preload(self._run, deadline)
+        return []
 
     def make_ready(self, deadline: Deadline) -> None:
         """A unit that failed too often, or hangs while it starts, would not take a restart."""
@@ -142,10 +147,10 @@ class TrialServices:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> list[str]:
         """The one signal is for everything: the spawner of a trial is a part of its hub."""
-        if not reload:
-            return
+        if not reload & ~Reload.PRELOAD:
+            return []
         if restart_proxy:
             self._end_proxy()
         before = _hub_started(self._places)
@@ -159,6 +164,7 @@ class TrialServices:
                     log=self._log(),
                 )
             time.sleep(0.1)
+        return []
 
     def _log(self) -> tuple[str, ...]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -31,7 +34,14 @@ from appliance.rollout.health import (
     listening,
     wait_for_health,
 )
-from appliance.rollout.render import HUB_FILE, PROXY_FILE, SPAWNER_FILE, check_nginx
+from appliance.rollout.render import (
+    HUB_FILE,
+    PRELOAD_FILE,
+    PROXY_FILE,
+    SPAWNER_FILE,
+    check_nginx,
+    render_all,
+)
 from appliance.rollout.services import SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
 from tests.fakes.hub_api import FakeHubApi
@@ -117,6 +127,36 @@ def test_a_change_is_told_to_whom_it_concerns(
     assert read_rendered(places.rendered / HUB_FILE).limits.memory == 2**31
     assert not Marker(places).exists
     assert len(list(places.config_history.iterdir())) == 4
+
+
+def test_what_is_preloaded_follows_its_settings(
+    places: Places, applier: Applier, services: FakeServices
+) -> None:
+    services.remarks = ["kernels are not preloaded"]
+    name = str(places.config_file)
+    done = applier.change(lambda text: set_value(text, "preload.kernels", ["false"], name=name))
+    assert done.notes == ["kernels are not preloaded"]
+    set_to(places, applier, "preload.packages", "numpy pandas")
+    assert services.told == [Reload.PRELOAD | Reload.NEXT_START, Reload.PRELOAD]
+
+
+def test_what_the_preload_daemons_read(tmp_path: Path) -> None:
+    installed = replace(Places.of_trial(tmp_path), trial=False)
+
+    def rendered(**settings: Any) -> tuple[Any, int]:
+        config = Config.model_validate(settings)
+        file = render_all(config, installed, nginx_text=lambda *_: "")[
+            installed.rendered / PRELOAD_FILE
+        ]
+        return json.loads(file.text), file.mode
+
+    assert rendered() == ({"servers": True, "kernels": True, "packages": []}, 0o600)
+    assert rendered(preload={"kernels": False, "packages": ["numpy"]})[0] == {
+        "servers": True,
+        "kernels": False,
+        "packages": ["numpy"],
+    }
+    assert not rendered(servers={"program": "jupyterhub-singleuser"})[0]["servers"]
 
 
 def test_what_changes_nothing_tells_nobody(
@@ -245,7 +285,7 @@ def test_a_program_of_servers_that_is_not_installed_is_refused(
     for folder in ("jupyterhub-6.1.1.dist-info", "jupyterhub/singleuser"):
         (packages / folder).mkdir(parents=True)
     set_to(places, applier, "servers.program", "jupyterhub-singleuser")
-    assert services.told == [Reload.NEXT_START]
+    assert services.told == [Reload.NEXT_START | Reload.PRELOAD]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -350,6 +390,7 @@ def test_systemd_is_told_by_unit(tmp_path: Path) -> None:
     assert commands.seen == [
         "systemctl restart appliance-hub.service",
         "systemctl reload-or-restart appliance-proxy.service",
+        "systemctl restart appliance-preload-server.service appliance-preload-kernel.service",
     ]
     assert daemon.requests == [{"verb": "apply_limits"}]
     services.carry_out(Reload.PROXY, Deadline.after(5), restart_proxy=True)
@@ -370,6 +411,26 @@ def test_a_unit_that_fails_is_told_with_its_log(tmp_path: Path, code: int, said:
     with pytest.raises(Unhealthy, match=said) as caught:
         services.carry_out(Reload.HUB, Deadline.after(5), restart_proxy=False)
     assert caught.value.log == ("no such table: users",)
+
+
+def test_preloading_that_fails_is_told_and_no_failure(tmp_path: Path) -> None:
+    commands = FakeCommands(
+        {
+            "systemctl restart": (1, "Job for appliance-preload-kernel.service failed"),
+            "systemctl is-failed appliance-preload-server": (1, "inactive"),
+            "systemctl is-failed appliance-preload-kernel": (0, "failed"),
+            "journalctl": (0, "/opt can be written by others\n"),
+        }
+    )
+    services = SystemdServices(Places.of_trial(tmp_path), runner=commands)
+    assert services.carry_out(Reload.PRELOAD, Deadline.after(5), restart_proxy=False) == [
+        "kernels are not preloaded and start the ordinary way: /opt can be written by others "
+        "(sudo appliance logs preload)"
+    ]
+    slow = SystemdServices(Places.of_trial(tmp_path), runner=FakeCommands({"systemctl": (-1, "")}))
+    assert slow.carry_out(Reload.PRELOAD, Deadline.after(5), restart_proxy=False) == [
+        "what is preloaded is still being loaded; until then all starts the ordinary way"
+    ]
 
 
 def test_a_spawner_that_refuses_is_told(tmp_path: Path) -> None:

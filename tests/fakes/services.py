@@ -53,11 +53,12 @@ class FakeServices:
         self.told: list[Reload] = []
         self.proxy_restarts: list[bool] = []
         self.stopped = False
+        self.remarks: list[str] = []
         self.meanwhile: Callable[[], None] | None = None
         """Called once, in the middle of the next change."""
         self._page: HealthPage | None = None
 
-    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> None:
+    def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> list[str]:
         self.told.append(reload)
         self.proxy_restarts.append(restart_proxy)
         if self.meanwhile:
@@ -68,6 +69,7 @@ class FakeServices:
         if not self.works(config):
             raise ApplianceError("cannot restart the hub", why="it ended with 78")
         self._page = HealthPage(config.http.port, path=f"{config.base_url}hub/health")
+        return self.remarks
 
     def make_ready(self, deadline: Deadline) -> None:
         """Nothing is left of a failed attempt."""
