@@ -148,6 +148,12 @@ def asked_by(asker: Asker) -> None:
     _asker.set(asker)
 
 
+def who_asks() -> Actor | None:
+    """Who asks by the request under way; None outside of one."""
+    asker = _asker.get()
+    return asker.actor if asker is not None else None
+
+
 def note(
     action: Action,
     *targets: str,
@@ -169,8 +175,8 @@ def note(
 
 def note_unless_own(action: Action, owner: str, target: str) -> None:
     """Note what was done with somebody else's thing; with one's own it is everyday life."""
-    asker = _asker.get()
-    if asker is not None and (asker.actor.kind, asker.actor.name) != ("user", owner):
+    actor = who_asks()
+    if actor is not None and (actor.kind, actor.name) != ("user", owner):
         note(action, target)
 
 

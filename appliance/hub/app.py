@@ -208,7 +208,7 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
     rows.follow(core.metrics.on_state)
     servers = Servers(
         rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
-        queue=StartQueue(), supervisor=core.supervisor,
+        queue=StartQueue(at_once=config.servers.concurrent_starts), supervisor=core.supervisor,
         on_start=core.metrics.on_started, on_end=core.metrics.on_end,
         start_timeout_seconds=config.servers.start_timeout, named_limit=named_limit,
     )  # fmt: skip

@@ -208,7 +208,10 @@ class Servers:
                 why="it is stopping at this moment",
                 mend="try again in a few seconds",
             )
-        if view.state is not ServerState.STARTING:
+        asker = _who_asks(server)
+        if view.state is ServerState.STARTING:
+            self._queue.move_up(server, asker)
+        else:
             token = new_secret()
             self._rows.begin_start(server, token, options=options, display_name=display_name)
             audit.note_unless_own(Action.START_SERVER, server.user, str(server))
@@ -216,7 +219,7 @@ class Servers:
             live.progress = Progress()
             live.progress.tell(0, "Server requested")
             live.launch = self._supervisor.run(
-                f"start of {server}", self._launch(server, live, live.progress, token)
+                f"start of {server}", self._launch(server, live, live.progress, token, asker)
             )
         if wait and live.launch:
             await asyncio.wait({live.launch}, timeout=wait)
@@ -230,10 +233,15 @@ class Servers:
             raise error(note.what, why=note.why, mend=note.mend, log=note.log)
         return view
 
-    async def _launch(self, server: ServerId, live: _Live, progress: Progress, token: str) -> None:
+    async def _launch(
+        self, server: ServerId, live: _Live, progress: Progress, token: str, asker: str
+    ) -> None:
+        def told(place: int) -> None:
+            _tell_place(progress, place)
+
         async with live.lock:
             try:
-                async with self._queue.turn(server, lambda place: _tell_place(progress, place)):
+                async with self._queue.turn(server, told, asker=asker):
                     progress.tell(10, "Starting the server")
                     await self._ask_to_start(server, token)
             except ApplianceError as err:
@@ -439,6 +447,14 @@ class Servers:
 
 async def _once(event: Event) -> AsyncIterator[Event]:
     yield {"progress": 100, **event}
+
+
+def _who_asks(server: ServerId) -> str:
+    """Whose start it is in the line: of who sent the request, else of the server's user."""
+    actor = audit.who_asks()
+    if actor is None:
+        return server.user
+    return actor.name if actor.kind == "user" else f"{actor.kind} {actor.name}"
 
 
 def _tell_place(progress: Progress, place: int) -> None:

@@ -61,11 +61,13 @@ class SpawnHandler(ServerPage):
         options = options_of(self.request.query_arguments)
         display_name = self._display_name()
         view = self.servers.view(server)
+        is_starting = view.state is ServerState.STARTING
         if view.ready:
             self.go_on(view)
-        elif view.state is ServerState.STARTING:
+        elif is_starting and server.user != self.user:
             self.redirect(self.hub_path(pending_path(server, self.next_path() or "")))
-        elif self._may_start_by_link(server):
+        elif is_starting or self._may_start_by_link(server):
+            # Logging in has begun it perhaps, and it is there in a moment.
             await self._start(server, options, display_name)
         else:
             self.render_page(
