@@ -18,13 +18,19 @@ SHAPES: Final[dict[str, str]] = {
  "signup_mode": "approval", "users": {"total": 31, "waiting": 2, "admins": 1},
  "servers": {"running": 12, "starting": 1},
  "services": [{"name": "culler", "state": "running", "why": ""}],
+ "preload": {"servers": {"state": "ready", "why": ""},
+             "kernels": {"state": "off", "why": "by preload.kernels"},
+             "starts": {"preloaded": 30, "cold": 1,
+                        "latest_cold": {"server": "ada", "reason": "…"}}},
  "memory": {"total_bytes": 0, "available_bytes": 0, "servers_bytes": 0},
  "units": {"hub": "active", "proxy": "active", "spawner": "active"},
  "configuration": {"state": "in_force", "changes": [], "problems": []}}
 
-`mode` is `installed` or `trial`; `users`, `servers` and `services` are null when the hub doesn't
-answer, `url` and `signup_mode` before the first configuration; a service's `state` is `running`,
-`starting`, `failed`, `unknown`, or `external` for one that somebody else runs;
+`mode` is `installed` or `trial`; `users`, `servers`, `services` and `starts` are null when the hub
+doesn't answer, `url` and `signup_mode` before the first configuration; a service's `state` is
+`running`, `starting`, `failed`, `unknown`, or `external` for one that somebody else runs; a preload
+daemon's is `ready`, `starting`, `off`, `not_running` or `unknown`; `starts` counts from the hub's
+start on, and `latest_cold` is null before the first cold one;
 `configuration.state` is `in_force`, `differs`, `wrong`, `interrupted` or `unknown`.""",
     "logs": """{"name": "hub", "lines": ["…"]}""",
     "audit": """\

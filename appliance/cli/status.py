@@ -14,6 +14,7 @@ from typing import Any, Final
 from appliance import __version__
 from appliance.cli.errors import Exit
 from appliance.cli.output import Output, count, size
+from appliance.cli.preloading import gather_preloading, preloading_text
 from appliance.client.hub import HubClient
 from appliance.config.load import load
 from appliance.config.rendered import read_rendered
@@ -47,6 +48,7 @@ def gather(places: Places) -> dict[str, Any]:
         "users": hub.get("users"),
         "servers": hub.get("servers"),
         "services": hub.get("services"),
+        "preload": gather_preloading(places, config, hub.get("starts")),
         "memory": _memory(servers),
         "units": _units(places),
         "configuration": _configuration(places),
@@ -63,6 +65,7 @@ def show(places: Places, output: Output) -> int:
         ("sign-up", _signup(status)),
         ("users", _users(status)),
         ("servers", _servers(status)),
+        ("preload", preloading_text(status["preload"])),
         ("memory", _memory_text(status["memory"])),
         ("programs", ", ".join(f"{name} {state}" for name, state in status["units"].items())),
         ("settings", _configuration_text(status["configuration"])),

@@ -321,7 +321,8 @@ def test_status_is_one_screen(run: Run, hub: FakeHubApi, services: FakeServices)
     assert done.code == 0
     assert "1 person waits" in done.out
     assert "config.yaml is in force" in done.out
-    assert len(done.out.splitlines()) == 9
+    assert "preload  servers and kernels off: a trial preloads nothing\n" in done.out
+    assert len(done.out.splitlines()) == 10
 
 
 def test_status_says_how_services_are(run: Run, hub: FakeHubApi, services: FakeServices) -> None:
@@ -333,6 +334,17 @@ def test_status_says_how_services_are(run: Run, hub: FakeHubApi, services: FakeS
     assert "services culler running, pages failed\n" in out
     assert "pages: its process ended with exit status 3\n" in out
     assert run("status --json").json["services"] == hub.services
+
+
+def test_status_counts_preloaded_starts(run: Run, hub: FakeHubApi, services: FakeServices) -> None:
+    hub.starts = {"preloaded": 30, "cold": 0, "latest_cold": None}
+    assert "30 of 30 starts since the hub's own preloaded\n" in run("status").out
+    reason = "too many requests; wait a few seconds"
+    hub.starts = {"preloaded": 30, "cold": 1, "latest_cold": {"server": "ada", "reason": reason}}
+    out = run("status").out
+    assert "30 of 31 starts since the hub's own preloaded\n" in out
+    assert f"the last cold one, ada: {reason}\n" in out
+    assert run("status --json").json["preload"]["starts"] == hub.starts
 
 
 def test_status_says_what_is_wrong_when_nothing_runs(run: Run, places: Places) -> None:

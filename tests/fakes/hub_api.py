@@ -25,6 +25,7 @@ class FakeHubApi:
         self.passwords: dict[str, str] = {}
         self.fails_to_start = ""
         self.services: list[dict[str, str]] = []
+        self.starts: dict[str, Any] = {"preloaded": 0, "cold": 0, "latest_cold": None}
         self.started = "2030-01-01T08:00:00Z"
         self._base = f"{base_url}hub/api"
         fake = self
@@ -100,6 +101,7 @@ class FakeHubApi:
             return 200, {
                 "version": "1",
                 "services": self.services,
+                "starts": self.starts,
                 "users": {"total": len(self.users), "waiting": waiting, "admins": admins},
                 "servers": {"running": len(self.running), "starting": 0},
                 "signup_mode": "approval",

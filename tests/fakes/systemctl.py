@@ -24,6 +24,7 @@ for unit; do
       [ -e "broken-$unit" ] && {{ echo "Job for $unit failed." >&2; exit 1; }}
       touch "active-$unit";;
     stop) rm -f "active-$unit";;
+    show) cat "show-$unit" 2>/dev/null;;
   esac
 done
 exit 0
@@ -38,13 +39,13 @@ class FakeSystemctl:
 
     @classmethod
     def install(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Self:
-        """Put it first on PATH; journalctl says nothing."""
+        """Put it first on PATH; journalctl says what the file `journal` has."""
         state, programs = folder / "systemd", folder / "programs"
         state.mkdir()
         programs.mkdir()
         for name, text in (
             ("systemctl", _TEXT.format(folder=state)),
-            ("journalctl", "#!/bin/sh\n"),
+            ("journalctl", f"#!/bin/sh\ncat {state}/journal 2>/dev/null\n"),
         ):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
@@ -56,7 +57,12 @@ class FakeSystemctl:
         path = self.folder / "calls"
         found = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return [call for call in found if not call.startswith("is-")]
+        return [call for call in found if not call.startswith(("is-", "show "))]
+
+    def describe(self, unit: str, **properties: str) -> None:
+        """What `show` prints of a unit."""
+        lines = [f"{name}={value}\n" for name, value in properties.items()]
+        (self.folder / f"show-{unit}").write_text("".join(lines))
 
     def break_unit(self, unit: str) -> None:
         (self.folder / f"broken-{unit}").touch()
