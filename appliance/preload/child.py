@@ -40,7 +40,7 @@ class Template(Protocol):
     """A module of what is preloaded: `server` or `kernel`."""
 
     def refuses(self, args: list[str], environ: dict[str, str]) -> str:
-        """Why this request must start cold, "" if it need not."""
+        """Why this request must start cold, "" if it need not; already in its surroundings."""
         ...
 
     def run(self, args: list[str]) -> int:
@@ -114,10 +114,11 @@ def _agree(kind: str, template: Template) -> list[str]:
     if request.kind != kind:
         raise RefusedError(f"this daemon has no {request.kind!r}")
     environ = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environ.items()}
+    # Whether to start cold can depend on the working directory and what is in the user's home.
+    _take_over(request)
     reason = template.refuses(request.args, environ)
     if reason:
         raise RefusedError(reason)
-    _take_over(request)
     connection.sendall(f"OK {os.getpid()}\n".encode())
     # A peer that lost patience has started cold by now, and there must be only one of us.
     if connection.recv(1) != b"G":
