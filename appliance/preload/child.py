@@ -93,7 +93,7 @@ def serve_request(kind: str, template: Template) -> NoReturn:
     """As the user: read the request on CONNECTION, agree on it, run it, end with its status."""
     try:
         args = _agree(kind, template)
-    except (RefusedError, OSError, ValueError) as err:
+    except BaseException as err:  # noqa: BLE001 - the user sent it, so anything may come of it
         _refuse(_reason(err))
         os._exit(REFUSED_STATUS)
     status = 1
@@ -151,9 +151,11 @@ def _receive(connection: socket.socket) -> Request:
 
 
 def _parse(words: list[bytes], descriptors: list[int]) -> Request:
+    if len(words) < 2 or not words[1].isdigit():
+        raise RefusedError("the request does not say how many arguments it has")
     kind, count = os.fsdecode(words[0]), int(words[1])
     args, variables = words[2 : 2 + count], words[2 + count :]
-    if not 0 <= count == len(args):
+    if count != len(args):
         raise RefusedError("the request has fewer arguments than it says")
     pairs = (variable.partition(b"=") for variable in variables)
     environ = {name: value for name, sign, value in pairs if name and sign}
