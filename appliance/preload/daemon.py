@@ -23,8 +23,13 @@ from .peer import Own, credentials
 
 # Children that look at a peer, at a time; each has two seconds.
 _AT_ONCE: Final = 16
+# A child that has moved into the unit of somebody whose programs use up all that the unit may use
+# gets on slowly; such users must not take all places.
+_AT_ONCE_EACH: Final = 3
 _BACKLOG: Final = 512
 _TICK_SECONDS: Final = 10.0
+# systemd need not hear of each of very many requests.
+_SAY_SECONDS: Final = 1.0
 # A user who asks for more starts cold: ten at once, and one every two seconds.
 _BURST: Final = 10.0
 _PER_SECOND: Final = 0.5
@@ -73,7 +78,8 @@ class Daemon:
     say: Callable[[str], None]
     """sd_notify(3)"""
     rates: Rates = field(default_factory=Rates)
-    _children: set[int] = field(default_factory=set)
+    _children: dict[int, int] = field(default_factory=dict)
+    """Whom each child serves."""
     _forked: int = 0
     _refused: int = 0
 
@@ -82,8 +88,11 @@ class Daemon:
         own = Own.read()
         started = time.monotonic()
         self.say("READY=1")
+        said = 0.0
         while time.monotonic() - started < _MAX_AGE_SECONDS:
-            self.say(f"WATCHDOG=1\nSTATUS={self._forked} forked, {self._refused} refused")
+            if time.monotonic() - said > _SAY_SECONDS:
+                said = time.monotonic()
+                self.say(f"WATCHDOG=1\nSTATUS={self._forked} forked, {self._refused} refused")
             self._reap(block=len(self._children) >= _AT_ONCE)
             if not select.select([self.listener], [], [], _TICK_SECONDS)[0]:
                 continue
@@ -96,9 +105,10 @@ class Daemon:
 
     def _answer(self, connection: socket.socket, own: Own) -> None:
         _, uid, _ = credentials(connection)
-        if uid == 0 or not self.rates.allows(uid):
+        reason = self._why_not(uid)
+        if reason:
             self._refused += 1
-            _refuse(connection, "it belongs to root" if uid == 0 else _TOO_MANY)
+            _refuse(connection, reason)
             return
         try:
             child = os.fork()
@@ -107,9 +117,15 @@ class Daemon:
             _refuse(connection, f"cannot fork: {err.strerror}")
             return
         if child:
-            self._children.add(child)
+            self._children[child] = uid
             return
         self._become(connection, own)
+
+    def _why_not(self, uid: int) -> str:
+        if uid == 0:
+            return "it belongs to root"
+        served = sum(user == uid for user in self._children.values())
+        return _TOO_MANY if served >= _AT_ONCE_EACH or not self.rates.allows(uid) else ""
 
     def _become(self, connection: socket.socket, own: Own) -> NoReturn:
         null = os.dup(CONNECTION)
@@ -125,7 +141,7 @@ class Daemon:
             if not child:
                 return
             block = False
-            self._children.discard(child)
+            self._children.pop(child, None)
             if os.waitstatus_to_exitcode(status) == 0:
                 self._forked += 1
             else:
