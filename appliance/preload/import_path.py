@@ -51,7 +51,7 @@ def check(paths: Sequence[str], *, prefix: str = "", owner: int = 0, top: str = 
     """
     look = _Look(owner, top)
     for path in paths:
-        if os.path.normpath(path or "/") == "/":
+        if os.path.realpath(path or "/") == "/":
             look.add(f"{path or repr('')} is on the import path, which is too much to be checked")
             continue
         look.tree(path)
