@@ -32,6 +32,10 @@ class Ours:
     units: tuple[str, ...] = _SERVICES
     database = "/var/lib/appliance/hub/hub.sqlite"
 
+    def __init__(self, packages: tuple[str, ...] = ()) -> None:
+        self.packages = packages
+        """What users import, beside what a server needs."""
+
     def install(self, machine: Machine) -> None:
         """Unpack the checkout's files as they are now and run bootstrap.py as the README says."""
         checkout = machine.inside("/root/checkout")
@@ -47,9 +51,13 @@ class Ours:
             check=True, input=files, timeout=60,
         )  # fmt: skip
         _pretend_controllers(machine)
+        wanted = ""
+        if self.packages:
+            machine.write("/root/packages.txt", "".join(f"{name}\n" for name in self.packages))
+            wanted = " --user-requirements /root/packages.txt"
         machine.run(
             "cd /root/checkout && tar -xf checkout.tar"
-            f" && python3 bootstrap.py --yes --quiet --port {_PORT} --admin oursadmin",
+            f" && python3 bootstrap.py --yes --quiet --port {_PORT} --admin oursadmin{wanted}",
             timeout=_INSTALL_SECONDS,
         )
 

@@ -33,8 +33,10 @@ class Peer:
     units: tuple[str, ...] = ("jupyterhub.service",)
     database = "/srv/peer/jupyterhub.sqlite"
 
-    def __init__(self, *, installer: str = "pip") -> None:
+    def __init__(self, *, installer: str = "pip", packages: tuple[str, ...] = ()) -> None:
         self.installer = installer
+        self.packages = packages
+        """What users import, beside what a server needs."""
         self.constraints = ""
         """Lines name==version, so that both sides have the same JupyterLab and what it needs."""
 
@@ -49,7 +51,8 @@ class Peer:
             pip = f"{pip} uv; {uv}"
         machine.run(
             f"set -e; python3 -m venv /opt/peer; {pip}"
-            " -r /srv/peer/requirements.txt -c /srv/peer/constraints.txt;"
+            f" -r /srv/peer/requirements.txt {' '.join(self.packages)}"
+            " -c /srv/peer/constraints.txt;"
             " export PATH=/opt/node/bin:$PATH;"
             f" npm install -g --no-audit --no-fund --prefix /opt/peer {PROXY_PACKAGE};"
             " cp /srv/peer/jupyterhub.service /etc/systemd/system/;"
