@@ -20,6 +20,7 @@ from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
+from appliance.hub.arrival import Arrivals
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.ending import Ending
@@ -148,6 +149,7 @@ def make_hub(
         "spawner": spawner,
         "routes": routes,
         "ending": ending,
+        "arrivals": _arrivals(core, servers),
         "describe_api": lambda: make_document(api.handlers, hub_url=core.hub_url),
         "services": core.services,
         "keeper": keeper,
@@ -218,6 +220,13 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
         believed_idle_seconds=believed_idle_seconds(config.culling),
     )  # fmt: skip
     return servers, reconciler
+
+
+def _arrivals(core: _Core, servers: Servers) -> Arrivals:
+    return Arrivals(
+        servers=servers, groups_of=core.groups.of, base_url=core.config.base_url,
+        starts_servers=core.config.servers.start_at_login,
+    )  # fmt: skip
 
 
 def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:

@@ -16,7 +16,7 @@ from appliance.web.failures import XsrfRefused
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed, public
 from appliance.web.handlers import PageHandler
-from appliance.web.parts import Pattern
+from appliance.web.parts import Arrivals, Pattern
 
 _ADVICE = {Refusal.WAITING: "you can log in as soon as an admin has let you in"}
 _CHECK_BOTH = "check both; passwords tell capitals from small letters"
@@ -26,6 +26,7 @@ class LoginHandler(PageHandler):
     """The log-in page: the same words for an unknown name and a wrong password."""
 
     authenticator: NativeAuthenticator
+    arrivals: Arrivals
 
     @public
     async def get(self) -> None:
@@ -48,7 +49,10 @@ class LoginHandler(PageHandler):
             self._show(name, FormError.of(refused))
         else:
             self.log_in(user)
-            self.redirect(self.next_path() or self.hub_path(""))
+            goal = self.next_path()
+            if self.principal:
+                goal = await self.arrivals.at_log_in(self.principal, goal)
+            self.redirect(goal or self.hub_path(""))
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         error = FormError("", "This page was open for too long.", "Log in again.", 403)
@@ -93,6 +97,7 @@ class SignupHandler(PageHandler):
     """Makes an account, or says why there are none to be had here."""
 
     authenticator: NativeAuthenticator
+    arrivals: Arrivals
 
     @public
     async def get(self) -> None:
@@ -125,6 +130,8 @@ class SignupHandler(PageHandler):
         else:
             note = f"Welcome, {made.name}. Your account is ready."
             self.enter(made.name, note, self.hub_path("home"))
+            if self.principal:
+                await self.arrivals.at_sign_up(self.principal)
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         self._show(FormError("", "This page was open for too long.", "Send the form again.", 403))
@@ -164,6 +171,7 @@ class PasswordHandler(PageHandler):
     """Changes one's own password; the other sessions end, this one is renewed."""
 
     authenticator: NativeAuthenticator
+    arrivals: Arrivals
     may_keep_password = True
 
     @login_needed
@@ -173,6 +181,7 @@ class PasswordHandler(PageHandler):
     @login_needed
     async def post(self) -> None:
         field = "password"
+        is_first = bool(self.principal and self.principal.must_change_password)
         new = self.get_body_argument("password", "", strip=False)
         old = self.get_body_argument("old", "", strip=False)
         try:
@@ -185,6 +194,9 @@ class PasswordHandler(PageHandler):
         except TooMany as refused:
             self.set_header("Retry-After", str(refused.retry_after_seconds))
             self._show(FormError.of(refused))
+        else:
+            if self.principal and is_first:
+                await self.arrivals.at_sign_up(self.principal)
 
     async def _change(self, user: Username, old: str, new: str) -> None:
         await self.authenticator.change_password(user, old, new, address=self.address)

@@ -54,6 +54,14 @@ class RootConnections(Protocol):
     def is_root(self, connection: object) -> bool: ...
 
 
+class Arrivals(Protocol):
+    """Receives people who have just logged in: what they will need is begun at once."""
+
+    async def at_log_in(self, principal: Principal, goal: str | None) -> str: ...
+
+    async def at_sign_up(self, principal: Principal) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Web:
     """The parts that every page and API handler shares."""

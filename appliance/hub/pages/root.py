@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from appliance.hub.arrival import Arrivals
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
 
 
 class RootHandler(PageHandler):
-    """The hub's root.
+    """The hub's root: everybody goes on to where most want to go."""
 
-    Users go on to their notebooks in one step, as in JupyterHub; admins, who have other things to
-    do here, to the page from which they reach both.
-    """
+    arrivals: Arrivals
 
     @login_needed
     async def get(self) -> None:
-        is_admin = self.principal is not None and self.principal.admin
-        self.redirect(self.hub_path("home" if is_admin else "spawn"))
+        self.redirect(self.arrivals.front_of(self.principal))
 
 
 class UserRedirectHandler(PageHandler):

@@ -13,7 +13,7 @@ from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.web.forms import FormError
 from appliance.web.guards import public
 from appliance.web.handlers import PageHandler
-from appliance.web.parts import Pattern
+from appliance.web.parts import Arrivals, Pattern
 
 
 class SetupHandler(PageHandler):
@@ -22,6 +22,7 @@ class SetupHandler(PageHandler):
     authenticator: NativeAuthenticator
     links: Links
     users: Users
+    arrivals: Arrivals
     may_keep_password = True
 
     @public
@@ -40,6 +41,8 @@ class SetupHandler(PageHandler):
             self._show(token, FormError.of(wrong, field="password"))
         else:
             self.enter(user, f"Welcome, {user}. Your password is set.", self.hub_path("home"))
+            if self.principal:
+                await self.arrivals.at_sign_up(self.principal)
 
     def _show(self, token: str, error: FormError | None = None) -> None:
         user = self.links.find_user(token) if token else None

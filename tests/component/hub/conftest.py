@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from appliance.config.schema import Config
+from appliance.config.schema import Config, Servers
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 
@@ -18,7 +18,8 @@ STUDENT_PASSWORD: Final = "river-stone-and-sand"
 
 @pytest.fixture
 def config() -> Config:
-    return Config()
+    """Logging in starts nothing, or no server would be as a test left it; see test_arrival.py."""
+    return Config(servers=Servers(start_at_login=False))
 
 
 @pytest.fixture

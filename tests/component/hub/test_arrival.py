@@ -1,0 +1,169 @@
+"""What a log-in begins, and where it leads."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from appliance.config.schema import Config, Servers
+from appliance.errors import SpawnError
+from appliance.hub.states import ServerState
+from appliance.names import ServerId, ServerName, Username
+from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
+from tests.fakes.hub_machine import Browser, Machine
+
+BOB = ServerId(Username("bob"))
+EXAM = ServerId(Username("bob"), ServerName("exam"))
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config()
+
+
+async def _stop(machine: Machine, server: ServerId = BOB) -> None:
+    await machine.hub.servers.stop(server)
+    assert machine.hub.servers.view(server).state is ServerState.STOPPED
+
+
+async def _runs(machine: Machine, server: ServerId = BOB) -> bool:
+    async with asyncio.timeout(5):
+        while machine.hub.servers.view(server).pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return server in machine.spawner.servers
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "",
+        "/hub/",
+        "/",
+        "/hub/spawn",
+        "/hub/spawn?next=%2Fuser%2Fbob%2Flab%2Ftree%2Fx",
+        "/hub/spawn/bob",
+        "/hub/spawn-pending/bob",
+        "/hub/user/bob/lab",
+        "/user/bob/",
+        "/user/bob/lab/tree/exam?a=b",
+        "/hub/user-redirect/git-pull?repo=x",
+    ],
+)
+async def test_the_server_starts_while_the_browser_is_on_its_way(
+    machine: Machine, bob: Browser, then: str
+) -> None:
+    await _stop(machine)
+    answer = await bob.log_in("bob", STUDENT_PASSWORD, then=then)
+    goal = then if then not in {"", "/", "/hub/"} else "/hub/spawn"
+    assert (answer.status, answer.location) == (302, goal)
+    assert machine.hub.servers.view(BOB).active
+    assert await _runs(machine)
+    assert machine.spawner.starts == 2, "one by the first log-in, one by this"
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "/hub/home",
+        "/hub/token",
+        "/hub/admin",
+        "/services/notes/",
+        "/hub/spawn?profile=big",
+        "/hub/spawn/ada",
+        "/hub/spawn/bob/unknown",
+        "/user/ada/lab",
+        "/hub/accept-share?code=x",
+        "/user/%ff/",
+    ],
+)
+async def test_a_way_to_elsewhere_starts_nothing(machine: Machine, bob: Browser, then: str) -> None:
+    await _stop(machine)
+    answer = await bob.log_in("bob", STUDENT_PASSWORD, then=then)
+    assert answer.status == 302
+    assert not machine.hub.servers.active()
+
+
+async def test_a_named_server_starts_if_it_is_meant(machine: Machine, bob: Browser) -> None:
+    await _stop(machine)
+    machine.hub.servers.create(EXAM)
+    await bob.log_in("bob", STUDENT_PASSWORD, then="/user/bob/exam/lab")
+    assert await _runs(machine, EXAM)
+    assert not await _runs(machine)
+
+
+async def test_an_admin_goes_to_the_pages_and_needs_no_server(
+    machine: Machine, ada: Browser
+) -> None:
+    answer = await ada.log_in("ada", PASSWORD)
+    assert answer.location == "/hub/home"
+    assert not machine.hub.servers.active()
+    await ada.log_in("ada", PASSWORD, then="/user/ada/lab")
+    assert await _runs(machine, ServerId(Username("ada")))
+
+
+async def test_a_server_that_runs_is_left_alone(machine: Machine, bob: Browser) -> None:
+    assert await _runs(machine)
+    starts = machine.spawner.starts
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/hub/spawn"
+    assert machine.spawner.starts == starts
+    assert (await bob.get("/hub/spawn")).location == "/user/bob/"
+
+
+async def test_the_page_that_starts_waits_for_what_the_log_in_began(
+    machine: Machine, bob: Browser
+) -> None:
+    await _stop(machine)
+    machine.spawner.delay = 0.1
+    answer = await bob.log_in("bob", STUDENT_PASSWORD)
+    assert (await bob.get(answer.location)).location == "/user/bob/"
+
+
+async def test_a_log_in_succeeds_although_the_server_does_not(
+    machine: Machine, bob: Browser
+) -> None:
+    await _stop(machine)
+    machine.spawner.failure = SpawnError("cannot start it", why="there is no room")
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).status == 302
+    assert not await _runs(machine)
+    answer = await bob.get("/hub/spawn-pending/bob")
+    assert "here is no room" in answer.body
+
+
+async def test_a_user_who_must_choose_a_password_gets_the_server_with_it(
+    machine: Machine, ada: Browser
+) -> None:
+    made = await ada.api("POST", "appliance/users", {"usernames": ["eve"], "generate": True})
+    eve, server = machine.browser(), ServerId(Username("eve"))
+    password = made.json["created"][0]["password"]
+    await eve.log_in("eve", password)
+    assert not machine.hub.servers.active()
+    answer = await eve.post("/hub/password", {"old": password, "password": STUDENT_PASSWORD})
+    assert answer.status == 302
+    assert await _runs(machine, server)
+
+
+async def test_a_student_behind_a_link_to_set_a_password_finds_a_server(
+    machine: Machine, ada: Browser
+) -> None:
+    await ada.api("POST", "appliance/users", {"usernames": ["eve"]})
+    link = (await ada.api("POST", "appliance/users/eve/setup-link")).json["path"]
+    assert not machine.hub.servers.active(), "Ada is an admin and used a link, too"
+    eve = machine.browser()
+    await eve.get(link)
+    token = link.partition("=")[2]
+    await eve.post("/hub/setup", {"token": token, "password": STUDENT_PASSWORD})
+    assert await _runs(machine, ServerId(Username("eve")))
+
+
+class TestTurnedOff:
+    """servers.start_at_login: false."""
+
+    @pytest.fixture
+    def config(self) -> Config:
+        return Config(servers=Servers(start_at_login=False))
+
+    async def test_logging_in_starts_nothing(self, machine: Machine, bob: Browser) -> None:
+        answer = await bob.log_in("bob", STUDENT_PASSWORD)
+        assert answer.location == "/hub/spawn"
+        assert not machine.hub.servers.active()
