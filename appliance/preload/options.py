@@ -2,12 +2,16 @@
 
 The file was checked against the schema before it was written, so a problem here means that it was
 damaged or written by another version. It is checked again all the same: the daemons are root.
+
+As a script, `/usr/bin/python3 -I -S options.py server` (or kernel) says by its exit status whether
+the settings want that daemon.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,3 +76,15 @@ def _modules(found: dict[str, Any], name: str) -> tuple[str, ...]:
         if not isinstance(one, str) or not _MODULE.fullmatch(one):
             raise ValueError(f"{name} must have names of modules, found {one!r}")
     return tuple(value)
+
+
+def main(kind: str) -> int:
+    """0 if the daemon is wanted; also with a damaged file, which the daemon itself tells of."""
+    try:
+        return 0 if read_options().wants(kind) else 1
+    except OptionsError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

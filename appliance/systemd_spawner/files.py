@@ -1,7 +1,8 @@
 """What the root daemon is made of, so that the installer copies it and nothing else.
 
 The daemon has its own copy because root must not run code from an environment that it doesn't need:
-no dependency of the hub, and no file of the hub's environment, is ever imported by root.
+no dependency of the hub, and no file of the hub's environment, is ever imported by root. With it
+come the scripts that a preload daemon's unit runs before the users' environment.
 """
 
 from __future__ import annotations
@@ -42,9 +43,13 @@ _DAEMON: Final = (
     "units.py",
 )
 
+# What root must know of the users' environment before it runs any of it.
+_PRELOAD: Final = ("__init__.py", "import_path.py", "options.py")
+
 DAEMON_FILES: Final[dict[str, str]] = {
     "systemd_spawner/__main__.py": "__main__.py",
     **{name: f"appliance/{name}" for name in _PACKAGE},
     **{f"systemd_spawner/{name}": f"appliance/systemd_spawner/{name}" for name in _DAEMON},
+    **{f"preload/{name}": f"appliance/preload/{name}" for name in _PRELOAD},
 }
 """From the package `appliance` to the daemon's directory, /opt/appliance/spawner."""
