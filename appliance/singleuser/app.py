@@ -47,6 +47,8 @@ NOT_FOR_USERS: Final = {
 }
 
 
+SHORTCUTS: Final = "appliance.singleuser.shortcuts"
+
 SECRETS_IN_ADDRESSES: Final = re.compile(r"([?&](?:token|code|state|_xsrf)=)[^&\s]+")
 
 
@@ -99,6 +101,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
     """A ServerApp that listens on a given socket and knows its hub."""
 
     runtime_dir: Any  # a trait
+    extra_services: Any  # a trait
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             for name in names:
                 self.config[section].pop(name, None)
         self.update_config(enforced(self.appliance))
+        self.extra_services = [SHORTCUTS, *self.extra_services]
         self._shorten_runtime_dir()
 
     def _shorten_runtime_dir(self) -> None:
@@ -173,6 +177,9 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             hubHost=self.appliance.hub_host,
             shareUrl=f"{self.appliance.hub_prefix}user-redirect",
             token="",
+            # Nobody can rebuild JupyterLab here, so pages need not ask whether it should be.
+            buildAvailable=False,
+            buildCheck=False,
         )
         return page_config
 

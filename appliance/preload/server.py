@@ -1,0 +1,80 @@
+"""The template of single-user servers: what one needs is imported, and was run through once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from appliance.singleuser.lean import make_imports_lean
+from appliance.singleuser.start import main
+
+from .options import Options
+
+# Named one by one. jupyterlab.labhubapp must never be among them: importing it changes how
+# jupyter_server's handlers log in, for good.
+MODULES: Final = (
+    "appliance.singleuser.app",
+    "appliance.singleuser.shortcuts",
+    "appliance.singleuser.terminals",
+    "jupyter_server_terminals.app",
+    "jupyterlab.labapp",
+    "jupyterlab_server.settings_utils",
+    "jupyterlab_server.translation_utils",
+    "nbformat",
+    "notebook.app",
+)
+
+# What Python, the C library or a module read when they were loaded, and never again. A cold server
+# runs with -I, so the variables PYTHON* say nothing.
+READ_ONCE: Final = re.compile(
+    r"(LC_|LD_|MALLOC_|JUPYTER_GATEWAY_|NBFORMAT_|OPENSSL_|PROMETHEUS_|PYZMQ_|TORNADO_|TRAITLETS_)\w*"
+    r"|(ALL|HTTP|HTTPS)_PROXY|GLIBC_TUNABLES|JUPYTER_ALLOW_INSECURE_WRITES|JUPYTER_PLATFORM_DIRS"
+    r"|JUPYTER_USE_PROGRAMDATA|KERNEL_LAUNCH_TIMEOUT|LANG|LANGUAGE|TZ",
+    re.IGNORECASE,
+)
+
+_loaded_in: dict[str, str] = {}
+
+
+def load(options: Options) -> list[str]:
+    """Import and rehearse; the process is a template afterwards, or ResidueError says why not."""
+    del options
+    _loaded_in.update(os.environ)
+    make_imports_lean()
+    for name in MODULES:
+        importlib.import_module(name)
+    # Late, because it imports Jupyter.
+    from .rehearsal import rehearse
+
+    return rehearse()
+
+
+def refuses(args: list[str], environ: Mapping[str, str]) -> str:
+    """Why this server must start cold: a variable that can't have its effect any more."""
+    del args
+    for name, value in sorted(environ.items()):
+        if value != _loaded_in.get(name, "") and READ_ONCE.fullmatch(name):
+            return f"{name} is set to what the preload daemon was not started with"
+    return ""
+
+
+def run(args: list[str]) -> int:
+    """Be a server until told to stop."""
+    del args
+    _take_identity()
+    return main()
+
+
+def _take_identity() -> None:
+    """Correct what modules noted about the user when they were imported."""
+    from jupyter_client.session import Session
+
+    name: Any = Session.username
+    name.default_value = os.environ.get("USER", "username")
+    # Where the trash is, and whose.
+    if "send2trash.plat_other" in sys.modules:
+        importlib.reload(sys.modules["send2trash.plat_other"])

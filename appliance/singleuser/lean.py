@@ -1,0 +1,88 @@
+"""Spare a server work whose outcome is known.
+
+Thirty servers start in one minute on two processors, so what each does at its start and for the
+first page of JupyterLab counts thirty times. Everything here leaves results as they are; it only
+keeps what a library would work out again and again. Where a library no longer has the place that is
+replaced, nothing is replaced, and a test says so.
+"""
+
+from __future__ import annotations
+
+import gettext
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def make_imports_lean() -> None:
+    """Before anything of Jupyter is imported; again does no harm."""
+    # jsonschema imports rfc3987_syntax if it can, whose grammar is compiled at import: two thirds
+    # of a start. Without it the formats "iri" and "iri-reference", which no notebook schema uses,
+    # go unchecked.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    if not isinstance(importlib.metadata.entry_points, _EntryPoints):
+        importlib.metadata.entry_points = _EntryPoints(importlib.metadata.entry_points)
+
+
+def make_requests_lean() -> None:
+    """When JupyterLab's modules are imported; again does no harm."""
+    settings = sys.modules.get("jupyterlab_server.settings_utils")
+    validator = getattr(settings, "Validator", None)
+    if hasattr(validator, "check_schema") and not isinstance(validator, _CheckedOnce):
+        settings.Validator = _CheckedOnce(validator)  # type: ignore[union-attr]
+    translations = sys.modules.get("jupyterlab_server.translation_utils")
+    translator = getattr(translations, "translator", None)
+    translate = getattr(translator, "_translate_schema_strings", None)
+    if translate and not getattr(translate, "is_lean", False):
+        translator._translate_schema_strings = staticmethod(_unless_english(translate))  # type: ignore[union-attr]  # noqa: SLF001
+
+
+class _EntryPoints:
+    """`importlib.metadata.entry_points`, reading every package's file once.
+
+    The environment's packages don't change while a server runs; a user's own are not the server's.
+    """
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        self._read = read
+        self._found: Any = None
+
+    def __call__(self, **params: Any) -> Any:
+        if self._found is None:
+            self._found = self._read()
+        return self._found.select(**params)
+
+
+class _CheckedOnce:
+    """A validator class of jsonschema that remembers which schemas are sound.
+
+    JupyterLab's settings have a hundred schemas, and every page has all of them checked.
+    """
+
+    def __init__(self, validator: Any) -> None:
+        self._validator = validator
+        self._sound: set[bytes] = set()
+
+    def __call__(self, schema: Any) -> Any:
+        return self._validator(schema)
+
+    def check_schema(self, schema: Any) -> None:
+        key = hashlib.sha256(json.dumps(schema).encode()).digest()
+        if key not in self._sound:
+            self._validator.check_schema(schema)
+            self._sound.add(key)
+
+
+def _unless_english(translate: Callable[..., None]) -> Callable[..., None]:
+    """Translate a schema's texts only if there is a catalogue to find them in."""
+
+    def lean(translations: Any, schema: Any, *args: Any, **options: Any) -> None:
+        catalogue = getattr(translations, "_translator", None)
+        if type(catalogue) is not gettext.NullTranslations or catalogue._fallback:  # type: ignore[attr-defined]  # noqa: SLF001
+            translate(translations, schema, *args, **options)
+
+    lean.is_lean = True  # type: ignore[attr-defined]
+    return lean
