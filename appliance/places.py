@@ -150,6 +150,11 @@ class Places:
         return self.run / "proxy" / "api.sock"
 
     @property
+    def preload_sockets(self) -> Path:
+        """The preload daemons, for single-user servers: server.sock and kernel.sock."""
+        return self.run / "preload"
+
+    @property
     def server_sockets(self) -> Path:
         return self.run / "servers"
 

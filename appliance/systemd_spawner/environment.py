@@ -73,6 +73,10 @@ def server_environment(
         "LANG": "C.UTF-8",
         "PATH": f"{places.user_environment}/bin:/usr/local/bin:/usr/bin:/bin",
     }
+    if settings.servers_extensions:
+        environment["APPLIANCE_EXTENSIONS"] = json.dumps(dict(settings.servers_extensions))
+    if settings.forks_kernels and not places.trial:
+        environment["APPLIANCE_KERNEL_SOCKET"] = str(places.preload_sockets / "kernel.sock")
     if settings.limits_memory is not None:
         environment["MEM_LIMIT"] = str(settings.limits_memory)
     if settings.limits_cpu is not None:

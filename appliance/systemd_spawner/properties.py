@@ -119,7 +119,7 @@ def service_properties(
         Property("RuntimeDirectoryMode", "u", 0o700),
         Property("TimeoutStartUSec", "t", settings.servers_start_timeout * 1_000_000),
         *limit_properties(settings),
-        *_file_systems(home, places),
+        *_file_systems(home, places, forks=settings.forks_servers or settings.forks_kernels),
         *SANDBOX,
         Property("IPAddressDeny", "a(iayu)", [_address(text) for text in denied_addresses]),
     ]
@@ -158,8 +158,10 @@ def _process(
     ]
 
 
-def _file_systems(home: str, places: Places) -> list[Property]:
-    proxy = str(places.api_socket.parent)
+def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
+    sockets = [str(places.api_socket.parent)]
+    if forks:
+        sockets.append(str(places.preload_sockets))
     return [
         Property("ProtectSystem", "s", "strict"),
         # Other homes aren't there at all, which is stronger than their mode.
@@ -167,9 +169,10 @@ def _file_systems(home: str, places: Places) -> list[Property]:
         Property("BindPaths", "a(ssbt)", [(home, home, False, _MS_REC)]),
         Property("ReadWritePaths", "as", [home]),
         _flag("PrivateTmp"),
-        # Of the appliance's sockets only the one to the hub's API is the user's business.
+        # Of the appliance's sockets only the one to the hub's API and those of the preload daemons
+        # are the user's business.
         Property("TemporaryFileSystem", "a(ss)", [(str(places.run), "ro")]),
-        Property("BindReadOnlyPaths", "a(ssbt)", [(proxy, proxy, True, _MS_REC)]),
+        Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, _MS_REC) for path in sockets]),
         Property("InaccessiblePaths", "as", [f"-{places.settings}", f"-{places.state}"]),
     ]
 

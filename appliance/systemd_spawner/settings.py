@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from appliance.errors import SpawnRefused
+from appliance.systemd_spawner.programs import APPLIANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,25 @@ class ServerSettings:
     servers_start_timeout: int
     culling_timeout: int
     culling_busy_kernels: bool
+    servers_extensions: Mapping[str, bool]
+    preload_servers: bool
+    preload_kernels: bool
+
+    @property
+    def forks_servers(self) -> bool:
+        """Whether servers ask the preload daemon first; those of another program can't."""
+        return self.preload_servers and self.servers_program == APPLIANCE
+
+    @property
+    def forks_kernels(self) -> bool:
+        """The same for the kernels of servers."""
+        return self.preload_kernels and self.servers_program == APPLIANCE
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Pick from the configuration's JSON; raises KeyError, TypeError or ValueError."""
         limits, servers, culling = config["limits"], config["servers"], config["culling"]
+        extensions = {_text(name): bool(on) for name, on in servers["extensions"].items()}
         return cls(
             base_url=_text(config["base_url"]),
             http_address=_text(config["http"]["address"]),
@@ -47,6 +62,9 @@ class ServerSettings:
             servers_start_timeout=int(servers["start_timeout"]),
             culling_timeout=int(culling["timeout"]),
             culling_busy_kernels=bool(culling["busy_kernels"]),
+            servers_extensions=extensions,
+            preload_servers=bool(config["preload"]["servers"]),
+            preload_kernels=bool(config["preload"]["kernels"]),
         )
 
 
@@ -60,7 +78,7 @@ def read_settings(path: Path) -> ServerSettings:
     """Read spawner.json; raise SpawnRefused saying what is wrong with it."""
     try:
         return ServerSettings.from_config(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         reason = f"{type(err).__name__}: {err}" if isinstance(err, KeyError) else str(err)
         raise SpawnRefused(
             "cannot read the limits of servers",

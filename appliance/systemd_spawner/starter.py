@@ -17,7 +17,11 @@ from appliance.places import Places
 from appliance.systemd_spawner.accounts import Account, Accounts
 from appliance.systemd_spawner.causes import Causes
 from appliance.systemd_spawner.environment import server_environment
-from appliance.systemd_spawner.programs import check_program, server_command
+from appliance.systemd_spawner.programs import (
+    check_program,
+    preloaded_command,
+    server_command,
+)
 from appliance.systemd_spawner.properties import (
     STOP_TIMEOUT_SECONDS,
     Property,
@@ -102,11 +106,14 @@ class Starter:
     ) -> list[Property]:
         home = str(self._accounts.home(account))
         runtime = runtime_directory(server, account.uid)
+        command = server_command(self._places, settings.servers_program)
+        if settings.forks_servers:
+            command = preloaded_command(self._places, command)
         return service_properties(
             server,
             account=account.name,
             home=home,
-            command=server_command(self._places, settings.servers_program),
+            command=command,
             environment=server_environment(
                 server,
                 account=account.name,

@@ -260,3 +260,28 @@ def test_twenty_starts_at_once(servers: Servers, units: FakeUnits) -> None:
         thread.join()
     assert len(servers.listing()) == 20
     assert len({row["User"] for row in units.properties.values()}) == 20
+
+
+def test_a_server_asks_the_preload_daemon_where_the_settings_want_it(
+    servers: Servers, units: FakeUnits, places: Places
+) -> None:
+    package = places.software / "user/lib/python3.13/site-packages/appliance/preload"
+    package.mkdir(parents=True)
+    (package / "client.py").touch()
+
+    def started(**preload: bool) -> tuple[list[str], bool]:
+        config = Config.model_validate({"preload": preload})
+        (places.rendered / "spawner.json").write_text(config.model_dump_json())
+        servers.start(ADA, TOKEN)
+        unit = units.properties[ADA.unit]
+        servers.stop(ADA)
+        kernels = any(line.startswith("APPLIANCE_KERNEL_SOCKET=") for line in unit["Environment"])
+        return unit["ExecStart"][0][1], kernels
+
+    cold = ["-I", "-m", "appliance.singleuser"]
+    command, kernels = started()
+    assert command[1:4] == ["-I", "-S", str(package.resolve() / "client.py")]
+    assert command[4:7] == [str(places.run / "preload/server.sock"), "server", "--"]
+    assert (command[8:], kernels) == (cold, True)
+    command, kernels = started(servers=False, kernels=False)
+    assert (command[1:], kernels) == (cold, False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,31 @@ def test_limits_are_told_only_if_there_are_any() -> None:
     limited = environment(limits_memory=2**30, limits_cpu=1.5)
     assert (limited["MEM_LIMIT"], limited["CPU_LIMIT"]) == ("1073741824", "1.5")
     assert not {"MEM_LIMIT", "CPU_LIMIT"} & environment(limits_memory=None).keys()
+
+
+def test_kernels_are_forked_only_where_they_can_be() -> None:
+    assert environment()["APPLIANCE_KERNEL_SOCKET"] == "/run/appliance/preload/kernel.sock"
+    assert "APPLIANCE_KERNEL_SOCKET" not in environment(preload_kernels=False)
+    assert "APPLIANCE_KERNEL_SOCKET" not in environment(servers_program="jupyterhub-singleuser")
+    assert "APPLIANCE_KERNEL_SOCKET" in environment(preload_servers=False)
+
+
+def test_a_trial_has_no_preload_daemons(tmp_path: Path) -> None:
+    found = server_environment(
+        ADA,
+        account="ada",
+        home="/home/ada",
+        runtime_directory="/run/x",
+        settings=make_server_settings(),
+        places=Places.of_trial(tmp_path),
+    )
+    assert "APPLIANCE_KERNEL_SOCKET" not in found
+
+
+def test_extensions_are_told_if_any_are_set() -> None:
+    assert "APPLIANCE_EXTENSIONS" not in environment()
+    found = environment(servers_extensions={"jupyter_lsp": True, "nbdime": False})
+    assert json.loads(found["APPLIANCE_EXTENSIONS"]) == {"jupyter_lsp": True, "nbdime": False}
 
 
 def test_busy_kernels_count_as_activity_unless_told_otherwise() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,13 @@ from appliance.config.schema import ServerProgram
 from appliance.errors import SpawnRefused
 from appliance.places import Places
 from appliance.systemd_spawner import programs
-from appliance.systemd_spawner.programs import APPLIANCE, STOCK, check_program, server_command
+from appliance.systemd_spawner.programs import (
+    APPLIANCE,
+    STOCK,
+    check_program,
+    preloaded_command,
+    server_command,
+)
 
 
 def install(environment: Path, version: str) -> None:
@@ -25,6 +32,20 @@ def test_each_program_has_its_module_and_sees_nothing_of_the_home() -> None:
     own, stock = (server_command(Places.installed(), name) for name in (APPLIANCE, STOCK))
     assert own[1:] == ["-I", "-m", "appliance.singleuser"]
     assert stock[1:] == ["-I", "-m", "appliance.singleuser.stock"]
+
+
+def test_a_preloaded_server_has_its_cold_command_behind_it(tmp_path: Path) -> None:
+    places = replace(Places.installed(), software=tmp_path)
+    package = tmp_path / "environments/user-1/lib/python3.11/site-packages/appliance/preload"
+    package.mkdir(parents=True)
+    (tmp_path / "user").symlink_to("environments/user-1")
+    cold = server_command(places, APPLIANCE)
+    assert preloaded_command(places, cold) == cold
+    (package / "client.py").touch()
+    assert preloaded_command(places, cold) == [
+        f"{tmp_path}/environments/user-1/bin/python", "-I", "-S", f"{package}/client.py",
+        "/run/appliance/preload/server.sock", "server", "--", *cold,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("version", ["5.0.0", "5.5.4", "6.1.1", "10.0.0rc1"])

@@ -74,8 +74,25 @@ def test_only_the_own_home_is_there_and_writable() -> None:
 def test_of_the_appliances_sockets_only_the_proxys_is_seen() -> None:
     found = service()
     assert found["TemporaryFileSystem"] == [("/run/appliance", "ro")]
-    assert [bind[0] for bind in found["BindReadOnlyPaths"]] == ["/run/appliance/proxy"]
+    binds = [bind[0] for bind in found["BindReadOnlyPaths"]]
+    assert binds == ["/run/appliance/proxy", "/run/appliance/preload"]
+    # A directory that isn't there is no reason not to start.
+    assert all(bind[2] for bind in found["BindReadOnlyPaths"])
     assert found["InaccessiblePaths"] == ["-/etc/appliance", "-/var/lib/appliance"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preload_servers": False, "preload_kernels": False},
+        {"servers_program": "jupyterhub-singleuser"},
+    ],
+)
+def test_whoever_cannot_be_forked_does_not_see_the_preload_daemons(
+    settings: dict[str, Any],
+) -> None:
+    found = service(make_server_settings(**settings))
+    assert [bind[0] for bind in found["BindReadOnlyPaths"]] == ["/run/appliance/proxy"]
 
 
 def test_the_user_gains_no_privilege() -> None:
