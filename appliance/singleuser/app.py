@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -180,8 +181,23 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             # Nobody can rebuild JupyterLab here, so pages need not ask whether it should be.
             buildAvailable=False,
             buildCheck=False,
+            fullStaticUrl=self._shared_static(handler, str(page_config.get("fullStaticUrl", ""))),
         )
         return page_config
+
+    def _shared_static(self, handler: Any, url: str) -> str:
+        """The address that all servers' pages have in common, if the files are the environment's.
+
+        A browser then has them from the log-in page on, and keeps them for every user.
+        """
+        own, shared = f"{self.appliance.prefix}static/", self.appliance.static_url
+        if not shared or not url.startswith(own):
+            return url
+        environment = Path(sys.prefix).resolve()
+        is_ours = all(
+            Path(path).resolve().is_relative_to(environment) for path in handler.static_path
+        )
+        return shared + url.removeprefix(own) if is_ours else url
 
     def init_signal(self) -> None:
         super().init_signal()

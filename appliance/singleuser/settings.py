@@ -43,6 +43,8 @@ class Settings:
     token: str
     # Server extensions that the administrator turned on or off.
     extensions: Mapping[str, bool] = field(default_factory=dict)
+    # Where the proxy has the environment's static files for all servers; empty: nowhere.
+    static_url: str = ""
     # "preloaded", "cold: " and the reason, or nothing where nobody asked for a preloaded process.
     how_started: str = ""
 
@@ -85,6 +87,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         front_end=reader.choice("APPLIANCE_FRONT_END", ("lab", "notebook")),
         count_busy=environ.get("APPLIANCE_COUNT_BUSY", "1") != "0",
         token=reader.token(),
+        static_url=environ.get("APPLIANCE_STATIC_URL", ""),
         extensions=reader.switches("APPLIANCE_EXTENSIONS"),
         how_started=_how_started(environ),
     )
