@@ -17,6 +17,7 @@ from installer.events import Reporter
 from installer.machine_steps import Accounts, CommandLink, Folders, SpawnerFiles, Units
 from installer.options import Options
 from installer.plan import Step, carry_out
+from installer.preload_steps import Preload, StalePreload
 from installer.result import link_entries, make_admins
 from installer.service_steps import Configuration, Health, Services
 
@@ -32,6 +33,7 @@ def install(options: Options, reporter: Reporter) -> None:
     wanted = own_requirements(places, options.user_requirements)
     users = UserEnvironment(places, options.tools, reporter, wanted)
     users.start()
+    preload = Preload(places)
     steps: list[Step] = [
         Accounts(reporter),
         Folders(reporter),
@@ -40,21 +42,25 @@ def install(options: Options, reporter: Reporter) -> None:
         CommandLink(places),
         users,
         configuration,
+        StalePreload(preload),
         Services(places, reporter),
         Health(configuration),
+        preload,
     ]
     carry_out(steps, reporter)
     reporter.output(f"removed: {environments.prune(places.software)}")
-    finish(options, configuration, reporter)
+    finish(options, configuration, reporter, remarks=preload.remarks)
 
 
-def finish(options: Options, configuration: Configuration, reporter: Reporter) -> None:
+def finish(
+    options: Options, configuration: Configuration, reporter: Reporter, *, remarks: list[str]
+) -> None:
     """First admins, and what the person at the terminal has to know."""
     places, config = options.places, configuration.in_force()
     reporter.stage("Making the first admins")
     admins = FirstAdmins(HubClient.of(places))
     links = make_admins(admins, options.admins)
-    notes = [] if admins.count() else [_NO_ADMIN]
+    notes = [*([] if admins.count() else [_NO_ADMIN]), *remarks]
     if configuration.has_unapplied_edits():
         notes.append(_EDITED)
     if options.port and options.port != config.http.port:

@@ -10,8 +10,6 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from appliance.rollout.health import Deadline
-
 PRELOAD_UNITS: Final = ("appliance-preload-server.service", "appliance-preload-kernel.service")
 WHAT: Final = dict(zip(PRELOAD_UNITS, ("servers", "kernels"), strict=True))
 """What each of them forks."""
@@ -24,15 +22,20 @@ _LOG_SECONDS: Final = 3.0
 Runner = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
 
-def restart_preload(run: Runner, deadline: Deadline) -> list[str]:
-    """Restart both, which ends the one that is switched off; what is to be told of it.
+def restart_preload(run: Runner, seconds: float) -> list[str]:
+    """Restart both, which ends the one that is switched off; what is to be told of it."""
+    return _wait_for("restart", run, seconds)
 
-    A unit whose ExecCondition= says no counts as started for systemctl.
-    """
+
+def start_preload(run: Runner, seconds: float) -> list[str]:
+    """Start both, or wait for those that are being loaded; what is to be told of it."""
+    return _wait_for("start", run, seconds)
+
+
+def _wait_for(verb: str, run: Runner, seconds: float) -> list[str]:
+    """A unit whose ExecCondition= says no counts as started for systemctl."""
     try:
-        done = run(
-            ["systemctl", "restart", *PRELOAD_UNITS], min(LOADING_SECONDS, deadline.left / 2)
-        )
+        done = run(["systemctl", verb, *PRELOAD_UNITS], seconds)
     except subprocess.TimeoutExpired:
         return ["what is preloaded is still being loaded; until then all starts the ordinary way"]
     except OSError:

@@ -22,7 +22,7 @@ from appliance.config.kinds import Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.rollout.health import Deadline, Unhealthy
-from appliance.rollout.preload import PRELOAD_UNITS, Runner, restart_preload
+from appliance.rollout.preload import LOADING_SECONDS, PRELOAD_UNITS, Runner, restart_preload
 
 HUB_UNIT: Final = "appliance-hub.service"
 PROXY_UNIT: Final = "appliance-proxy.service"
@@ -85,7 +85,7 @@ class SystemdServices:
         if reload & (Reload.LIMITS | Reload.NEXT_START):
             ask_spawner(self._places, {"verb": "apply_limits"}, deadline)
         if Reload.PRELOAD in reload:
-            return restart_preload(self._run, deadline)
+            return restart_preload(self._run, min(LOADING_SECONDS, deadline.left / 2))
         return []
 
     def make_ready(self, deadline: Deadline) -> None:
