@@ -73,6 +73,9 @@ def server_environment(
         "LANG": "C.UTF-8",
         "PATH": f"{places.user_environment}/bin:/usr/local/bin:/usr/bin:/bin",
     }
+    if settings.proxy_program == "nginx":
+        # Where it has the environment's static files: the same address for all users.
+        environment["APPLIANCE_STATIC_URL"] = f"{settings.base_url}hub/static/"
     if settings.servers_extensions:
         environment["APPLIANCE_EXTENSIONS"] = json.dumps(dict(settings.servers_extensions))
     if settings.forks_kernels and not places.trial:

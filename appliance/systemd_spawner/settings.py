@@ -34,6 +34,7 @@ class ServerSettings:
     servers_extensions: Mapping[str, bool]
     preload_servers: bool
     preload_kernels: bool
+    proxy_program: str
 
     @property
     def forks_servers(self) -> bool:
@@ -65,6 +66,7 @@ class ServerSettings:
             servers_extensions=extensions,
             preload_servers=bool(config["preload"]["servers"]),
             preload_kernels=bool(config["preload"]["kernels"]),
+            proxy_program=_text(config["proxy"]["program"]),
         )
 
 

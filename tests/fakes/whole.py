@@ -98,8 +98,9 @@ async def whole(
     command = command or [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))]
     async with proxy(folder, signup={"mode": "open"}, **settings) as nginx:
         places = nginx.places
-        for directory in (places.hub_state, places.homes):
+        for directory in (places.hub_state, places.homes, places.software):
             directory.mkdir(parents=True, exist_ok=True)
+        (places.software / "user").symlink_to(sys.prefix)
         paths = {HUB_SOCKET: places.hub_socket, ADMIN_SOCKET: places.admin_socket}
         spawner = LocalSpawner(nginx.config, places, command=command)
         listening = {name: listen(path) for name, path in paths.items()}

@@ -102,3 +102,8 @@ def test_different_servers_have_different_client_ids() -> None:
     first = ServerId(Username("ada"), ServerName("b"))
     second = ServerId(Username("ada@b"))
     assert client_id(first) != client_id(second)
+
+
+def test_our_proxy_has_the_static_files_of_all_servers_at_one_address() -> None:
+    assert environment(base_url="/b/")["APPLIANCE_STATIC_URL"] == "/b/hub/static/"
+    assert "APPLIANCE_STATIC_URL" not in environment(proxy_program="configurable-http-proxy")
