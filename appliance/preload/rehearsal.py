@@ -30,7 +30,7 @@ from traitlets.config import SingletonConfigurable
 
 from appliance.singleuser.app import EXTENSIONS, SingleUserApp
 from appliance.singleuser.hub import Hub, Person
-from appliance.singleuser.lean import make_requests_lean
+from appliance.singleuser.lean import make_requests_lean, make_start_lean
 from appliance.singleuser.settings import Settings, read_settings
 
 from .residue import Residue
@@ -181,6 +181,7 @@ def _play(folder: Path) -> tuple[list[str], weakref.ref[Any]]:
         listening.bind(str(path))
         listening.listen()
         listening.settimeout(0)
+        make_start_lean()
         app = SingleUserApp.instance(
             appliance=settings, listening=listening, hub=_NoHub(settings), log_level="CRITICAL"
         )

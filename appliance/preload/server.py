@@ -13,6 +13,7 @@ from appliance.singleuser.lean import make_imports_lean
 from appliance.singleuser.start import main
 
 from .options import Options
+from .packing import fill_holes
 
 # Named one by one. jupyterlab.labhubapp must never be among them: importing it changes how
 # jupyter_server's handlers log in, for good.
@@ -50,7 +51,9 @@ def load(options: Options) -> list[str]:
     # Late, because it imports Jupyter.
     from .rehearsal import rehearse
 
-    return rehearse()
+    remarks = rehearse()
+    fill_holes()
+    return remarks
 
 
 def refuses(args: list[str], environ: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ replaced, nothing is replaced, and a test says so.
 
 from __future__ import annotations
 
+import functools
 import gettext
 import hashlib
 import importlib.metadata
@@ -25,6 +26,26 @@ def make_imports_lean() -> None:
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     if not isinstance(importlib.metadata.entry_points, _EntryPoints):
         importlib.metadata.entry_points = _EntryPoints(importlib.metadata.entry_points)
+
+
+def make_start_lean() -> None:
+    """Before an application of traitlets is initialized; again does no harm."""
+    from traitlets.config import Application, Config
+
+    parse = Application.parse_command_line
+    if getattr(parse, "is_lean", False):
+        return
+
+    @functools.wraps(parse)
+    def lean(self: Any, argv: Any = None) -> None:
+        """Building a parser of all options takes longer than the rest of an application's start."""
+        if argv is None or list(argv):
+            parse(self, argv)
+        else:
+            self.argv, self.extra_args, self.cli_config = [], [], Config()
+
+    lean.is_lean = True  # type: ignore[attr-defined]
+    Application.parse_command_line = lean
 
 
 def make_requests_lean() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Final
 
-from .lean import make_imports_lean, make_requests_lean
+from .lean import make_imports_lean, make_requests_lean, make_start_lean
 from .listening import NoSocketError, take_socket
 from .settings import Settings, SettingsError, read_settings
 
@@ -40,6 +40,7 @@ def main() -> int:
     gc.disable()
     from .app import SingleUserApp
 
+    make_start_lean()
     app = SingleUserApp.instance(appliance=settings, listening=listening)
     app.initialize([])
     make_requests_lean()
