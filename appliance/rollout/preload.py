@@ -17,7 +17,9 @@ WHAT: Final = dict(zip(PRELOAD_UNITS, ("servers", "kernels"), strict=True))
 LOADING_SECONDS: Final = 8.0
 """Most that a change waits for them: they load in two or three seconds, unless many packages are
 to be preloaded."""
-_LOG_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 3.0
+# How the daemon tells of a package of the settings that it does without.
+_LEFT_OUT: Final = " is not preloaded: "
 
 Runner = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
@@ -40,35 +42,37 @@ def _wait_for(verb: str, run: Runner, seconds: float) -> list[str]:
         return ["what is preloaded is still being loaded; until then all starts the ordinary way"]
     except OSError:
         return []
-    return [] if done.returncode == 0 else [remark(run, unit) for unit in _failed(run)]
+    if done.returncode == 0:
+        return [line for unit in PRELOAD_UNITS for line in _said(run, unit) if _LEFT_OUT in line]
+    # A unit that waits for its next attempt is "activating".
+    return [
+        _refusal(run, unit)
+        for unit in PRELOAD_UNITS
+        if _output(run, ["systemctl", "is-failed", unit]) in {"failed", "activating"}
+    ]
 
 
-def remark(run: Runner, unit: str) -> str:
+def _refusal(run: Runner, unit: str) -> str:
     """One that doesn't run, with the reason that it gave last."""
-    why = _last_words(run, unit)
+    why = _said(run, unit)[-1:] or ["the daemon does not start"]
     return (
-        f"{WHAT[unit]} are not preloaded and start the ordinary way: "
-        f"{why or 'the daemon does not start'} (sudo appliance logs preload)"
+        f"{WHAT[unit]} are not preloaded and start the ordinary way: {why[0]} "
+        "(sudo appliance logs preload)"
     )
 
 
-def _failed(run: Runner) -> list[str]:
-    found = []
-    for unit in PRELOAD_UNITS:
-        try:
-            said = run(["systemctl", "is-failed", unit], _LOG_SECONDS).stdout.strip()
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        # A unit that waits for its next attempt is "activating".
-        if said in {"failed", "activating"}:
-            found.append(unit)
-    return found
+def _said(run: Runner, unit: str) -> list[str]:
+    """What the daemon of a unit has written since its last start."""
+    start = _output(run, ["systemctl", "show", "--value", "--property=InvocationID", unit])
+    if not start:
+        return []
+    command = ["journalctl", "-q", "--no-pager", "-o", "cat", "-t", "appliance-preload"]
+    text = _output(run, [*command, f"_SYSTEMD_INVOCATION_ID={start}"])
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _last_words(run: Runner, unit: str) -> str:
-    command = ["journalctl", "-q", "-t", "appliance-preload", "-u", unit, "-n", "1"]
+def _output(run: Runner, command: list[str]) -> str:
     try:
-        done = run([*command, "-o", "cat", "--no-pager"], _LOG_SECONDS)
+        return run(command, _LOOK_SECONDS).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return next((line.strip() for line in done.stdout.splitlines() if line.strip()), "")

@@ -387,7 +387,7 @@ def test_systemd_is_told_by_unit(tmp_path: Path) -> None:
     services = SystemdServices(places, runner=commands)
     services.carry_out(EVERYTHING, Deadline.after(5), restart_proxy=False)
     daemon.close()
-    assert commands.seen == [
+    assert [seen for seen in commands.seen if not seen.startswith("systemctl show")] == [
         "systemctl restart appliance-hub.service",
         "systemctl reload-or-restart appliance-proxy.service",
         "systemctl restart appliance-preload-server.service appliance-preload-kernel.service",
@@ -419,7 +419,8 @@ def test_preloading_that_fails_is_told_and_no_failure(tmp_path: Path) -> None:
             "systemctl restart": (1, "Job for appliance-preload-kernel.service failed"),
             "systemctl is-failed appliance-preload-server": (1, "inactive"),
             "systemctl is-failed appliance-preload-kernel": (0, "failed"),
-            "journalctl": (0, "/opt can be written by others\n"),
+            "systemctl show": (0, "0123456789abcdef"),
+            "journalctl": (0, "loading\n/opt can be written by others\n"),
         }
     )
     services = SystemdServices(Places.of_trial(tmp_path), runner=commands)
@@ -427,10 +428,23 @@ def test_preloading_that_fails_is_told_and_no_failure(tmp_path: Path) -> None:
         "kernels are not preloaded and start the ordinary way: /opt can be written by others "
         "(sudo appliance logs preload)"
     ]
+    assert commands.seen[-1].endswith(" _SYSTEMD_INVOCATION_ID=0123456789abcdef")
     slow = SystemdServices(Places.of_trial(tmp_path), runner=FakeCommands({"systemctl": (-1, "")}))
     assert slow.carry_out(Reload.PRELOAD, Deadline.after(5), restart_proxy=False) == [
         "what is preloaded is still being loaded; until then all starts the ordinary way"
     ]
+
+
+def test_a_package_that_cannot_be_preloaded_is_told(tmp_path: Path) -> None:
+    said = "nonesuch is not preloaded: No module named 'nonesuch'"
+    commands = FakeCommands(
+        {
+            "systemctl show --value --property=InvocationID appliance-preload-kernel": (0, "ab"),
+            "journalctl": (0, f"loaded in 2 s\n{said}\n"),
+        }
+    )
+    services = SystemdServices(Places.of_trial(tmp_path), runner=commands)
+    assert services.carry_out(Reload.PRELOAD, Deadline.after(5), restart_proxy=False) == [said]
 
 
 def test_a_spawner_that_refuses_is_told(tmp_path: Path) -> None:

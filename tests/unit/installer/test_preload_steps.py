@@ -107,6 +107,7 @@ def test_a_daemon_that_fails_is_told_and_the_installation_goes_on(
         {
             "systemctl start": (1, "Job failed"),
             f"systemctl is-failed {SERVER}": (0, "failed"),
+            "systemctl show": (0, "ab"),
             "journalctl": (0, "/opt belongs to user id 1000\n"),
         }
     )
