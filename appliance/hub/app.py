@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from appliance.access.configured import configured_roles
 from appliance.access.roles import Roles
 from appliance.audit import AuditLog
 from appliance.clock import Clock
-from appliance.config.schema import Config
+from appliance.config.schema import Config, FrontEnd, ProxyProgram, ServerProgram
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
@@ -24,6 +24,7 @@ from appliance.hub.arrival import Arrivals
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.ending import Ending
+from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
 from appliance.hub.groups import Groups
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
@@ -132,6 +133,7 @@ def make_hub(
     parts: dict[str, Any] = {
         "web": _web(core, sessions, gate),
         "config": config,
+        "software": places.software,
         "clock": clock,
         "metrics": core.metrics,
         "started": clock.now(),
@@ -240,10 +242,24 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
         sessions=sessions,
         root_connections=gate,
         xsrf=Xsrf(ensure_secret(core.places.hub_state / "xsrf.secret")),
-        render=Renderer(core.config.base_url, now=core.clock.now, folder=_folder(core.config)),
+        render=Renderer(
+            core.config.base_url,
+            now=core.clock.now,
+            folder=_folder(core.config),
+            needed_next=_needed_next(core),
+        ),
         groups_of=core.groups.of,
         audit=AuditLog(core.places.hub_audit, clock=core.clock),
     )
+
+
+def _needed_next(core: _Core) -> Callable[[], Sequence[str]]:
+    """What pages say that the browser needs next, where all servers' pages ask for the same."""
+    config = core.config
+    is_shared = config.proxy.program is ProxyProgram.NGINX
+    if not is_shared or config.servers.program is not ServerProgram.APPLIANCE:
+        return tuple
+    return FrontEndFiles(core.places.software, config.servers.front_end).first
 
 
 def _folder(config: Config) -> Path | None:
@@ -264,6 +280,9 @@ def _rules(base_url: str, parts: dict[str, Any]) -> Iterable[URLSpec]:
     if folder:
         own = {"path": str(folder / "static")}
         yield URLSpec(rf"{hub}/static/custom/(.*)", StaticFileHandler, own)
+    for front_end in FrontEnd:
+        own = {"software": parts["software"], "front_end": front_end}
+        yield URLSpec(rf"{hub}/static/{front_end}/([^/]+)", SharedFileHandler, own)
     yield URLSpec(rf"{hub}/static/(.*)", StaticFileHandler, {"path": str(STATIC)})
     for pattern in below:
         yield URLSpec(f"{hub}{pattern.path}", pattern.handler, parts)

@@ -458,8 +458,9 @@ def _who_asks(server: ServerId) -> str:
 
 
 def _tell_place(progress: Progress, place: int) -> None:
-    people = "1 server is" if place == 1 else f"{place} servers are"
-    progress.tell(5, f"Waiting in line: {people} before yours or starting", queue_position=place)
+    # In the words of spawn_pending.html, whose first line this replaces.
+    told = "next to start" if place == 1 else f"number {place}"
+    progress.tell(5, f"Waiting in line: {told}", queue_position=place)
 
 
 def _ready_event(view: ServerView) -> dict[str, Any]:

@@ -22,9 +22,8 @@ def nginx_text(config: Config, places: Places) -> str:
     """nginx.conf for this machine."""
     program = find_nginx(places)
     machine = look_at_nginx(program, ipv6=has_ipv6(), user=_workers(places)) if program else DEBIAN
-    return render(
-        config, places, static=find_static_roots(places.software / "user"), machine=machine
-    )
+    static = find_static_roots(places.software / "user", places.software / "hub")
+    return render(config, places, static=static, machine=machine)
 
 
 def find_nginx(places: Places) -> Path | None:

@@ -31,6 +31,7 @@ from appliance.proxy.headers import (
 from appliance.proxy.routing import quote, route_map
 from appliance.proxy.services import service_locations, service_patterns, service_upstreams
 from appliance.proxy.static_files import StaticRoots
+from appliance.proxy.static_locations import HUB_FRESHNESS, static_locations
 
 # jupyter_server refuses larger requests; more need not be kept for it.
 SERVER_BODY: Final = "512m"
@@ -57,6 +58,9 @@ def render(
 ) -> str:
     """nginx.conf; raises ConfigError for what nginx could not be told."""
     _check_paths(places)
+    for root in (static.lab, static.notebook, static.extensions, static.hub):
+        if root:
+            _literal(root)
     parts = [
         _head(places, machine),
         "http {",
@@ -126,6 +130,7 @@ map $request_method $appliance_refused_method {{
     "~^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$" 0;
 }}
 
+{HUB_FRESHNESS}
 # Of all protocols to change to, only websockets.
 map $http_upgrade $appliance_upgrade {{
     default "";
@@ -239,7 +244,7 @@ server {{
     location @server {{
 {_indent(_to_server(), 8)}
     }}
-{_indent(_static_locations(static, machine))}
+{_indent(static_locations(static, gzip_static=machine.gzip_static))}
     location = /-hub {{
         internal;
 {_indent(_to_hub(), 8)}
@@ -360,25 +365,6 @@ proxy_connect_timeout 60s;
 proxy_read_timeout 180s;
 {headers or _headers({"Connection": "", "Upgrade": ""})}
 """
-
-
-def _static_locations(static: StaticRoots, machine: Machine) -> str:
-    gzip_static = "    gzip_static on;\n" if machine.gzip_static else ""
-    roots = {"lab": static.lab, "notebook": static.notebook, "extensions": static.extensions}
-    return "".join(
-        f"""\
-location = /-{route} {{
-    internal;
-    root {quote(_literal(root))};
-    try_files /$appliance_file @server;
-{gzip_static}    gzip_vary on;
-    add_header Cache-Control "public, max-age=31536000, immutable";
-    add_header X-Content-Type-Options nosniff;
-{_indent(CLOSED)}}}
-"""
-        for route, root in roots.items()
-        if root
-    )
 
 
 def _down_locations() -> str:

@@ -44,6 +44,7 @@ def routes(
     user = rf"{base}user/(?<appliance_user>{USERNAME_PATTERN})/"
     named = rf"(?<appliance_named>{SERVER_NAME_PATTERN})"
     static_server = rf"{user}(?:{named}/)??"
+    hub_static = rf"{base}hub/static/"
     found = [(_DOT_SEGMENT, "bad"), (_FORBIDDEN, "bad")]
     addresses = {
         "lab": (static.lab, rf"static/lab/(?<appliance_file>{_HASHED})"),
@@ -56,6 +57,13 @@ def routes(
     for route, (root, address) in addresses.items():
         if root:
             found.append((_pattern(rf"{static_server}{address}(?:\?|$)"), route))
+    for front_end, root in (("lab", static.lab), ("notebook", static.notebook)):
+        if root:
+            address = rf"{hub_static}{front_end}/(?<appliance_file>{_HASHED})(?:\?|$)"
+            found.append((_pattern(address), f"shared_{front_end}"))
+    if static.hub:
+        address = rf"{hub_static}(?<appliance_file>[a-z]{{1,40}}\.(?:css|js|svg))(?:\?|$)"
+        found.append((_pattern(address), "hub_static"))
     found += [
         (_pattern(rf"{user}{named}(?:[/?]|$)"), "server"),
         (_pattern(user), "server"),

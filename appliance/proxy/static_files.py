@@ -2,7 +2,8 @@
 
 When a class opens Lab at once, no Python process touches these. Only files whose name carries a
 hash of their content are served this way, so that a browser may keep them for ever. They need no
-log-in, as in jupyter_server itself: they are parts of public packages.
+log-in, as in jupyter_server itself: they are parts of public packages. Those of the hub's pages,
+which have the hash in the query, are served the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SMALLEST_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class StaticRoots:
-    """Directories of the user environment by the address below a server; None: not installed."""
+    """Directories of the user environment by the address below a server; None: not there."""
 
     lab: Path | None = None
     """static/lab/"""
@@ -29,16 +30,23 @@ class StaticRoots:
     """static/notebook/"""
     extensions: Path | None = None
     """lab/extensions/"""
+    hub: Path | None = None
+    """The hub's static/, of the hub's environment"""
 
 
-def find_static_roots(user_env: Path) -> StaticRoots:
-    """Look where the packages in a user environment put their files."""
-    notebook = sorted(user_env.glob("lib/python3*/site-packages/notebook/static"))
+def find_static_roots(user_env: Path, hub_env: Path | None = None) -> StaticRoots:
+    """Look where the packages in the environments put their files."""
     return StaticRoots(
         lab=_directory(user_env / "share/jupyter/lab/static"),
-        notebook=_directory(notebook[-1]) if notebook else None,
+        notebook=_of_package(user_env, "notebook/static"),
         extensions=_directory(user_env / "share/jupyter/labextensions"),
+        hub=_of_package(hub_env, "appliance/web/static") if hub_env else None,
     )
+
+
+def _of_package(environment: Path, folder: str) -> Path | None:
+    found = sorted(environment.glob(f"lib/python3*/site-packages/{folder}"))
+    return _directory(found[-1]) if found else None
 
 
 def _directory(path: Path) -> Path | None:

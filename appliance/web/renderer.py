@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,17 @@ class Renderer:
     """Renders templates for the hub at a base URL; those of the folder, if any, come first."""
 
     def __init__(
-        self, base_url: str, *, now: Callable[[], datetime], folder: Path | None = None
+        self,
+        base_url: str,
+        *,
+        now: Callable[[], datetime],
+        folder: Path | None = None,
+        needed_next: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._base_url = base_url
         self._now = now
         self._folder = folder
+        self._needed_next = needed_next
 
     def __call__(self, template: str, values: dict[str, Any]) -> str:
         return self._render(template, values)
@@ -28,4 +34,6 @@ class Renderer:
     def _render(self) -> Callable[[str, dict[str, Any]], str]:
         from appliance.web.templating import make_renderer
 
-        return make_renderer(self._base_url, now=self._now, folder=self._folder)
+        return make_renderer(
+            self._base_url, now=self._now, folder=self._folder, needed_next=self._needed_next
+        )

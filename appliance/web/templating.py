@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -45,18 +45,25 @@ Render = Callable[[str, dict[str, Any]], str]
 
 
 def make_renderer(
-    base_url: str, *, now: Callable[[], datetime] | None = None, folder: Path | None = None
+    base_url: str,
+    *,
+    now: Callable[[], datetime] | None = None,
+    folder: Path | None = None,
+    needed_next: Callable[[], Sequence[str]] = tuple,
 ) -> Render:
-    """A function from a template's name and its values to HTML, for the hub at this base URL."""
+    """A function from a template's name and its values to HTML, for the hub at this base URL.
+
+    `needed_next` tells the files below static/ that the front end will ask for.
+    """
     ours = FileSystemLoader(TEMPLATES)
-    shipped = _renderer(_environment(ours, base_url, now=now))
+    shipped = _renderer(_environment(ours, base_url, now=now, needed_next=needed_next))
     if folder is None:
         return shipped
     if not folder.is_dir():
         log.error("cannot find the templates: the hub sees no folder %s", folder)
         return shipped
     loader = ChoiceLoader([FileSystemLoader(folder), ours, PrefixLoader({_OURS: ours})])
-    theirs = _environment(loader, base_url, now=now, folder=folder)
+    theirs = _environment(loader, base_url, now=now, folder=folder, needed_next=needed_next)
     return _Customized(folder, _renderer(theirs), shipped)
 
 
@@ -72,6 +79,7 @@ def _environment(
     base_url: str,
     *,
     now: Callable[[], datetime] | None,
+    needed_next: Callable[[], Sequence[str]],
     folder: Path | None = None,
 ) -> Environment:
     environment = Environment(
@@ -88,6 +96,7 @@ def _environment(
         base_url=base_url,
         hub_url=hub_url,
         static_url=lambda name: f"{hub_url}static/{name}?v={_version(name, folder)}",
+        needed_next=lambda: [f"{hub_url}static/{name}" for name in needed_next()],
     )
     environment.filters.update(formats.filters(now))
     return environment

@@ -26,10 +26,13 @@ LAB2 = ServerId(Username("alice"), ServerName("lab2"))
 MAIL = ServerId(Username("a@b.c-d"))
 HASHED = "main.0123456789abcdef0123.js"
 SCRIPT = "// a script\n" * 500
+STYLE = "p { color: red }\n" * 100
 
 
 def _static(folder: Path) -> StaticRoots:
-    roots = StaticRoots(lab=folder / "lab", extensions=folder / "extensions")
+    roots = StaticRoots(lab=folder / "lab", extensions=folder / "extensions", hub=folder / "hub")
+    (folder / "hub").mkdir(parents=True)
+    (folder / "hub/pages.css").write_text(STYLE)
     for path in (folder / "lab", folder / "extensions/@org/ext/static"):
         path.mkdir(parents=True)
         (path / HASHED).write_text(SCRIPT)
@@ -345,7 +348,7 @@ async def test_ambiguous_requests_are_refused(nginx: Proxy, rest: bytes) -> None
 @pytest.mark.parametrize(
     "path",
     [f"/user/alice/static/lab/{HASHED}?v=1", f"/user/bob/lab2/static/lab/{HASHED}",
-     f"/user/alice/lab/extensions/@org/ext/static/{HASHED}"],
+     f"/user/alice/lab/extensions/@org/ext/static/{HASHED}", f"/hub/static/lab/{HASHED}?v=1"],
 )  # fmt: skip
 async def test_hashed_static_files_need_no_server(nginx: Proxy, path: str) -> None:
     reply = await send(nginx.address, path)
@@ -362,6 +365,27 @@ async def test_hashed_static_files_need_no_server(nginx: Proxy, path: str) -> No
 async def test_other_static_files_are_the_servers_own(nginx: Proxy, path: str) -> None:
     reply = await send(nginx.address, path)
     assert (reply.header("X-Reached"), reply.json()["uri"]) == ("alice", path)
+
+
+async def test_the_hubs_own_files_need_no_hub(nginx: Proxy) -> None:
+    packed = {"Accept-Encoding": "gzip"}
+    reply = await send(nginx.address, "/hub/static/pages.css?v=1", headers=packed)
+    assert gzip.decompress(reply.body).decode() == STYLE
+    assert reply.header("Cache-Control") == "public, max-age=31536000, immutable"
+    assert reply.header("Content-Type") == "text/css"
+    plain = await send(nginx.address, "/hub/static/pages.css")
+    assert (plain.body.decode(), plain.header("Cache-Control")) == (STYLE, "no-cache")
+    assert plain.header("Vary") == "Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/hub/static/other.css?v=1", "/hub/static/custom/pages.css", "/hub/static/lab/index.html",
+     "/hub/static/lab/other.0123456789abcdef0123.js", "/hub/static/", "/hub/static/pages.css/x"],
+)  # fmt: skip
+async def test_what_the_proxy_has_not_the_hub_may_have(nginx: Proxy, path: str) -> None:
+    reply = await send(nginx.address, path)
+    assert (reply.header("X-Reached"), reply.json()["uri"]) == ("hub", path)
 
 
 async def test_api_socket_serves_the_hubs_api_alone(nginx: Proxy) -> None:

@@ -162,6 +162,8 @@ async def test_stopped_server_offers_to_start_and_goes_on_to_the_address(
 ) -> None:
     bob = appliance.visitor()
     await bob.sign_up_and_log_in("bob")
+    server = "/hub/api/users/bob/server"
+    await send(appliance.nginx.places.admin_socket, server, method="DELETE")
     page = "/user/bob/lab/tree"
     _, stopped = await bob.follow(page)
     assert (stopped.status, b"/hub/spawn" in stopped.body) == (424, True)

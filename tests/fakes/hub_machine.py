@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from appliance.clock import Clock
-from appliance.config.schema import Config
+from appliance.config.schema import Config, Servers
 from appliance.hub.app import Hub, make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.places import Places
@@ -89,6 +89,10 @@ def _unchunk(data: bytes) -> bytes:
     return whole
 
 
+# Logging in starts nothing, or no server would be as a test left it.
+QUIET: Final = Config(servers=Servers(start_at_login=False))
+
+
 class Machine:
     """A hub that runs until the test ends; `restart` is what kill -9 and systemd do."""
 
@@ -96,7 +100,7 @@ class Machine:
         self, folder: Path, *, config: Config | None = None, clock: Clock | None = None
     ) -> None:
         self.places = Places.of_trial(folder)
-        self.config = config or Config()
+        self.config = config or QUIET
         self.clock = clock or Clock()
         self.spawner = FakeSpawner()
         self.service_runner: FakeServiceRunner | None = None

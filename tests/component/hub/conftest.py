@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from appliance.config.schema import Config, Servers
+from appliance.config.schema import Config
 from tests.fakes.clock import FakeClock
-from tests.fakes.hub_machine import Browser, Machine
+from tests.fakes.hub_machine import QUIET, Browser, Machine
 
 PASSWORD: Final = "blue-tree-under-water"
 STUDENT_PASSWORD: Final = "river-stone-and-sand"
@@ -18,8 +18,8 @@ STUDENT_PASSWORD: Final = "river-stone-and-sand"
 
 @pytest.fixture
 def config() -> Config:
-    """Logging in starts nothing, or no server would be as a test left it; see test_arrival.py."""
-    return Config(servers=Servers(start_at_login=False))
+    """The defaults, but logging in starts nothing: that is for test_arrival.py."""
+    return QUIET
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def _text(places: Places, machine: Machine, **settings: Any) -> str:
-    static = StaticRoots(lab=Path("/opt/a b/lab"), notebook=Path("/opt/n"), extensions=Path("/e"))
+    static = StaticRoots(
+        lab=Path("/opt/a b/lab"), notebook=Path("/opt/n"), extensions=Path("/e"), hub=Path("/h")
+    )
     return render(Config.model_validate(settings), places, static=static, machine=machine)
 
 
@@ -90,6 +92,9 @@ def test_static_roots_are_where_the_packages_put_their_files(tmp_path: Path) -> 
     for folder in (lab, notebook):
         folder.mkdir(parents=True)
     assert find_static_roots(tmp_path) == StaticRoots(lab=lab, notebook=notebook)
+    hub = tmp_path / "hub/lib/python3.11/site-packages/appliance/web/static"
+    hub.mkdir(parents=True)
+    assert find_static_roots(tmp_path, tmp_path / "hub").hub == hub
 
 
 def test_precompression_keeps_up_with_its_files(tmp_path: Path) -> None:
