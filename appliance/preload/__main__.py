@@ -1,7 +1,4 @@
-"""A preload daemon: `python -m appliance.preload server`, or `kernel`; as root.
-
-With `--wanted` it only tells by its exit status whether the settings want that daemon.
-"""
+"""A preload daemon: `python -m appliance.preload server`, or `kernel`; as root."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import grp
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -38,42 +36,49 @@ class CannotRunError(Exception):
 
 def main(words: Sequence[str]) -> int:
     """Serve until told to stop; the exit status."""
-    *flags, kind = words or [""]
-    if kind not in KINDS or flags not in ([], ["--wanted"]):
-        _say(f"usage: python -m appliance.preload [--wanted] {'|'.join(KINDS)}")
+    if len(words) != 1 or words[0] not in KINDS:
+        _say(f"usage: python -m appliance.preload {'|'.join(KINDS)}")
         return EX_USAGE
+    (kind,) = words
     try:
-        options = read_options()
-        if flags:
-            return 0 if options.wants(kind) else 1
-        check_machine()
-        check_import_path()
-        # Garbage collection would write into every object, and so copy it for every child.
-        gc.disable()
-        template = importlib.import_module(f"appliance.preload.{kind}")
-        stamp = Stamp.of(sys.path)
-        for remark in template.load(options):
-            _say(f"<5>{remark}")
-        check_clean()
-        address = dict(os.environ)
-        os.environ.clear()
-        gc.collect()
-        gc.freeze()
-        reserve_connection()
-        forget_signals()
-        daemon = Daemon(
-            kind=kind,
-            template=template,
-            listener=listen(SOCKETS / f"{kind}.sock", group=grp.getgrnam(USERS_GROUP).gr_gid),
-            has_changed=stamp.has_changed,
-            say=lambda message: notify(message, address),
-        )
-        _say(f"<6>starting anew: {daemon.serve()}")
+        daemon = _prepare(kind)
     except (CannotRunError, OptionsError) as err:
         for line in f"cannot preload {kind}s: {err}".splitlines():
             _say(f"<3>{line}")
         return EX_CONFIG
+    except Exception:  # noqa: BLE001 - what is loaded is others' code, and would fail again
+        _say("".join(f"<3>{line}" for line in traceback.format_exc().splitlines(keepends=True)))
+        _say(f"<3>cannot preload {kind}s: what is loaded for them fails")
+        return EX_CONFIG
+    _say(f"<6>starting anew: {daemon.serve()}")
     return 0
+
+
+def _prepare(kind: str) -> Daemon:
+    """Load everything, and listen; raises CannotRunError, OptionsError, and what modules raise."""
+    options = read_options()
+    check_machine()
+    check_import_path()
+    # Garbage collection would write into every object, and so copy it for every child.
+    gc.disable()
+    template = importlib.import_module(f"appliance.preload.{kind}")
+    stamp = Stamp.of(sys.path)
+    for remark in template.load(options):
+        _say(f"<5>{remark}")
+    check_clean()
+    environment = dict(os.environ)
+    os.environ.clear()
+    gc.collect()
+    gc.freeze()
+    reserve_connection()
+    forget_signals()
+    return Daemon(
+        kind=kind,
+        template=template,
+        listener=listen(SOCKETS / f"{kind}.sock", group=grp.getgrnam(USERS_GROUP).gr_gid),
+        has_changed=stamp.has_changed,
+        say=lambda message: notify(message, environment),
+    )
 
 
 def check_machine() -> None:
