@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 from appliance.clock import Clock
-from appliance.config.schema import Config, Servers
+from appliance.config.schema import Config
 from appliance.hub.app import Hub, make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.places import Places
@@ -89,18 +89,22 @@ def _unchunk(data: bytes) -> bytes:
     return whole
 
 
-# Logging in starts nothing, or no server would be as a test left it.
-QUIET: Final = Config(servers=Servers(start_at_login=False))
-
-
 class Machine:
     """A hub that runs until the test ends; `restart` is what kill -9 and systemd do."""
 
     def __init__(
-        self, folder: Path, *, config: Config | None = None, clock: Clock | None = None
+        self,
+        folder: Path,
+        *,
+        config: Config | None = None,
+        clock: Clock | None = None,
+        starts_at_login: bool = False,
     ) -> None:
+        """Logging in starts nothing by default, or no server would be as a test left it."""
         self.places = Places.of_trial(folder)
-        self.config = config or QUIET
+        config = config or Config()
+        servers = config.servers.model_copy(update={"start_at_login": starts_at_login})
+        self.config = config.model_copy(update={"servers": servers})
         self.clock = clock or Clock()
         self.spawner = FakeSpawner()
         self.service_runner: FakeServiceRunner | None = None

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.config.schema import Config
 from tests.fakes.clock import FakeClock
-from tests.fakes.hub_machine import QUIET, Browser, Machine
+from tests.fakes.hub_machine import Browser, Machine
 
 PASSWORD: Final = "blue-tree-under-water"
 STUDENT_PASSWORD: Final = "river-stone-and-sand"
@@ -18,8 +18,7 @@ STUDENT_PASSWORD: Final = "river-stone-and-sand"
 
 @pytest.fixture
 def config() -> Config:
-    """The defaults, but logging in starts nothing: that is for test_arrival.py."""
-    return QUIET
+    return Config()
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from appliance.config.schema import Config, Servers
+from appliance.config.schema import Config
 from appliance.errors import SpawnError
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, ServerName, Username
@@ -18,8 +20,14 @@ EXAM = ServerId(Username("bob"), ServerName("exam"))
 
 
 @pytest.fixture
-def config() -> Config:
-    return Config()
+async def machine(tmp_path: Path, starts_at_login: bool) -> AsyncIterator[Machine]:
+    async with Machine(tmp_path, starts_at_login=starts_at_login) as machine:
+        yield machine
+
+
+@pytest.fixture
+def starts_at_login() -> bool:
+    return Config().servers.start_at_login
 
 
 async def _stop(machine: Machine, server: ServerId = BOB) -> None:
@@ -160,8 +168,8 @@ class TestTurnedOff:
     """servers.start_at_login: false."""
 
     @pytest.fixture
-    def config(self) -> Config:
-        return Config(servers=Servers(start_at_login=False))
+    def starts_at_login(self) -> bool:
+        return False
 
     async def test_logging_in_starts_nothing(self, machine: Machine, bob: Browser) -> None:
         answer = await bob.log_in("bob", STUDENT_PASSWORD)
