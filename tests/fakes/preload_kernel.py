@@ -1,0 +1,48 @@
+"""Kernels from a template, asked for as users' servers ask, without root and systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(__file__).with_name("preload_kernel_program.py")
+# What the daemon's unit has, and nothing of whoever runs the tests.
+ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+@dataclass(frozen=True)
+class KernelTemplate:
+    socket: Path
+    process: subprocess.Popen[bytes]
+    found: dict[str, Any]
+    """What it says of itself: remarks, threads, files, environ, cpu."""
+
+
+@contextlib.contextmanager
+def kernel_template(
+    folder: Path, *, packages: tuple[str, ...] = (), python: str | Path = sys.executable
+) -> Iterator[KernelTemplate]:
+    """A template that is ready to fork kernels; those outlive the block."""
+    home = folder / "template-home"
+    home.mkdir()
+    path = folder / "kernel.sock"
+    with subprocess.Popen(
+        [str(python), str(PROGRAM), str(ROOT), str(path), json.dumps(packages)],
+        env=ENVIRON | {"HOME": str(home)}, cwd="/",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the template ended with status {process.wait()}")
+            yield KernelTemplate(path, process, json.loads(line))
+        finally:
+            process.kill()
