@@ -71,6 +71,8 @@ def defaults(settings: Settings) -> Config:
     config.LabApp.news_url = None
     config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
     config.FileContentsManager.delete_to_trash = False
+    if "APPLIANCE_KERNEL_SOCKET" in os.environ:
+        config.KernelProvisionerFactory.default_provisioner_name = "appliance-preload"
     return config
 
 
