@@ -149,7 +149,7 @@ class NativeAuthenticator:
             audit.note(Action.LOG_IN, *told, outcome=Outcome.REFUSED, why=reason.value)
             raise LoginRefused(reason)
         self._throttle.succeeded(keys, remember=f"known:{user} {network_of(address)}")
-        if found.hash and self._hasher.is_outdated(found.hash):
+        if found.hash and not found.must_change and self._hasher.is_outdated(found.hash):
             await self._rehash(user, data, found.hash)
         log.info("user %s logged in from %s", user, network_of(address))
         return user
@@ -234,8 +234,11 @@ class NativeAuthenticator:
                 return _Account(None, Refusal.UNKNOWN)
             if row.password is None:
                 return _Account(None, Refusal.NO_PASSWORD)
-            waits = row.state != UserState.ACTIVE
-            return _Account(row.password.hash, Refusal.WAITING if waits else None)
+            return _Account(
+                row.password.hash,
+                None if row.state == UserState.ACTIVE else Refusal.WAITING,
+                must_change=row.password.must_change,
+            )
 
     async def _store(self, user: Username, data: bytes, *, must_change: bool) -> None:
         self._put(user, await self._hasher.hash(data), must_change=must_change)
@@ -264,6 +267,8 @@ class NativeAuthenticator:
 class _Account:
     hash: str | None
     refusal: Refusal | None
+    must_change: bool = False
+    """Its password is a generated one, for which a cheap hash is good enough."""
 
     def told(self, user: Username) -> tuple[str, ...]:
         """The name for logs, if it is anybody's: people type passwords where the name belongs."""

@@ -1,7 +1,11 @@
 """bcrypt in a few threads of low priority, behind a bounded queue.
 
-One hash takes about 100 ms of CPU. On the event loop it would stop every page; without a bound, a
+One hash takes up to 100 ms of CPU. On the event loop it would stop every page; without a bound, a
 flood of log-ins would keep everybody waiting for minutes. bcrypt releases the interpreter's lock.
+
+When a class comes at once, its log-ins and the servers that they start want the same processors,
+and the hub's share is five times the servers'. So one processor is left to servers, and who has
+logged in first needn't wait for the last. A lecture hall waits in the queue and isn't refused.
 """
 
 from __future__ import annotations
@@ -24,16 +28,17 @@ MIN_COST: Final = 10
 _LEAST_COST: Final = 4
 MAX_COST: Final = 14
 TARGET_SECONDS: Final = 0.1
-QUEUE_LENGTH: Final = 100
+# As long as people wait for an answer before they press the button again.
+PATIENCE_SECONDS: Final = 30.0
 
 T = TypeVar("T")
 
 
 def calibrate() -> int:
-    """The cost at which a hash takes this machine's CPU about 100 ms; never under 10."""
+    """The highest cost at which a hash takes this machine's CPU at most 100 ms; never under 10."""
     seconds = min(_time_of_one(MIN_COST) for _ in range(2))
     cost = MIN_COST
-    while cost < MAX_COST and seconds * 1.5 <= TARGET_SECONDS:
+    while cost < MAX_COST and seconds * 2 <= TARGET_SECONDS:
         cost, seconds = cost + 1, seconds * 2
     return cost
 
@@ -49,11 +54,14 @@ class Hasher:
     """Hashes and checks passwords; raises TooMany when too many wait already."""
 
     def __init__(
-        self, *, cost: int, workers: int | None = None, queue_length: int = QUEUE_LENGTH
+        self, *, cost: int, workers: int | None = None, queue_length: int | None = None
     ) -> None:
+        """By default one processor is left to others, and the queue is as long as people wait."""
         self.cost = cost
         self._workers = workers or max(1, (os.cpu_count() or 1) - 1)
-        self._queue_length = queue_length
+        self._queue_length = queue_length or round(
+            PATIENCE_SECONDS / TARGET_SECONDS * self._workers
+        )
         self._waiting = 0
         self._pool = ThreadPoolExecutor(
             self._workers, thread_name_prefix="bcrypt", initializer=_lower_priority

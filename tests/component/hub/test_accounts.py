@@ -205,6 +205,24 @@ async def test_a_generated_password_must_be_changed_before_anything_else(
     assert (await carol.api("POST", "users/carol/tokens", {})).status == 201
 
 
+async def test_a_class_with_generated_passwords_is_hashed_once_a_log_in(
+    machine: Machine, ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are good with a cheap hash and changed at once, so nobody waits for a better one."""
+    monkeypatch.setattr(machine.hub.authenticator._hasher, "cost", 5)
+    made = await ada.api("POST", "appliance/users", {"usernames": ["eve"], "generate": True})
+    password = made.json["created"][0]["password"]
+    eve = machine.browser()
+    with mock.patch("bcrypt.hashpw", wraps=bcrypt.hashpw) as hashed:
+        assert (await eve.log_in("eve", password)).status == 302
+    hashed.assert_not_called()
+    await eve.post("/hub/password", {"old": password, "password": STUDENT_PASSWORD})
+    monkeypatch.setattr(machine.hub.authenticator._hasher, "cost", 6)
+    with mock.patch("bcrypt.hashpw", wraps=bcrypt.hashpw) as hashed:
+        assert (await eve.log_in("eve", STUDENT_PASSWORD)).status == 302
+    hashed.assert_called_once()
+
+
 async def test_logging_out_ends_the_session_at_the_hub(machine: Machine, bob: Browser) -> None:
     stolen = machine.browser()
     stolen.jar = dict(bob.jar)

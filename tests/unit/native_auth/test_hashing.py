@@ -113,3 +113,35 @@ def test_the_cost_fits_the_machine_within_bounds() -> None:
         assert calibrate() == MIN_COST
     with mock.patch("appliance.native_auth.hashing._time_of_one", return_value=0.0001):
         assert calibrate() == MAX_COST
+    with mock.patch("appliance.native_auth.hashing._time_of_one", return_value=0.051):
+        assert calibrate() == MIN_COST, "twice that is more than a tenth of a second"
+    with mock.patch("appliance.native_auth.hashing._time_of_one", return_value=0.049):
+        assert calibrate() == MIN_COST + 1
+
+
+async def test_a_lecture_hall_waits_rather_than_being_refused() -> None:
+    hasher = Hasher(cost=4, workers=1)
+    release = threading.Event()
+
+    def checkpw(_password: bytes, _hashed: bytes) -> bool:
+        return release.wait(5)
+
+    with mock.patch("bcrypt.checkpw", checkpw):
+        waiting = [asyncio.create_task(hasher.check(b"x", None)) for _ in range(250)]
+        await asyncio.sleep(0)
+        release.set()
+        assert len(await asyncio.gather(*waiting)) == 250
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (8, 7)])
+async def test_one_processor_is_left_to_others(processors: int, threads: int) -> None:
+    together = threading.Barrier(threads)
+
+    def checkpw(_password: bytes, _hashed: bytes) -> bool:
+        together.wait(5)
+        return True
+
+    with mock.patch("os.cpu_count", return_value=processors), mock.patch("bcrypt.checkpw", checkpw):
+        hasher = Hasher(cost=4)
+        checks = [hasher.check(b"x", "$2b$04$" + "." * 53) for _ in range(threads)]
+        assert all(await asyncio.gather(*checks))
