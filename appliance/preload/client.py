@@ -71,7 +71,7 @@ def ask(
     except TimeoutError as err:
         connection.close()
         raise Cold("the preload daemon did not answer in time") from err
-    except FileNotFoundError as err:
+    except (FileNotFoundError, ConnectionRefusedError) as err:
         connection.close()
         raise Cold("the preload daemon is not running") from err
     except OSError as err:

@@ -53,8 +53,6 @@ def enter(peer: Peer, own: Own, null: int) -> None:
         bit = 1 << capability
         if own.bounding_set & bit and not peer.bounding_set & bit:
             linux.drop_from_bounding_set(capability)
-    # Else this process keeps the one of the daemon.
-    linux.join_new_session_keyring()
     # Nobody who isn't root gets the daemon's journal, its socket, or what was opened to look at the
     # peer.
     for descriptor in range(CONNECTION):
@@ -63,6 +61,8 @@ def enter(peer: Peer, own: Own, null: int) -> None:
     os.setgroups(peer.groups)
     os.setresgid(peer.gid, peer.gid, peer.gid)
     os.setresuid(peer.uid, peer.uid, peer.uid)
+    # Else this process keeps the one of the daemon; made by root it would be root's.
+    linux.join_new_session_keyring()
     if peer.no_new_privileges:
         linux.set_no_new_privileges()
     for program in peer.filters:
