@@ -176,15 +176,13 @@ class _Look:
             return
         self._seen.add(path)
         if status.st_uid != self._owner:
-            self.add(
-                f"{path} belongs to user id {status.st_uid} (to mend: sudo chown -h root {path})"
-            )
+            self.add(f"{path} belongs to user id {status.st_uid}; mend it by chown -h root")
             return
         who, word = ("everybody", "o") if status.st_mode & stat.S_IWOTH else ("its group", "g")
         if who == "everybody" and status.st_mode & stat.S_IWGRP:
             word = "go"
         mode = stat.S_IMODE(status.st_mode)
-        self.add(f"{path} can be changed by {who} (mode {mode:o}; to mend: chmod {word}-w {path})")
+        self.add(f"{path} can be changed by {who} (mode {mode:o}); mend it by chmod {word}-w")
 
 
 def _upwards(path: str) -> Iterator[str]:
@@ -273,8 +271,9 @@ def main(words: Sequence[str]) -> int:
     if not problems:
         python = f"{prefix}/bin/python"
         os.execv(python, [python, *rest])  # noqa: S606 - no shell is wanted
-    # The last line is what `appliance config set` shows.
-    for line in [*problems, f"others than root could change what would run as root: {problems[0]}"]:
+    # The last line is what people are shown first.
+    said = f"others than root could change what it would run as root: {problems[0]}"
+    for line in [*problems[1:], said]:
         print(f"<3>{line}", file=sys.stderr)  # noqa: T201
     return _EX_CONFIG
 

@@ -81,7 +81,7 @@ def test_what_others_may_write_is_named(environment: Path, path: str, bits: int,
     found.chmod(found.stat().st_mode | bits)
     (problem,) = problems(environment)
     assert problem.startswith(f"{found} can be changed by {who} (mode ")
-    assert f"-w {found})" in problem
+    assert problem.endswith("; mend it by chmod " + ("g-w" if bits == 0o020 else "o-w"))
 
 
 def test_a_sticky_folder_for_everybody_is_refused(environment: Path) -> None:
@@ -95,9 +95,7 @@ def test_what_belongs_to_somebody_else_is_named(environment: Path, path: str) ->
     found = packages(environment) / path
     os.chown(found, SOMEBODY, 0)
     (problem,) = problems(environment)
-    assert problem == (
-        f"{found} belongs to user id {SOMEBODY} (to mend: sudo chown -h root {found})"
-    )
+    assert problem == f"{found} belongs to user id {SOMEBODY}; mend it by chown -h root"
 
 
 @AS_ROOT
@@ -312,8 +310,8 @@ def test_the_script_names_what_is_wrong_and_runs_nothing(environment: Path) -> N
     )  # fmt: skip
     # The folder of tests is below /tmp, which everybody may write to.
     assert done.returncode == 78
-    assert "<3>others than root could change what would run as root: /" in done.stderr
-    assert "to mend: " in done.stderr
+    assert "<3>others than root could change what it would run as root: /" in done.stderr
+    assert "; mend it by " in done.stderr
     assert not trap.exists()
 
 
