@@ -70,13 +70,14 @@ ROWS: Final = (
 class Figures:
     """All measured values of all rounds, by row and side."""
 
+    rows: tuple[Row, ...] = ROWS
     values: dict[str, dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
     def add(self, side: str, measured: dict[str, float]) -> None:
         """Add one round's figures of one side; an unknown key is a mistake in a workload."""
-        known = {row.key for row in ROWS}
+        known = {row.key for row in self.rows}
         for key, value in measured.items():
             if key not in known:
                 raise KeyError(key)
@@ -87,9 +88,9 @@ class Figures:
         found = self.values[row.key][side]
         return statistics.median(found) if found else None
 
-    def times_better(self, row: Row) -> float | None:
+    def times_better(self, row: Row, side: str = "ours") -> float | None:
         """How many times better ours is: the median over rounds; below 1 the peer is better."""
-        pairs = zip(self.values[row.key]["peer"], self.values[row.key]["ours"], strict=False)
+        pairs = zip(self.values[row.key]["peer"], self.values[row.key][side], strict=False)
         ratios = [o / p if row.more_is_better else p / o for p, o in pairs if p > 0 and o > 0]
         return statistics.median(ratios) if ratios else None
 

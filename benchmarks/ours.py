@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ _SERVICES: Final = (
     "appliance-proxy.service",
     "appliance-spawner.service",
 )
+PRELOAD: Final = ("appliance-preload-server.service", "appliance-preload-kernel.service")
 _SOCKETS: Final = ("appliance-hub.socket", "appliance-hub-admin.socket", "appliance-spawner.socket")
 
 
@@ -29,7 +31,7 @@ class Ours:
     address = f"http://127.0.0.1:{_PORT}"
     sign_up = SignUpForm(path="/hub/signup", password_fields=("password",), fixed={})
     static_path = "/hub/static/password.js"
-    units: tuple[str, ...] = _SERVICES
+    units: tuple[str, ...] = (*_SERVICES, *PRELOAD)
     database = "/var/lib/appliance/hub/hub.sqlite"
 
     def __init__(self, packages: tuple[str, ...] = ()) -> None:
@@ -63,10 +65,12 @@ class Ours:
 
     def prepare(self, machine: Machine, users: list[str]) -> None:
         """Open sign-up, the limits and the API token that the peer has; servers' accounts come by
-        themselves."""
+        themselves. Servers start by the start button alone, so that log-ins and starts are measured
+        one by one."""
         del users
         machine.run(
             "set -e; appliance config set signup.mode open; appliance config set limits.cpu 2;"
+            " appliance config set servers.start_at_login false;"
             f" printf {API_TOKEN} | appliance config set services.benchmark.api_token --stdin;"
             " appliance config set services.benchmark.admin true"
         )
@@ -74,16 +78,30 @@ class Ours:
     def start(self, machine: Machine) -> None:
         machine.run("systemctl start appliance.target")
 
+    def settle(self, machine: Machine) -> None:
+        """They come after the target; this returns when they have loaded, or aren't wanted."""
+        machine.run(f"systemctl start {' '.join(PRELOAD)}", timeout=240)
+
+    def configure(self, machine: Machine, settings: Mapping[str, Sequence[str]]) -> None:
+        """Change settings of the running appliance; one without a value gets its default."""
+        for key, values in settings.items():
+            change = f"set {key} {' '.join(values)}" if values else f"unset {key}"
+            machine.run(f"appliance config {change}", timeout=120)
+        self.settle(machine)
+
     def stop(self, machine: Machine, users: list[str]) -> None:
         servers = " ".join(self.server_unit(user) for user in users)
         machine.run(
-            f"systemctl stop appliance.target {' '.join((*_SOCKETS, *_SERVICES))} {servers}",
+            f"systemctl stop appliance.target {' '.join((*_SOCKETS, *self.units))} {servers}",
             timeout=120,
             check=False,
         )
 
     def server_unit(self, user: str) -> str:
         return f"appliance-user-{user}.service"
+
+    def account(self, user: str) -> str:
+        return f"nb-{user}"
 
     def hub_pid(self, machine: Machine) -> int:
         return processes_in(machine.unit_cgroup("appliance-hub.service"))[0]

@@ -67,12 +67,18 @@ class Peer:
     def start(self, machine: Machine) -> None:
         machine.run("systemctl start jupyterhub")
 
+    def settle(self, machine: Machine) -> None:
+        del machine
+
     def stop(self, machine: Machine, users: list[str]) -> None:
         servers = " ".join(self.server_unit(user) for user in users)
         machine.run(f"systemctl stop jupyterhub {servers}", timeout=120, check=False)
 
     def server_unit(self, user: str) -> str:
         return f"jupyter-{user}-singleuser.service"
+
+    def account(self, user: str) -> str:
+        return user
 
     def hub_pid(self, machine: Machine) -> int:
         return self._process(machine, "/opt/peer/bin/jupyterhub -f")

@@ -47,15 +47,34 @@ def command_line(pid: int) -> str:
     return ""
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a living process, by the host's numbers."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def number_inside(pid: int) -> int:
+    """The number that a living process has in the machine it runs in."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    raise ValueError(f"no NSpid in /proc/{pid}/status")
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes of some processes together."""
 
     pss: int
     private: int
+    anonymous: int = 0
+    """The part of PSS that is in no file and so can't be dropped."""
 
     def __add__(self, other: Memory) -> Memory:
-        return Memory(self.pss + other.pss, self.private + other.private)
+        return Memory(
+            self.pss + other.pss,
+            self.private + other.private,
+            self.anonymous + other.anonymous,
+        )
 
 
 def memory_of(pids: list[int]) -> Memory:
@@ -75,4 +94,8 @@ def parse_smaps_rollup(text: str) -> Memory:
         if rest.endswith("kB"):
             kilobytes[name] = int(rest.split()[0])
     private = kilobytes.get("Private_Clean", 0) + kilobytes.get("Private_Dirty", 0)
-    return Memory(pss=kilobytes.get("Pss", 0) * 1024, private=private * 1024)
+    return Memory(
+        pss=kilobytes.get("Pss", 0) * 1024,
+        private=private * 1024,
+        anonymous=kilobytes.get("Pss_Anon", 0) * 1024,
+    )

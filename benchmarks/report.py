@@ -35,8 +35,7 @@ def table(figures: Figures, about: dict[str, dict[str, Any]]) -> str:
             continue
         better = figures.times_better(row)
         lines.append(
-            f"{row.title:58} {_number(peer):>9} {_number(ours):>9} {row.unit:6}"
-            f" {_number(better):>12}"
+            f"{row.title:58} {number(peer):>9} {number(ours):>9} {row.unit:6} {number(better):>12}"
         )
     for side, known in about.items():
         versions = ", ".join(f"{name} {text}" for name, text in known["versions"].items())
@@ -62,7 +61,8 @@ def as_json(figures: Figures, about: dict[str, dict[str, Any]]) -> str:
     return json.dumps({"rows": rows, "sides": about}, indent=2)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three digits or so; a dash for what was not measured."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

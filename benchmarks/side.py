@@ -48,12 +48,20 @@ class Side(Protocol):
         """Start the units; the caller waits for the health page."""
         ...
 
+    def settle(self, machine: Machine) -> None:
+        """Wait for what loads after the hub answers, and makes starts quicker when it is there."""
+        ...
+
     def stop(self, machine: Machine, users: list[str]) -> None:
         """Stop everything of it, users' servers too."""
         ...
 
     def server_unit(self, user: str) -> str:
         """The unit of a user's server."""
+        ...
+
+    def account(self, user: str) -> str:
+        """The Unix account that a user's server runs as."""
         ...
 
     def hub_pid(self, machine: Machine) -> int:

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import percentile
 from benchmarks.machine import Machine, MachineError
 from benchmarks.processes import (
+    Memory,
     cgroup_cpu_seconds,
     memory_of,
     process_cpu_seconds,
@@ -49,9 +51,9 @@ class Bench:
         """CPU seconds of the whole machine so far."""
         return cgroup_cpu_seconds(self.machine.cgroup)
 
-    def server_cgroup_pids(self, user: str) -> list[int]:
-        """Processes of the user's server."""
-        return processes_in(self.machine.unit_cgroup(self.side.server_unit(user)))
+    def server_cgroup(self, user: str) -> Path:
+        """Where the user's server runs, with its kernels."""
+        return self.machine.unit_cgroup(self.side.server_unit(user))
 
 
 def wait_until_healthy(side: Side, *, timeout: float = 120) -> None:
@@ -61,6 +63,11 @@ def wait_until_healthy(side: Side, *, timeout: float = 120) -> None:
         if time.monotonic() > deadline:
             raise MachineError(f"cannot reach the health page of {side.name} in {timeout:.0f} s")
         time.sleep(0.02)
+
+
+def settle_down() -> None:
+    """Let go by what was put off."""
+    time.sleep(_SETTLE_SECONDS)
 
 
 def cold_start(bench: Bench) -> Measured:
@@ -80,6 +87,7 @@ def cold_start(bench: Bench) -> Measured:
 def idle_memory(bench: Bench) -> Measured:
     """Memory of all that isn't a user's, after one look at the log-in page."""
     Visitor(bench.side, "nobody").open_login_page()
+    bench.side.settle(bench.machine)
     time.sleep(_SETTLE_SECONDS)
     pids = [pid for group in cgroups_of(bench.machine, bench.side) for pid in processes_in(group)]
     return {
@@ -150,7 +158,7 @@ def one_spawn(bench: Bench) -> Measured:
 
     The server stays, for the requests that are proxied to it.
     """
-    visitor = _logged_in(bench, bench.users[0])
+    (visitor,) = logged_in(bench, bench.users[:1])
     walls, cpus, server_cpus = [], [], []
     for left in reversed(range(_SPAWNS)):
         started, cpu = time.monotonic(), bench.cpu()
@@ -158,8 +166,7 @@ def one_spawn(bench: Bench) -> Measured:
         walls.append(time.monotonic() - started)
         time.sleep(_SETTLE_SECONDS)
         cpus.append(bench.cpu() - cpu)
-        unit = bench.machine.unit_cgroup(bench.side.server_unit(visitor.name))
-        server_cpus.append(cgroup_cpu_seconds(unit))
+        server_cpus.append(cgroup_cpu_seconds(bench.server_cgroup(visitor.name)))
         if left:
             visitor.stop_server()
     return {
@@ -185,7 +192,31 @@ def _open_lab(bench: Bench, visitor: Visitor, *, cpu_before: float) -> Measured:
 
 def class_start(bench: Bench) -> Measured:
     """Ten users start their servers at the same moment; then the idle servers' memory."""
-    visitors = [_logged_in(bench, user) for user in bench.users[1 : CLASS_SIZE + 1]]
+    started = start_at_once(bench, logged_in(bench, bench.users[1 : CLASS_SIZE + 1]))
+    return {
+        "class_wall": max(started.walls),
+        "class_median": statistics.median(started.walls),
+        "class_cpu": started.cpu,
+        "server_private": statistics.median(one.private for one in started.memories) / MB,
+        "server_pss": statistics.median(one.pss for one in started.memories) / MB,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Servers that were started at the same moment, by user."""
+
+    walls: list[float]
+    """Seconds to the answer."""
+    cpu: float
+    """CPU seconds of everything."""
+    unit_cpus: list[float]
+    """CPU seconds of each server's unit."""
+    memories: list[Memory]
+
+
+def start_at_once(bench: Bench, visitors: list[Visitor]) -> Starts:
+    """Press all start buttons at the same moment; returns when all answer and have settled."""
     gate = threading.Barrier(len(visitors) + 1)
 
     def start(visitor: Visitor) -> float:
@@ -199,15 +230,14 @@ def class_start(bench: Bench) -> Measured:
         gate.wait()
         walls = [answer.result() - started for answer in answers]
     time.sleep(_SETTLE_SECONDS)
-    class_cpu = bench.cpu() - cpu
-    memories = [memory_of(bench.server_cgroup_pids(visitor.name)) for visitor in visitors]
-    return {
-        "class_wall": max(walls),
-        "class_median": statistics.median(walls),
-        "class_cpu": class_cpu,
-        "server_private": statistics.median(memory.private for memory in memories) / MB,
-        "server_pss": statistics.median(memory.pss for memory in memories) / MB,
-    }
+    spent = bench.cpu() - cpu
+    units = [bench.server_cgroup(visitor.name) for visitor in visitors]
+    return Starts(
+        walls,
+        spent,
+        [cgroup_cpu_seconds(unit) for unit in units],
+        [memory_of(processes_in(unit)) for unit in units],
+    )
 
 
 def proxied_requests(bench: Bench) -> Measured:
@@ -239,8 +269,10 @@ def _wrk(bench: Bench, path: str) -> tuple[int, float, float]:
     return int(requests[1]), proxy_after - proxy_before, all_after - all_before
 
 
-def _logged_in(bench: Bench, user: str) -> Visitor:
-    visitor = Visitor(bench.side, user)
-    visitor.log_in()
-    visitor.get("/hub/home")
-    return visitor
+def logged_in(bench: Bench, users: list[str]) -> list[Visitor]:
+    """Log users in, as far as the page with their start button."""
+    visitors = [Visitor(bench.side, user) for user in users]
+    for visitor in visitors:
+        visitor.log_in()
+        visitor.get("/hub/home")
+    return visitors
