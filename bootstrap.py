@@ -1045,7 +1045,7 @@ def plan_lines(options: argparse.Namespace, machine: Machine, adopted: "list[str
         lines.append("look over what is installed, mend and update it, and interrupt nobody")
     else:
         lines.append(f"put the software into {SOFTWARE} (about 0.6 GB)")
-        lines.append("make the accounts appliance-hub and appliance-proxy, and three services")
+        lines.append("make the accounts appliance-hub and appliance-proxy, and five services")
     lines.append(f"serve everybody on port {wanted_port(machine, options)}")
     lines += [f"make {name} an admin of the hub" for name in options.admin]
     if adopted:
