@@ -35,7 +35,6 @@ from tests.integration.ssh import CommandError, Result, Shell
 
 _log = logging.getLogger(__name__)
 
-_BOOT_SECONDS: Final = 180
 _ALIVE: Final = ("running", "degraded")
 
 
@@ -49,6 +48,9 @@ class Machine(Commands):
     `image` (default: the release's base image) is never written to. With `disk` the machine boots
     from that file and does write to it, for making images.
     """
+
+    boot_seconds = 180
+    """How long it may take to be up or down."""
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class Machine(Commands):
 
     def _go_down(self, command: str) -> None:
         self._shell.run(command, timeout=30)
-        if not self._power.wait_for_off(timeout=_BOOT_SECONDS):
+        if not self._power.wait_for_off(timeout=self.boot_seconds):
             raise self._problem(f"is still up after `{command}`")
         self._shell.disconnect()
 
@@ -207,13 +209,13 @@ class Machine(Commands):
         while not (self._shell.answers() and self._shell.connect(timeout=30)):
             if not self._power.is_on:
                 raise self._problem("went off while booting")
-            if time.monotonic() > started + _BOOT_SECONDS:
-                raise self._problem(f"did not boot within {_BOOT_SECONDS} s")
+            if time.monotonic() > started + self.boot_seconds:
+                raise self._problem(f"did not boot within {self.boot_seconds} s")
             time.sleep(0.1)
         if self._shell.process:
             self._network.record_process(self._shell.process)
         self._furnish()
-        state = self.attempt("systemctl is-system-running --wait", timeout=_BOOT_SECONDS).stdout
+        state = self.attempt("systemctl is-system-running --wait", timeout=self.boot_seconds).stdout
         if state.strip() not in _ALIVE:
             raise self._problem(f"booted into the state {state.strip()!r}")
 
