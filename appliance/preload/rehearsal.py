@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import secrets
@@ -33,6 +32,7 @@ from appliance.singleuser.hub import Hub, Person
 from appliance.singleuser.lean import make_requests_lean, make_start_lean
 from appliance.singleuser.settings import Settings, read_settings
 
+from .identity import mentions, take_identity
 from .residue import Residue
 
 USER: Final = "rehearsal"
@@ -116,14 +116,15 @@ class _NoHub(Hub):
 def rehearse() -> list[str]:
     """Rehearse; returns remarks, and raises ResidueError if something is left of it."""
     residue = Residue()
+    home = os.environ["HOME"]
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as name, residue.kept():
-        folder = Path(name)
-        with _environment(folder):
-            remarks, app = _play(folder)
+        with _environment(Path(name)):
+            take_identity()
+            own = mentions(home)
+            remarks, app = _play(Path(name))
         _forget()
-    del folder
-    gc.collect()
-    residue.check(app)
+    take_identity()
+    residue.check(app, [f"{one} has the daemon's home" for one in own], mentions(name))
     return remarks
 
 
@@ -182,9 +183,7 @@ def _play(folder: Path) -> tuple[list[str], weakref.ref[Any]]:
         listening.listen()
         listening.settimeout(0)
         make_start_lean()
-        app = SingleUserApp.instance(
-            appliance=settings, listening=listening, hub=_NoHub(settings), log_level="CRITICAL"
-        )
+        app = SingleUserApp.instance(appliance=settings, listening=listening, hub=_NoHub(settings))
         app.initialize([])
         make_requests_lean()
         remarks = loop.run_until_complete(_visit(path, settings))

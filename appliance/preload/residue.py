@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -87,10 +88,14 @@ class Residue:
         """Put back what a server changes in its process, however the block ends."""
         umask = os.umask(0o077)
         os.umask(umask)
+        disabled = logging.root.manager.disable
         with warnings.catch_warnings():
             try:
+                # A journal is no place for what a server that isn't one has to say.
+                logging.disable()
                 yield
             finally:
+                logging.disable(disabled)
                 os.umask(umask)
                 for number, handler in self._signals.items():
                     if signal.getsignal(number) != handler:
@@ -108,10 +113,11 @@ class Residue:
             one.propagate, one.disabled, one.parent = state.propagate, state.disabled, state.parent
         traitlets.log._logger = None  # noqa: SLF001 - there is no other way to forget it
 
-    def check(self, app: weakref.ref[Any]) -> None:
+    def check(self, app: weakref.ref[Any], *found: list[str]) -> None:
         """Raise ResidueError if the server that was rehearsed, or a piece of it, is still there."""
         gc.collect()
         problems = [
+            *itertools.chain(*found),
             *(["the server of the rehearsal is still referred to"] if app() else []),
             *self._changed(),
             *_threads(),

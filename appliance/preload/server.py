@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from appliance.singleuser.lean import make_imports_lean
 from appliance.singleuser.start import main
 
+from .identity import take_identity
 from .options import Options
 from .packing import fill_holes
 
@@ -25,6 +25,7 @@ MODULES: Final = (
     "jupyterlab.labapp",
     "jupyterlab_server.settings_utils",
     "jupyterlab_server.translation_utils",
+    "nbconvert.exporters.base",
     "nbformat",
     "notebook.app",
 )
@@ -68,16 +69,5 @@ def refuses(args: list[str], environ: Mapping[str, str]) -> str:
 def run(args: list[str]) -> int:
     """Be a server until told to stop."""
     del args
-    _take_identity()
+    take_identity()
     return main()
-
-
-def _take_identity() -> None:
-    """Correct what modules noted about the user when they were imported."""
-    from jupyter_client.session import Session
-
-    name: Any = Session.username
-    name.default_value = os.environ.get("USER", "username")
-    # Where the trash is, and whose.
-    if "send2trash.plat_other" in sys.modules:
-        importlib.reload(sys.modules["send2trash.plat_other"])

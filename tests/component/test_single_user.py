@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from tests.fakes.browser import Browser, Reply, send
 from tests.fakes.hub import FakeHub
+from tests.fakes.preload import forked_single_user, template
 from tests.fakes.single_user import TOKEN, SingleUser, environment, single_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,14 +49,21 @@ class Ada:
         return self.server.log.parent / "api.sock"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ada(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ada]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["cold", "preloaded"])
+async def ada(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Ada]:
     folder = tmp_path_factory.mktemp("ada")
     hub = FakeHub()
     server = hub.listen(folder / "api.sock")
     path = folder / "servers" / "default.sock"
-    async with single_user(folder, environment(folder, folder / "api.sock"), path=path) as running:
-        yield Ada(running, hub)
+    environ = environment(folder, folder / "api.sock")
+    async with contextlib.AsyncExitStack() as stack:
+        started = single_user(folder, environ, path=path)
+        if request.param == "preloaded":
+            parent = stack.enter_context(template("appliance.preload.server", folder / "home"))
+            started = forked_single_user(parent, folder, environ, path=path)
+        yield Ada(await stack.enter_async_context(started), hub)
     server.stop()
 
 

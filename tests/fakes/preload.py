@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.preload_program import MESSAGE_MAX
+from tests.fakes.single_user import SingleUser, single_user
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("preload_program.py")
@@ -87,3 +90,48 @@ def _receive(control: socket.socket, process: subprocess.Popen[bytes]) -> dict[s
         raise RuntimeError(f"the template ended with status {process.wait(20)}")
     reply: dict[str, Any] = json.loads(data)
     return reply
+
+
+class Forked:
+    """A child of a template, with what tests use of subprocess.Popen."""
+
+    def __init__(self, parent: Template, pid: int) -> None:
+        self._parent = parent
+        self._pidfd = os.pidfd_open(pid)
+        self._status: int | None = None
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+        return 1 if self._status or select.select([self._pidfd], [], [], 0)[0] else None
+
+    def terminate(self) -> None:
+        if self._status is None:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status."""
+        if self._status is None:
+            assert select.select([self._pidfd], [], [], timeout)[0], "it does not end"
+            os.close(self._pidfd)
+            self._status = self._parent.wait(self.pid)
+        return self._status
+
+
+@contextlib.asynccontextmanager
+async def forked_single_user(
+    parent: Template, folder: Path, environ: dict[str, str], *, path: Path
+) -> AsyncIterator[SingleUser]:
+    """`single_user`, forked from a template."""
+
+    def start(listening: int, output: int, environ: dict[str, str]) -> Forked:
+        pid = parent.fork(
+            [],
+            environ | {"APPLIANCE_PRELOADED": "1"},
+            cwd=Path(environ["HOME"]),
+            descriptors=(listening, output, output),
+        )
+        return Forked(parent, pid)
+
+    async with single_user(folder, environ, path=path, start=start) as running:
+        yield running

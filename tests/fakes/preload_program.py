@@ -61,17 +61,9 @@ def become(template: Any, request: dict[str, Any], descriptors: list[int]) -> No
     status = 1
     try:
         os.setsid()
-        for number in range(3):
-            os.dup2(descriptors[number], number)
-        os.fchdir(descriptors[3])
-        for descriptor in descriptors:
-            os.close(descriptor)
-        os.environ.clear()
-        os.environ.update(request["environ"])
-        time.tzset()
-        sys.stdin = os.fdopen(0, closefd=False)
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+        child = importlib.import_module("appliance.preload.child")
+        environ = {os.fsencode(name): os.fsencode(one) for name, one in request["environ"].items()}
+        child._take_over(child.Request("", request["args"], environ, descriptors))
         gc.enable()
         status = template.run(request["args"])
     except SystemExit as err:

@@ -9,9 +9,10 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -25,11 +26,27 @@ LAUNCH = (
 LAUNCH_STOCK = LAUNCH.replace("'appliance.singleuser'", "'appliance.singleuser.stock'")
 
 
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def wait(self, timeout: float) -> int: ...
+
+
+# Descriptors of the listening socket and of the log, and the environment.
+Start = Callable[[int, int, dict[str, str]], Process]
+
+
 @dataclass
 class SingleUser:
     """A running server."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
+    # What it told its service manager when it was ready.
+    notified: str
     socket: Path
     log: Path
     home: Path
@@ -79,17 +96,17 @@ def environment(
 
 @contextlib.asynccontextmanager
 async def single_user(
-    folder: Path, environ: dict[str, str], *, path: Path
+    folder: Path, environ: dict[str, str], *, path: Path, start: Start | None = None
 ) -> AsyncIterator[SingleUser]:
     """Start a server and wait for its READY=1; stop it at the end."""
     log, notify_path = folder / "server.log", folder / "notify"
     with (
         _bound(notify_path, socket.SOCK_DGRAM) as notify,
-        _start(environ, path, log, notify_path) as process,
+        _start(environ, path, log, notify_path, start or _cold) as process,
     ):
         try:
-            await asyncio.wait_for(_ready(notify, process, log), START_SECONDS)
-            yield SingleUser(process, path, log, Path(environ["HOME"]))
+            notified = await asyncio.wait_for(_ready(notify, process, log), START_SECONDS)
+            yield SingleUser(process, notified, path, log, Path(environ["HOME"]))
         finally:
             process.terminate()
             await asyncio.to_thread(process.wait, 20)
@@ -106,21 +123,26 @@ def _bound(path: Path, kind: socket.SocketKind) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _start(
-    environ: dict[str, str], path: Path, log: Path, notify: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+    environ: dict[str, str], path: Path, log: Path, notify: Path, start: Start
+) -> Iterator[Process]:
     with _bound(path, socket.SOCK_STREAM) as listening, log.open("wb") as output:
         listening.listen(128)
-        yield subprocess.Popen(
-            [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))],
-            env=environ | {"NOTIFY_SOCKET": str(notify)},
-            cwd=environ["HOME"], stdin=listening.fileno(), stdout=output, stderr=output,
-        )  # fmt: skip
+        yield start(listening.fileno(), output.fileno(), environ | {"NOTIFY_SOCKET": str(notify)})
 
 
-async def _ready(notify: socket.socket, process: subprocess.Popen[bytes], log: Path) -> None:
+def _cold(listening: int, output: int, environ: dict[str, str]) -> Process:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", LAUNCH.format(str(ROOT))],
+        env=environ, cwd=environ["HOME"], stdin=listening, stdout=output, stderr=output,
+    )  # fmt: skip
+
+
+async def _ready(notify: socket.socket, process: Process, log: Path) -> str:
     notify.settimeout(0)
     receive = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(notify, 4096))
     while not receive.done():
         await asyncio.wait([receive], timeout=0.2)
         assert process.poll() is None, await asyncio.to_thread(log.read_text)
-    assert b"READY=1" in receive.result()
+    message = receive.result().decode()
+    assert "READY=1" in message
+    return message
