@@ -63,7 +63,12 @@ def ask(
     try:
         connection.settimeout(timeout)
         connection.connect(path)
-        _send(connection, _encode(kind, args, environ), descriptors, cwd)
+        try:  # noqa: SIM105 - importing contextlib would take longer than all the rest
+            _send(connection, _encode(kind, args, environ), descriptors, cwd)
+        except BrokenPipeError:
+            # A daemon that refuses doesn't wait for the request; its answer, which says why, is
+            # there to be read.
+            pass
         return Offer(connection, _answer(connection))
     except Cold:
         connection.close()

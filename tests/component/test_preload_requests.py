@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,8 +130,27 @@ def test_without_a_daemon(tmp_path: Path):
 def test_a_daemon_that_is_gone_leaves_a_socket_that_nobody_answers(path: str, tmp_path: Path):
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(tmp_path / "dead.sock"))
-    with pytest.raises(Cold, match="refused"):
+    with pytest.raises(Cold, match="not running"):
         ask(str(tmp_path / "dead.sock"), "kernel", ["1"], {})
+
+
+def test_the_reason_is_heard_of_a_daemon_that_does_not_wait_for_the_request(tmp_path: Path):
+    name = str(tmp_path / "kernel.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(name)
+        listener.listen()
+        refuser = threading.Thread(target=_refuse, args=(listener,))
+        refuser.start()
+        with pytest.raises(Cold, match="packages have changed"):
+            # Long enough to be still under way when the daemon closes.
+            ask(name, "kernel", ["x" * 1_000_000], {})
+        refuser.join()
+
+
+def _refuse(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    connection.send(b"NO the packages have changed\n")
+    connection.close()
 
 
 def test_a_daemon_that_hangs_is_given_up(tmp_path: Path):
