@@ -87,8 +87,10 @@ def mentions(place: str) -> list[str]:
     for holder in gc.get_objects():
         if isinstance(holder, types.FrameType) or _is_environment(holder):
             continue
-        # The variables of this function.
-        if isinstance(holder, types.CellType) and holder.cell_contents is place:
+        # The variables of this function; other cells may be empty.
+        if isinstance(holder, types.CellType) and any(
+            value is place for value in gc.get_referents(holder)
+        ):
             continue
         if any(_has(value, place) for value in _held(holder)):
             found.add(_name(holder))
