@@ -12,11 +12,9 @@ from typing import Any, Final
 from appliance.cli.output import count, printable
 from appliance.config.schema import Config
 from appliance.places import Places
+from appliance.rollout.preload import WHAT
 
-UNITS: Final = {
-    "servers": "appliance-preload-server.service",
-    "kernels": "appliance-preload-kernel.service",
-}
+UNITS: Final = {what: unit for unit, what in WHAT.items()}
 _PROPERTIES: Final = ("LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus")
 _SECONDS: Final = 5.0
 _WORDS_MAX: Final = 200
