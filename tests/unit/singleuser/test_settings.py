@@ -58,3 +58,32 @@ def test_cookies_die_with_the_servers_token(environ: dict[str, str], tmp_path: P
     assert first == read_settings(environ).cookie_secret
     (tmp_path / "token").write_text("another")
     assert first != read_settings(environ).cookie_secret
+
+
+def test_extensions_are_switched_by_name(environ: dict[str, str]) -> None:
+    assert read_settings(environ).extensions == {}
+    environ["APPLIANCE_EXTENSIONS"] = '{"nbgitpuller": false, "jupyter_lsp": true}'
+    assert read_settings(environ).extensions == {"nbgitpuller": False, "jupyter_lsp": True}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": "yes"}', "true"])
+def test_switches_that_are_none_are_refused(environ: dict[str, str], text: str) -> None:
+    environ["APPLIANCE_EXTENSIONS"] = text
+    with pytest.raises(SettingsError, match="APPLIANCE_EXTENSIONS must be a JSON object"):
+        read_settings(environ)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, ""),
+        ({"APPLIANCE_PRELOADED": "1"}, "preloaded"),
+        ({"APPLIANCE_COLD_START": "it is\n  not running"}, "cold: it is not running"),
+        ({"APPLIANCE_COLD_START": "x" * 500}, "cold: " + "x" * 200),
+    ],
+    ids=["plain", "preloaded", "cold", "long reason"],
+)
+def test_how_the_server_was_started_is_one_line(
+    environ: dict[str, str], variables: dict[str, str], expected: str
+) -> None:
+    assert read_settings(environ | variables).how_started == expected

@@ -1,0 +1,200 @@
+"""What a rehearsal must not leave, and how much lighter a server's work may be without a change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.preload import ENVIRON
+from tests.fakes.single_user import ROOT
+
+# Loads once, and then tries each case in a fork; prints what the check says about it.
+PROGRAM = """
+import sys; sys.path.append({root!r})
+import asyncio, concurrent.futures, gc, json, logging, os, signal, socket, threading, time, weakref
+import zmq
+from appliance.preload import identity, residue, server
+from appliance.preload.options import Options
+kept = []
+
+class Server:
+    pass
+
+def try_case(code):
+    before = residue.Residue()
+    names = dict(globals())
+    with before.kept():
+        names["app"] = Server()
+        exec(code, names)
+        app = weakref.ref(names.pop("app"))
+    try:
+        before.check(app)
+    except residue.ResidueError as err:
+        return str(err)
+    return ""
+
+residue.THREAD_SECONDS = 0.2
+if sys.argv[1:] == ["unrepaired"]:
+    identity._take_defaults = lambda: None
+    try:
+        server.load(Options(servers=True, kernels=True, packages=()))
+    except residue.ResidueError as err:
+        print(json.dumps(str(err)))
+    sys.exit()
+found = {{}}
+for name, code in json.load(sys.stdin).items():
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.close(read)
+        os.dup2(write, 1)
+        os.close(write)
+        os.write(1, try_case(code).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        found[name] = answer.read()
+print(json.dumps(found))
+"""
+
+CASES = {
+    "nothing": ("", ""),
+    "what is put back": (
+        "signal.signal(signal.SIGTERM, print); os.umask(0o77);"
+        "logging.getLogger('a.b').addHandler(logging.StreamHandler());"
+        "logging.getLogger('tornado').setLevel(1)",
+        "",
+    ),
+    "a server that is kept": ("kept.append(app)", "is still referred to"),
+    "a thread": (
+        "threading.Thread(target=time.sleep, args=(9,), name='t').start()",
+        "the first, t",
+    ),
+    "a pool": (
+        "p = concurrent.futures.ThreadPoolExecutor(1); p.submit(int).result(); kept.append(p)",
+        "a pool of threads",
+    ),
+    "a descriptor": ("kept.append(os.open('/dev/zero', 0))", "/dev/zero"),
+    "a socket": ("kept.append(socket.socket())", "socket:"),
+    "a loop": ("kept.append(asyncio.new_event_loop())", "an event loop is open"),
+    "a zmq context": ("kept.append(zmq.Context())", "a zmq context is open"),
+    "a variable": ("os.environ['A'] = 'b'", "the environment was changed"),
+    "a directory": ("os.chdir('/tmp')", "the working directory was changed"),
+}
+
+
+def _run(home: Path, *arguments: str, cases: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PROGRAM.format(root=str(ROOT)), *arguments],
+        env=ENVIRON | {"HOME": str(home)}, cwd="/", input=json.dumps(cases),
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cases = {name: code for name, (code, _) in CASES.items()}
+    text = _run(tmp_path_factory.mktemp("home"), cases=cases)
+    answers: dict[str, str] = json.loads(text)
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_children_must_not_inherit_is_found(found: dict[str, str], case: str) -> None:
+    expected = CASES[case][1]
+    assert expected in found[case]
+    assert bool(expected) == bool(found[case])
+
+
+def test_template_that_noted_its_own_home_is_refused(tmp_path: Path) -> None:
+    why = json.loads(_run(tmp_path, "unrepaired", cases={}))
+    assert "has the daemon's home" in why
+
+
+LEAN = """
+import sys; sys.path.append({root!r})
+import json, importlib.metadata
+before = importlib.metadata.entry_points
+from appliance.singleuser import lean
+lean.make_imports_lean()
+lean.make_imports_lean()
+after = importlib.metadata.entry_points
+groups = ("jupyter_client.kernel_provisioners", "nbconvert.exporters", "console_scripts", "none")
+same = [sorted(map(str, before(group=one))) == sorted(map(str, after(group=one))) for one in groups]
+counts = [len(after(group=one)) for one in groups]
+from jupyterlab_server import settings_utils, translation_utils
+import gettext
+schema = {{"title": "A", "properties": {{"a": {{"title": "B"}}}}}}
+class English:
+    _translator = gettext.NullTranslations()
+    def pgettext(self, context, text): return text
+class German(English):
+    _translator = object()
+    def pgettext(self, context, text): return "de:" + text
+def translated(kind):
+    copy = json.loads(json.dumps(schema))
+    translation_utils.translator._translate_schema_strings(kind(), copy)
+    return copy
+plain = [translated(kind) for kind in (English, German)]
+lean.make_requests_lean()
+lean.make_requests_lean()
+refused = 0
+for _ in range(2):
+    settings_utils.Validator.check_schema({{"type": "object"}})
+    try:
+        settings_utils.Validator.check_schema({{"type": 7}})
+    except Exception as err:
+        refused += type(err).__name__ == "SchemaError"
+try:
+    settings_utils.Validator({{"type": "object"}}).validate(7)
+except Exception as err:
+    refused += type(err).__name__ == "ValidationError"
+print(json.dumps({{
+    "same": same, "counts": counts, "refused": refused,
+    "translated": [translated(kind) for kind in (English, German)] == plain,
+    "german": plain[1]["title"],
+    "replaced": [type(settings_utils.Validator).__name__, after is importlib.metadata.entry_points],
+}}))
+"""
+
+
+def test_spared_work_changes_no_result() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LEAN.format(root=str(ROOT))],
+        env=ENVIRON, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found.pop("counts")[1] > 10
+    assert found == {
+        "same": [True] * 4,
+        "refused": 3,
+        "translated": True,
+        "german": "de:A",
+        "replaced": ["_CheckedOnce", True],
+    }
+
+
+PACKING = """
+import sys; sys.path.append({root!r})
+from appliance.preload import packing
+holes = [bytes(200) for _ in range(20000)]
+del holes[::2]
+before = sum(size * free for size, free in packing.small_holes().items())
+packing.fill_holes()
+after = sum(size * free for size, free in packing.small_holes().items())
+print(before, after)
+"""
+
+
+def test_holes_in_memory_are_filled() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PACKING.format(root=str(ROOT))],
+        env=ENVIRON, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    before, after = map(int, done.stdout.split())
+    assert before > 2_000_000
+    assert after < before / 10
