@@ -31,6 +31,8 @@ def take_identity() -> None:
     if "send2trash.plat_other" in sys.modules:
         importlib.reload(sys.modules["send2trash.plat_other"])
     multiprocessing.process.current_process().authkey = os.urandom(_AUTHKEY_BYTES)
+    # Where its children start: a server runs in its user's home.
+    multiprocessing.process.ORIGINAL_DIR = os.environ["HOME"]  # type: ignore[attr-defined]
     tempfile.tempdir = None
     tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
     platform._uname_cache = None  # type: ignore[attr-defined]  # noqa: SLF001
