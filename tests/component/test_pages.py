@@ -78,7 +78,7 @@ async def test_users_go_on_to_their_server_and_admins_to_the_home_page(
 )
 async def test_nobody_is_sent_to_another_site(machine: Machine, goal: str) -> None:
     answer = await machine.browser().log_in("bob", PASSWORD, then=goal)
-    assert answer.location == "/hub/"
+    assert answer.location == "/hub/spawn"
 
 
 async def test_unknown_names_and_wrong_passwords_look_the_same(machine: Machine) -> None:
