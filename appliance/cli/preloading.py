@@ -10,7 +10,7 @@ import subprocess
 from typing import Any, Final
 
 from appliance.cli.output import count, printable
-from appliance.config.schema import Config
+from appliance.config.schema import Config, ServerProgram
 from appliance.places import Places
 from appliance.rollout.preload import WHAT
 
@@ -58,6 +58,8 @@ def _daemon(kind: str, places: Places, config: Config | None) -> dict[str, str]:
         return {"state": "unknown", "why": ""}
     if not getattr(config.preload, kind):
         return {"state": "off", "why": f"by preload.{kind}"}
+    if kind == "servers" and config.servers.program is not ServerProgram.APPLIANCE:
+        return {"state": "off", "why": "by servers.program"}
     return _unit_state(UNITS[kind])
 
 
@@ -69,7 +71,8 @@ def _unit_state(unit: str) -> dict[str, str]:
             return {"state": "unknown", "why": "systemd doesn't answer"}
         case (("active" | "reloading"), _):
             return {"state": "ready", "why": ""}
-        case "activating", sub if sub != "auto-restart":
+        # It ends by itself when packages have changed, and waits a moment then.
+        case "activating", sub if sub != "auto-restart" or facts.get("Result") == "success":
             return {"state": "starting", "why": ""}
     return {"state": "not_running", "why": _why_not(unit, facts)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.preloading import UNITS, gather_preloading, preloading_text
-from appliance.config.schema import Config, Preload
+from appliance.config.schema import Config, Preload, ServerProgram, Servers
 from appliance.places import Places
 from tests.fakes.systemctl import FakeSystemctl
 
@@ -46,6 +46,17 @@ def test_one_is_off_by_its_setting() -> None:
 def test_one_is_starting(systemctl: FakeSystemctl) -> None:
     describe(systemctl, ActiveState="activating", SubState="start")
     assert shown() == "servers ready; kernels starting"
+
+
+def test_one_that_loads_changed_packages_is_starting(systemctl: FakeSystemctl) -> None:
+    describe(systemctl, ActiveState="activating", SubState="auto-restart", Result="success")
+    assert shown() == "servers ready; kernels starting"
+
+
+@pytest.mark.usefixtures("systemctl")
+def test_servers_of_another_program_are_never_preloaded() -> None:
+    config = Config(servers=Servers(program=ServerProgram.JUPYTERHUB))
+    assert shown(config) == "servers off: by servers.program; kernels ready"
 
 
 def test_one_that_failed_is_told_with_its_own_last_words(systemctl: FakeSystemctl) -> None:
