@@ -58,7 +58,7 @@ def _daemon(kind: str, places: Places, config: Config | None) -> dict[str, str]:
         return {"state": "unknown", "why": ""}
     if not getattr(config.preload, kind):
         return {"state": "off", "why": f"by preload.{kind}"}
-    if kind == "servers" and config.servers.program is not ServerProgram.APPLIANCE:
+    if config.servers.program is not ServerProgram.APPLIANCE:
         return {"state": "off", "why": "by servers.program"}
     return _unit_state(UNITS[kind])
 

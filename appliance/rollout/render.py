@@ -68,9 +68,13 @@ def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict
 def _preload_json(config: Config) -> str:
     """What the preload daemons read: no more, since they live with all users' code."""
     preload = config.preload
-    # Servers of another program can't be forked.
-    servers = preload.servers and config.servers.program is ServerProgram.APPLIANCE
-    found = {"servers": servers, "kernels": preload.kernels, "packages": preload.packages}
+    # Servers of another program can't be forked, and don't know how to have their kernels forked.
+    ours = config.servers.program is ServerProgram.APPLIANCE
+    found = {
+        "servers": ours and preload.servers,
+        "kernels": ours and preload.kernels,
+        "packages": preload.packages,
+    }
     return json.dumps(found, indent=1) + "\n"
 
 

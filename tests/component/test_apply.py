@@ -156,7 +156,8 @@ def test_what_the_preload_daemons_read(tmp_path: Path) -> None:
         "kernels": False,
         "packages": ["numpy"],
     }
-    assert not rendered(servers={"program": "jupyterhub-singleuser"})[0]["servers"]
+    stock = rendered(servers={"program": "jupyterhub-singleuser"})[0]
+    assert (stock["servers"], stock["kernels"]) == (False, False)
 
 
 def test_what_changes_nothing_tells_nobody(

@@ -54,9 +54,9 @@ def test_one_that_loads_changed_packages_is_starting(systemctl: FakeSystemctl) -
 
 
 @pytest.mark.usefixtures("systemctl")
-def test_servers_of_another_program_are_never_preloaded() -> None:
+def test_nothing_is_preloaded_for_another_program() -> None:
     config = Config(servers=Servers(program=ServerProgram.JUPYTERHUB))
-    assert shown(config) == "servers off: by servers.program; kernels ready"
+    assert shown(config) == "servers and kernels off: by servers.program"
 
 
 def test_one_that_failed_is_told_with_its_own_last_words(systemctl: FakeSystemctl) -> None:
