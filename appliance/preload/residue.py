@@ -46,6 +46,8 @@ SERVERS: Final = frozenset(
     }
 )
 DESCRIPTORS: Final = frozenset({0, 1, 2})
+# Some are of whole classes, and of the first loop that waits for them.
+_BOUND: Final[Any] = (asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore)
 
 
 class ResidueError(Exception):
@@ -210,3 +212,5 @@ def _loops() -> Iterator[str]:
             yield "an event loop is open"
         elif isinstance(one, zmq.Context) and not one.closed:
             yield "a zmq context is open"
+        elif isinstance(one, _BOUND) and one._loop is not None:  # noqa: SLF001
+            yield "a lock belongs to an event loop"

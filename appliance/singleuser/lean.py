@@ -46,6 +46,10 @@ def make_start_lean() -> None:
 
     lean.is_lean = True  # type: ignore[attr-defined]
     Application.parse_command_line = lean
+    events = sys.modules.get("jupyter_events.schema")
+    validate = getattr(events, "validate_schema", None)
+    if validate and not isinstance(validate, _Once):
+        events.validate_schema = _Once(validate)  # type: ignore[union-attr]
 
 
 def make_requests_lean() -> None:
@@ -77,6 +81,31 @@ class _EntryPoints:
         return self._found.select(**params)
 
 
+class _Once:
+    """A check of schemas, which it remembers by their content if they are sound as they are."""
+
+    def __init__(self, check: Callable[[Any], None]) -> None:
+        self._check = check
+        self._sound: set[bytes] = set()
+
+    def __call__(self, schema: Any) -> None:
+        key = _content(schema)
+        if key in self._sound:
+            return
+        self._check(schema)
+        # Some checks mend what they check, and must do so the next time, too.
+        if key and key == _content(schema):
+            self._sound.add(key)
+
+
+def _content(schema: Any) -> bytes:
+    """A key for what is in a schema; nothing if it has what JSON has not."""
+    try:
+        return hashlib.sha256(json.dumps(schema).encode()).digest()
+    except TypeError:
+        return b""
+
+
 class _CheckedOnce:
     """A validator class of jsonschema that remembers which schemas are sound.
 
@@ -85,16 +114,10 @@ class _CheckedOnce:
 
     def __init__(self, validator: Any) -> None:
         self._validator = validator
-        self._sound: set[bytes] = set()
+        self.check_schema = _Once(validator.check_schema)
 
     def __call__(self, schema: Any) -> Any:
         return self._validator(schema)
-
-    def check_schema(self, schema: Any) -> None:
-        key = hashlib.sha256(json.dumps(schema).encode()).digest()
-        if key not in self._sound:
-            self._validator.check_schema(schema)
-            self._sound.add(key)
 
 
 def _unless_english(translate: Callable[..., None]) -> Callable[..., None]:

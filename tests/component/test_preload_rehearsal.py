@@ -81,6 +81,13 @@ CASES = {
     "a socket": ("kept.append(socket.socket())", "socket:"),
     "a loop": ("kept.append(asyncio.new_event_loop())", "an event loop is open"),
     "a zmq context": ("kept.append(zmq.Context())", "a zmq context is open"),
+    "a lock": (
+        "kept.append(asyncio.Event())\n"
+        "async def wait():\n"
+        "    asyncio.get_running_loop().call_soon(kept[0].set); await kept[0].wait()\n"
+        "asyncio.run(wait())",
+        "a lock belongs to an event loop",
+    ),
     "a variable": ("os.environ['A'] = 'b'", "the environment was changed"),
     "a directory": ("os.chdir('/tmp')", "the working directory was changed"),
 }
@@ -153,7 +160,17 @@ try:
     settings_utils.Validator({{"type": "object"}}).validate(7)
 except Exception as err:
     refused += type(err).__name__ == "ValidationError"
+checked = []
+def mending(schema):
+    checked.append(dict(schema))
+    schema["version"] = str(schema["version"])
+once = lean._Once(mending)
+for version in (1, 1, "1", "1"):
+    schema = {{"version": version}}
+    once(schema)
+    checked[-1]["after"] = schema["version"]
 print(json.dumps({{
+    "checked": checked,
     "same": same, "counts": counts, "refused": refused,
     "translated": [translated(kind) for kind in (English, German)] == plain,
     "german": plain[1]["title"],
@@ -170,6 +187,8 @@ def test_spared_work_changes_no_result() -> None:
     found = json.loads(done.stdout)
     assert found.pop("counts")[1] > 10
     assert found == {
+        # A schema that the check mended is checked, and mended, again.
+        "checked": [{"version": one, "after": "1"} for one in (1, 1, "1")],
         "same": [True] * 4,
         "refused": 3,
         "translated": True,
