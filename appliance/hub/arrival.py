@@ -15,12 +15,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from appliance.access.principal import Kind, Principal
 from appliance.access.scopes import GroupsOf, Target
 from appliance.errors import ApplianceError, BadRequest
+from appliance.hub.pages.goals import pending_path
+from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, Username, parse_server_name
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS: Final = 1.0
+"""How long a browser is kept waiting for a server, before it gets a page that shows how it is."""
 _STARTABLE: Final = (ServerState.STOPPED, ServerState.FAILED)
 # Below the base URL. A server's own address may have anything behind it, a page's has names alone.
 _FRONT: Final = ("", "hub", "hub/")
@@ -41,18 +45,29 @@ class Arrivals:
         self._starts_servers = starts_servers
 
     async def at_log_in(self, principal: Principal, goal: str | None) -> str:
-        """Begin what the way to the goal needs; the path to go on to, with or without a goal."""
+        """Begin what the way to the goal needs; the path to go on to, with or without a goal.
+
+        Who goes to the server itself is there without a stop at the page that starts it.
+        """
         if goal is None or self._below_base(goal) in _FRONT:
             goal = self.front_of(principal)
         server = self._server_behind(principal.username, goal)
-        if server is not None:
-            await self._start(principal, server)
-        return goal
+        if server is None or not self._may_start(principal, server):
+            return goal
+        if goal != self.front_of(principal):
+            await self._start(server)
+            return goal
+        view = await self._start(server, wait=PATIENCE_SECONDS)
+        if view.ready:
+            return view.url
+        is_told = view.active or view.failure
+        return f"{self._base_url}hub/{pending_path(server)}" if is_told else goal
 
     async def at_sign_up(self, principal: Principal) -> None:
         """Who has just got an account or a password reads a page first; its server gets ready."""
-        if not principal.admin:
-            await self._start(principal, ServerId(principal.username))
+        server = ServerId(principal.username)
+        if not principal.admin and self._may_start(principal, server):
+            await self._start(server)
 
     def front_of(self, principal: Principal | None) -> str:
         """Where people go who don't say where.
@@ -86,16 +101,17 @@ class Arrivals:
             return named
         return None if page else ServerId(user)
 
-    async def _start(self, principal: Principal, server: ServerId) -> None:
-        if not self._may_start(principal, server):
-            return
-        try:
-            view = self._servers.view(server)
-            # A batch may have it in line already, where it now gets the user's own place.
-            if view.state in (*_STARTABLE, ServerState.STARTING):
-                await self._servers.start(server)
-        except ApplianceError as error:
-            log.info("cannot start the server %s at log-in: %s", server, error)
+    async def _start(self, server: ServerId, *, wait: float = 0.0) -> ServerView:
+        view = self._servers.view(server)
+        # A batch may have it in line already, where it now gets the user's own place.
+        if view.state in (*_STARTABLE, ServerState.STARTING):
+            try:
+                view = await self._servers.start(server, wait=wait)
+            except ApplianceError as error:
+                # The page at the end of the way says so, if it is so still.
+                log.info("cannot start the server %s at log-in: %s", server, error)
+                view = self._servers.view(server)
+        return view
 
     def _may_start(self, principal: Principal, server: ServerId) -> bool:
         if not self._starts_servers or principal.kind is not Kind.USER:

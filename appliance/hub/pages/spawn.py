@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from appliance.access.scopes import Target
 from appliance.errors import BadRequest, Conflict, NotFound, SpawnError
+from appliance.hub.arrival import PATIENCE_SECONDS
 from appliance.hub.pages.goals import parse_server, pending_path, progress_path, spawn_path
 from appliance.hub.server_rows import FailureNote, ServerView
 from appliance.hub.servers import Servers
@@ -22,7 +23,6 @@ from appliance.web.guards import check_access, login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
 
-_PATIENCE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 20.0
 
 
@@ -124,7 +124,7 @@ class SpawnHandler(ServerPage):
             )
         try:
             view = await self.servers.start(
-                server, options=options, display_name=display_name, wait=_PATIENCE_SECONDS
+                server, options=options, display_name=display_name, wait=PATIENCE_SECONDS
             )
         except SpawnError:
             # The page behind the redirect tells it, and can be loaded again without starting again.

@@ -63,7 +63,7 @@ async def test_the_server_starts_while_the_browser_is_on_its_way(
 ) -> None:
     await _stop(machine)
     answer = await bob.log_in("bob", STUDENT_PASSWORD, then=then)
-    goal = then if then not in {"", "/", "/hub/"} else "/hub/spawn"
+    goal = then if then not in {"", "/", "/hub/", "/hub/spawn"} else "/user/bob/"
     assert (answer.status, answer.location) == (302, goal)
     assert machine.hub.servers.view(BOB).active
     assert await _runs(machine)
@@ -113,18 +113,37 @@ async def test_an_admin_goes_to_the_pages_and_needs_no_server(
 async def test_a_server_that_runs_is_left_alone(machine: Machine, bob: Browser) -> None:
     assert await _runs(machine)
     starts = machine.spawner.starts
-    assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/hub/spawn"
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/user/bob/"
     assert machine.spawner.starts == starts
-    assert (await bob.get("/hub/spawn")).location == "/user/bob/"
 
 
-async def test_the_page_that_starts_waits_for_what_the_log_in_began(
+async def test_a_log_in_leads_to_the_server_if_it_is_there_in_a_moment(
     machine: Machine, bob: Browser
 ) -> None:
     await _stop(machine)
     machine.spawner.delay = 0.1
-    answer = await bob.log_in("bob", STUDENT_PASSWORD)
-    assert (await bob.get(answer.location)).location == "/user/bob/"
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/user/bob/"
+
+
+async def test_a_log_in_leads_to_the_page_that_waits_for_a_slow_server(
+    machine: Machine, bob: Browser
+) -> None:
+    await _stop(machine)
+    machine.spawner.delay = 30
+    assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/hub/spawn-pending/bob"
+    assert (await bob.get("/hub/spawn-pending/bob")).status == 200
+
+
+async def test_a_page_that_starts_waits_for_what_the_log_in_began(
+    machine: Machine, bob: Browser
+) -> None:
+    await _stop(machine)
+    machine.spawner.delay = 0.1
+    goal = "/hub/spawn?next=/user/bob/lab/tree/x"
+    assert (await bob.log_in("bob", STUDENT_PASSWORD, then=goal)).location == goal
+    assert machine.hub.servers.view(BOB).state is ServerState.STARTING
+    assert (await bob.get(goal)).location == "/user/bob/lab/tree/x"
+    assert machine.spawner.starts == 2
 
 
 async def test_a_log_in_succeeds_although_the_server_does_not(
@@ -132,9 +151,11 @@ async def test_a_log_in_succeeds_although_the_server_does_not(
 ) -> None:
     await _stop(machine)
     machine.spawner.failure = SpawnError("cannot start it", why="there is no room")
-    assert (await bob.log_in("bob", STUDENT_PASSWORD)).status == 302
-    assert not await _runs(machine)
-    answer = await bob.get("/hub/spawn-pending/bob")
+    starts = machine.spawner.starts
+    answer = await bob.log_in("bob", STUDENT_PASSWORD)
+    assert answer.location == "/hub/spawn-pending/bob"
+    answer = await bob.get(answer.location)
+    assert machine.spawner.starts == starts + 1
     assert "here is no room" in answer.body
 
 
