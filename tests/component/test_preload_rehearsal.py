@@ -166,9 +166,9 @@ def mending(schema):
     schema["version"] = str(schema["version"])
 once = lean._Once(mending)
 for version in (1, 1, "1", "1"):
-    schema = {{"version": version}}
-    once(schema)
-    checked[-1]["after"] = schema["version"]
+    event = {{"version": version}}
+    once(event)
+    checked[-1]["after"] = event["version"]
 print(json.dumps({{
     "checked": checked,
     "same": same, "counts": counts, "refused": refused,
