@@ -225,8 +225,10 @@ class Student:
             request.method, path, body=body, keep=keep, mode="no-cors" if _is_file(path) else "cors"
         )
         if answer.status != request.status:
+            if keep:
+                raise VisitError(f"{self.name}: {path} answered {answer.status}: {answer.text}")
             self.surprises[f"{answer.status} for {request.method} {request.path}"] += 1
-        elif keep:
+        if keep:
             self._learn_names(request.path, json.loads(answer.text))
 
     def _learn_names(self, path: str, made: dict[str, Any]) -> None:
