@@ -12,7 +12,7 @@ from benchmarks.report import number
 _STEPS: Final = {
     "server": "log-in to the server's first answer",
     "page": "log-in to JupyterLab's page",
-    "lab": "log-in to JupyterLab with all its requests",
+    "lab": "log-in to JupyterLab, all requests",
     "kernel": "log-in to the kernel's first reply",
     "output": "log-in to the first cell's output",
 }
@@ -46,9 +46,9 @@ ROWS: Final = (
     Row("idle_pss", "idle server of those, PSS", "MB"),
     Row("idle_total", "everything in the machine with those, PSS", "MB"),
     Row("idle_anonymous", "of that, anonymous", "MB"),
-    *_starts("class", "as many clicks as students"),
-    *(row for key, title in _STEPS.items() for row in _spread("one", key, title)[:1]),
-    *(row for key, title in _STEPS.items() for row in _spread("all", key, title)),
+    *_starts("class", "all students'"),
+    *(Row(f"one_{key}_p50", f"one student: {title}", "s") for key, title in _STEPS.items()),
+    *(row for key, title in _STEPS.items() for row in _spread("all", key, f"class: {title}")),
     Row("all_wall", "the class, from opening the log-in page to the last output", "s"),
     Row("all_cpu", "the class, CPU of everything, for each student", "CPU s"),
     Row("all_unit_cpu", "of that, the server's unit with its kernel", "CPU s"),
