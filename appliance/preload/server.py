@@ -18,6 +18,7 @@ from .packing import fill_holes
 # Named one by one. jupyterlab.labhubapp must never be among them: importing it changes how
 # jupyter_server's handlers log in, for good.
 MODULES: Final = (
+    "appliance.preload.provisioner",
     "appliance.singleuser.app",
     "appliance.singleuser.shortcuts",
     "appliance.singleuser.terminals",

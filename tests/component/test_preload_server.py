@@ -49,7 +49,8 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     config.parent.mkdir()
     config.write_text(f"open({str(home / 'executed')!r}, 'w').close()")
     with template(MODULE, home) as loaded:
-        assert not (home / "executed").exists()
+        # Neither was the settings' code run, nor anything written.
+        assert [path for path in home.rglob("*") if path.is_file()] == [config]
         yield loaded
 
 
