@@ -110,15 +110,12 @@ def _take_locale() -> None:
 
 def _reopen_standard_streams() -> None:
     lenient = locale.setlocale(locale.LC_CTYPE) in _LENIENT_LOCALES
-    errors = "surrogateescape" if lenient else "strict"
-    for stream, name in (
-        (sys.stdin, "<stdin>"),
-        (sys.stdout, "<stdout>"),
-        (sys.stderr, "<stderr>"),
-    ):
-        stream.buffer.raw.name = name  # type: ignore[union-attr]
-        if stream is not sys.stderr:
-            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream: Any = getattr(sys, name)
+        stream.buffer.raw.name = f"<{name}>"
+        stream.mode = mode
+        if name != "stderr":
+            stream.reconfigure(errors="surrogateescape" if lenient else "strict")
 
 
 def _reset_libraries() -> None:

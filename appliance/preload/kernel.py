@@ -49,6 +49,8 @@ class _Template:
     preloaded: Preloaded = field(default_factory=Preloaded)
     cold_path: ColdPath | None = None
     names: frozenset[str] = frozenset()
+    environ: dict[str, str] = field(default_factory=dict)
+    """What modules set when they are imported."""
 
 
 _template: Final = _Template()
@@ -60,9 +62,10 @@ def load(options: Options) -> list[str]:
     # Modules keep these as defaults of their functions.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with _environment(PARENT), contextlib.redirect_stderr(io.StringIO()):
+    with _environment(PARENT) as found, contextlib.redirect_stderr(io.StringIO()):
         for name in MODULES:
             importlib.import_module(name)
+        _template.environ = {key: os.environ[key] for key in os.environ.keys() - found}
     remarks += _template.preloaded.add(options.packages)
     remarks += rehearse()
     _template.names = third_party_names()
@@ -86,6 +89,7 @@ def run(args: list[str]) -> int:
         raise RuntimeError("refuses() was not asked")
     os.environ.pop(_OUR_VARIABLE, None)
     begin_anew(args, _template.cold_path)
+    os.environ |= {**_template.environ, **os.environ}
     _template.preloaded.repair()
     for name in [name for name in sys.modules if name.partition(".")[0] == _OURS]:
         del sys.modules[name]
@@ -94,11 +98,12 @@ def run(args: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[set[str]]:
+    """With these variables for a while; gives the names of those that are set."""
     found = dict(os.environ)
     os.environ.update(variables)
     try:
-        yield
+        yield set(os.environ)
     finally:
         os.environ.clear()
         os.environ.update(found)

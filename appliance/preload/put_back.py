@@ -56,11 +56,16 @@ def put_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exits() -> Iterator[None]:
-    """At the end of the block, what it wanted done when the process ends; then and not later."""
+    """At the end of the block, what its objects wanted done when the process ends, and only then.
+
+    What a module wants done that was imported in the block is to be done by every child.
+    """
     functions: list[Callable[[], object]] = []
     found = atexit.register
 
     def register(function: Callable[..., object], *args: Any, **named: Any) -> Any:
+        if _is_of_a_module(function):
+            return found(function, *args, **named)
         functions.append(lambda: function(*args, **named))
         return function
 
@@ -71,6 +76,10 @@ def exits() -> Iterator[None]:
         atexit.register = found
         for one in reversed(functions):
             one()
+
+
+def _is_of_a_module(function: Callable[..., object]) -> bool:
+    return isinstance(function, types.FunctionType) and "<locals>" not in function.__qualname__
 
 
 def _names() -> dict[str, dict[str, Any]]:

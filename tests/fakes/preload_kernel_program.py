@@ -45,7 +45,8 @@ def main(root: str, path: str, packages: str) -> None:
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
-            os.dup2(connection.detach(), 3, inheritable=False)
+            os.dup2(connection.fileno(), 3, inheritable=False)
+            connection.close()
             listener.close()
             os.setsid()
             child.serve_request("kernel", kernel)
