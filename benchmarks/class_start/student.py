@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from benchmarks.class_start import messages
 from benchmarks.class_start.connection import Answer, ConnectionFailed, Host, WebSocket
@@ -120,7 +120,7 @@ class Student:
             answer = await self._ask(method, path, body=body, keep=True, navigating=True)
             redirected = answer.status in _REDIRECTS
             target = urljoin(path, answer.header("location")) if redirected else ""
-            if path.startswith(own) and answer.status < 404 and not _is_hubs(target):
+            if path.startswith(own) and answer.status < 404 and not _is_hubs(_local(target)):
                 self.times.server = self.times.server or time.monotonic()
             if redirected:
                 method, path, body = "GET", _local(target), b""
@@ -387,11 +387,8 @@ def named_files(html: str) -> tuple[list[str], list[str]]:
 
 def _is_hubs(target: str) -> bool:
     """Whether a redirect from a user's address shows that the hub answered, not a server."""
-    path = _local(target)
-    if not path.startswith("/hub/"):
-        return False
     # A server sends people to the hub only to be asked who they are.
-    return not (path.startswith("/hub/api/oauth2/authorize") and parse_qs(urlsplit(path).query))
+    return target.startswith("/hub/") and not target.startswith("/hub/api/oauth2/authorize?")
 
 
 def _is_file(path: str) -> bool:
