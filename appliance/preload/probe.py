@@ -76,6 +76,8 @@ def _try(action: Callable[[], None], writer: int) -> NoReturn:
         action()
         left = changed(before)
         reason = f"it changes {left}" if left else _FINE
+    except MisbehavesError as err:
+        reason = str(err)
     except BaseException as err:  # noqa: BLE001 - whatever it raises, the template is told
         reason = one_line(err)
     finally:
