@@ -27,12 +27,11 @@ def build_wheel(tree: Path, folder: Path) -> Path:
     name = project["name"].replace("-", "_")
     files = _source_files(tree, settings["tool"]["hatch"]["build"]["targets"]["wheel"])
     info = f"{name}-{version}.dist-info"
-    scripts = "".join(f"{command} = {target}\n" for command, target in project["scripts"].items())
     files[f"{info}/METADATA"] = _metadata(project, version).encode()
     files[f"{info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: hub-appliance\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{scripts}".encode()
+    files[f"{info}/entry_points.txt"] = _entry_points(project).encode()
     record = "".join(f"{path},sha256={_hash(data)},{len(data)}\n" for path, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     wheel = folder / f"{name}-{version}-py3-none-any.whl"
@@ -56,6 +55,14 @@ def _source_files(tree: Path, target: dict[str, Any]) -> dict[str, bytes]:
             if path.is_file() and "__pycache__" not in inside.parts:
                 found[f"{place}/{inside.as_posix()}"] = path.read_bytes()
     return found
+
+
+def _entry_points(project: dict[str, Any]) -> str:
+    groups = {"console_scripts": project["scripts"], **project.get("entry-points", {})}
+    return "\n".join(
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
+        for group, entries in groups.items()
+    )
 
 
 def _metadata(project: dict[str, Any], version: str) -> str:
