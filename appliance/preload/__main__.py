@@ -62,7 +62,8 @@ def _prepare(kind: str) -> Daemon:
     # Garbage collection would write into every object, and so copy it for every child.
     gc.disable()
     template = importlib.import_module(f"appliance.preload.{kind}")
-    stamp = Stamp.of(sys.path)
+    # Without -I the first is this daemon's own directory, where a rehearsal writes.
+    stamp = Stamp.of([path for path in sys.path if path not in ("", os.getcwd())])
     for remark in template.load(options):
         _say(f"<5>{remark}")
     check_clean()
