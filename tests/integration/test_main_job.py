@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from appliance.rollout.preload import PRELOAD_UNITS
 from tests.integration.browser import chromium
 from tests.integration.images import Debian
 from tests.integration.installed import Installed, installed_image
@@ -25,7 +26,12 @@ pytestmark = [pytest.mark.machine, pytest.mark.browser]
 
 BOB_UNIT = "appliance-user-bob.service"
 BOB_CGROUP = f"/sys/fs/cgroup/appliance.slice/appliance-users.slice/{BOB_UNIT}"
-RESTARTED = ("appliance-hub.service", "appliance-proxy.service", "appliance-spawner.service")
+RESTARTED = (
+    "appliance-hub.service",
+    "appliance-proxy.service",
+    "appliance-spawner.service",
+    *PRELOAD_UNITS,
+)
 
 
 @dataclass
@@ -390,6 +396,7 @@ def test_installing_again_interrupts_nobody(day: Day) -> None:
     assert day.machine.execute("appliance user list --json") == users
     assert day.machine.read_file("/etc/appliance/config.yaml") == settings
     day.machine.execute("test -e /etc/systemd/system/appliance-proxy.service")
+    day.machine.execute(f"systemctl is-active {' '.join(PRELOAD_UNITS)}")
     lab.wait_for_count(cell, count + 5, timeout_seconds=60)
     shown = [int(number) for number in re.findall(r"\d+", lab.output(cell))]
     assert shown == list(range(1, len(shown) + 1)), "the page lost numbers"
