@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from appliance.errors import SpawnFailed
+from appliance.hub.start_queue import fitted
 from appliance.names import ServerId, Username
 from tests.fakes.chromium import chromium, violations
 from tests.fakes.front_door import PASSWORD, front_door, machine_with_people
@@ -118,6 +119,28 @@ async def test_logging_in_starts_the_server_and_ends_in_it(room: Room) -> None:
     await expect(page.locator("[data-seconds]")).to_have_text(re.compile(r"^\d seconds? ago$"))
     await page.wait_for_url("**/user/bob/")
     await expect(page.get_by_role("heading")).to_have_text("Notebooks")
+
+
+async def test_a_place_in_line_is_shown_and_moves_up(room: Room) -> None:
+    room.machine.spawner.delay = 60
+    before = [ServerId(Username(f"early{number}")) for number in range(fitted() + 2)]
+    names = [server.user for server in before]
+    await room.machine.root("POST", "appliance/users", {"usernames": names})
+    for server in before:
+        await room.machine.hub.servers.start(server)
+    page = await room.logged_in("bob")
+    await page.get_by_role("button", name="Start my server").click()
+    stages = page.locator(".stages li")
+    await expect(stages).to_have_count(2)
+    await expect(stages.last).to_contain_text("Waiting in line: number 3")
+    await room.machine.hub.servers.stop(before[0])
+    await expect(stages.last).to_contain_text("Waiting in line: number 2")
+    await room.machine.hub.servers.stop(before[1])
+    await expect(stages.last).to_contain_text("Waiting in line: next to start")
+    await expect(stages).to_have_count(2)
+    await page.get_by_role("button", name="Cancel").click()
+    await page.wait_for_url("**/hub/home")
+    assert not room.machine.hub.servers.in_line
 
 
 async def test_a_deep_link_survives_log_in_and_start(room: Room) -> None:

@@ -21,7 +21,12 @@ const ticking = setInterval(() => {
   slow.hidden = now < slowAfterSeconds;
 }, 1000);
 
+// What the page came with is for those without scripts; the stream tells it from the beginning.
+let toldBefore = [...stages.children];
+
 function tell(message, inQueue) {
+  for (const stage of toldBefore) stage.remove();
+  toldBefore = [];
   const last = stages.lastElementChild;
   if (!message || last?.firstElementChild.textContent === message) return;
   // Places in line replace one another; a start that has its turn is past the line.
@@ -64,3 +69,5 @@ source.addEventListener("error", () => {
   // A stream that the hub refused won't come back by itself; the page says how things stand.
   if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
 });
+// Who cancels or logs out is on the way to another page, whatever becomes of the start meanwhile.
+document.addEventListener("submit", () => source.close());
