@@ -58,6 +58,11 @@ def make_requests_lean() -> None:
     validator = getattr(settings, "Validator", None)
     if hasattr(validator, "check_schema") and not isinstance(validator, _CheckedOnce):
         settings.Validator = _CheckedOnce(validator)  # type: ignore[union-attr]
+    handlers = sys.modules.get("jupyterlab_server.settings_handler")
+    if handlers and isinstance(getattr(settings, "Validator", None), _CheckedOnce):
+        from .lab_settings import remember_settings
+
+        remember_settings(handlers)
     translations = sys.modules.get("jupyterlab_server.translation_utils")
     translator = getattr(translations, "translator", None)
     translate = getattr(translator, "_translate_schema_strings", None)

@@ -133,7 +133,7 @@ after = importlib.metadata.entry_points
 groups = ("jupyter_client.kernel_provisioners", "nbconvert.exporters", "console_scripts", "none")
 same = [sorted(map(str, before(group=one))) == sorted(map(str, after(group=one))) for one in groups]
 counts = [len(after(group=one)) for one in groups]
-from jupyterlab_server import settings_utils, translation_utils
+from jupyterlab_server import settings_handler, settings_utils, translation_utils
 import gettext
 schema = {{"title": "A", "properties": {{"a": {{"title": "B"}}}}}}
 class English:
@@ -174,7 +174,11 @@ print(json.dumps({{
     "same": same, "counts": counts, "refused": refused,
     "translated": [translated(kind) for kind in (English, German)] == plain,
     "german": plain[1]["title"],
-    "replaced": [type(settings_utils.Validator).__name__, after is importlib.metadata.entry_points],
+    "replaced": [
+        type(settings_utils.Validator).__name__,
+        after is importlib.metadata.entry_points,
+        settings_handler.SettingsHandler.get.is_lean,
+    ],
 }}))
 """
 
@@ -193,7 +197,7 @@ def test_spared_work_changes_no_result() -> None:
         "refused": 3,
         "translated": True,
         "german": "de:A",
-        "replaced": ["_CheckedOnce", True],
+        "replaced": ["_CheckedOnce", True, True],
     }
 
 
