@@ -81,9 +81,10 @@ class Classroom:
 
 @contextmanager
 def open_classroom(debian: Debian, *, memory: str = "1G") -> Iterator[Classroom]:
-    """A machine just installed, on which everybody may sign up."""
+    """A machine just installed, on which everybody may sign up; servers start when a test says."""
     with Machine(debian, image=installed_image(debian).image, memory=memory) as machine:
         machine.execute("appliance config set signup.mode open", timeout=90)
+        machine.execute("appliance config set servers.start_at_login false", timeout=90)
         classroom = Classroom(machine)
         yield classroom
         classroom.stop_all()
