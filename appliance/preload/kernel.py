@@ -15,7 +15,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,8 @@ from .interpreter import ColdPath, ask_cold_path, begin_anew
 from .kernel_rehearsal import rehearse
 from .options import Options
 from .packages import Preloaded, third_party_names
+from .packing import fill_holes
+from .side_by_side import modules_side_by_side, put_files_side_by_side
 
 # What a cold kernel has imported by its first cell and first completion.
 MODULES: Final = (
@@ -58,22 +60,30 @@ _template: Final = _Template()
 
 def load(options: Options) -> list[str]:
     """Import all; returns remarks. Without ipykernel there is no template, so that may raise."""
-    remarks = []
     # Modules keep these as defaults of their functions.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with _environment(PARENT) as found, contextlib.redirect_stderr(io.StringIO()):
-        for name in MODULES:
-            importlib.import_module(name)
-        _template.environ = {key: os.environ[key] for key in os.environ.keys() - found}
-    remarks += _template.preloaded.add(options.packages)
-    remarks += rehearse()
+    with modules_side_by_side():
+        remarks = _import(options.packages)
+        remarks += rehearse()
+    _template.preloaded.look_around()
     _template.names = third_party_names()
     try:
         _template.cold_path = ask_cold_path()
     except (OSError, ValueError, subprocess.SubprocessError) as err:
         remarks.append(f"all kernels start cold: a cold Python does not tell its path ({err})")
+    fill_holes()
+    put_files_side_by_side()
     return remarks
+
+
+def _import(packages: Iterable[str]) -> list[str]:
+    # What ipykernel says about debuggers and frozen modules is for those who can change it.
+    with _environment(PARENT) as found, contextlib.redirect_stderr(io.StringIO()):
+        for name in MODULES:
+            importlib.import_module(name)
+        _template.environ = {key: os.environ[key] for key in os.environ.keys() - found}
+    return _template.preloaded.add(packages)
 
 
 def refuses(args: list[str], environ: Mapping[str, str]) -> str:

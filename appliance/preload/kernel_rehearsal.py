@@ -128,6 +128,10 @@ def _close_fonts() -> None:
 def _run_kernel(file: Path) -> weakref.ref[Any]:
     from ipykernel.kernelapp import IPKernelApp
 
+    # Settings of the machine are code, and each kernel runs it for itself.
+    for module in ("IPython.core.application", "IPython.core.shellapp"):
+        for name in ("ENV_CONFIG_DIRS", "SYSTEM_CONFIG_DIRS"):
+            setattr(sys.modules[module], name, [])
     with exits():
         app = IPKernelApp.instance()
         app.initialize(["-f", str(file)])

@@ -84,6 +84,7 @@ def _add_fonts() -> None:
     shared = (Path(data) if data else Path.home() / ".local/share") / "fonts"
     own = [str(shared), str(Path.home() / ".fonts")]
     fonts.X11FontDirectories[-len(own) :] = own
+    fonts._HOME = Path.home()  # noqa: SLF001
     for folder in filter(os.path.isdir, own):
         for file in fonts.list_fonts(folder, fonts.get_fontext_synonyms("ttf")):
             with contextlib.suppress(Exception):

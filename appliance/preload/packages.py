@@ -59,10 +59,10 @@ class Preloaded:
                 self._environ |= _import(name)
             except (MisbehavesError, OSError) as err:
                 remarks.append(f"{name} is not preloaded: {err}")
-        self._note()
         return remarks
 
-    def _note(self) -> None:
+    def look_around(self) -> None:
+        """Find what has to be put right, when everything is imported."""
         self._blas = list(_blas_setters())
         self._generators = list(_generators())
 

@@ -189,6 +189,28 @@ def test_nothing_is_made_in_the_home_of_one_who_plots_nothing(
         }  # fmt: skip
 
 
+MENTIONS = """
+import gc, os
+gc.unfreeze()
+found = []
+for holder in gc.get_objects():
+    values = holder.values() if isinstance(holder, dict) else holder
+    if isinstance(holder, (dict, list, tuple, set)) and holder is not globals():
+        found += [value for value in list(values) if isinstance(value, str) and FOLDER in value]
+print(json.dumps(found))
+"""
+
+
+def test_nothing_of_the_templates_home_is_known_to_kernels(
+    template: KernelTemplate, ada: Place
+) -> None:
+    folder = str(template.socket.parent)
+    with forked_kernel(ada, template.socket) as kernel:
+        found = json.loads(kernel.run(f"import json\nFOLDER = {folder!r}\n{MENTIONS}"))
+    # Where matplotlib would look for fonts under other systems.
+    assert {line for line in found if "\n" not in line and not line.endswith("Fonts")} <= {folder}
+
+
 PROGRAM = """
 import multiprocessing, pickle, subprocess, sys
 import helper, her_module

@@ -60,6 +60,7 @@ def test_a_good_package_is_imported_and_put_right(
     (packages / "good.py").write_text(GOOD)
     preloaded = Preloaded()
     assert preloaded.add(["good", "good"]) == []
+    preloaded.look_around()
     assert "good" in third_party_names()
     assert "GOOD_SETTING" not in os.environ
     monkeypatch.setenv("USER", "ada")
