@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -163,3 +164,29 @@ def test_standard_input_that_is_no_listening_socket_is_told(tmp_path: Path) -> N
     with socket.socket(socket.AF_UNIX) as idle:
         done = _start(tmp_path, environ, idle.fileno())
     assert (done.returncode, "not a listening" in done.stderr) == (78, True)
+
+
+async def _static_url(server: SingleUser, page: str) -> str:
+    reply = await send(server.socket, f"/user/ada/{page}", headers=HEADERS)
+    assert reply.status == 200, reply.body
+    found = re.search(r'"fullStaticUrl": "([^"]+)"', reply.body.decode())
+    assert found
+    return found[1]
+
+
+async def test_pages_ask_for_the_environments_files_where_all_servers_do(tmp_path: Path) -> None:
+    async with _running(tmp_path, APPLIANCE_STATIC_URL="/hub/static/") as server:
+        assert await _static_url(server, "lab") == "/hub/static/lab"
+        assert await _static_url(server, "tree") == "/hub/static/notebook"
+        assert await _static_url(server, "lab") == "/hub/static/lab", "a second time, too"
+
+
+async def test_a_build_of_ones_own_is_asked_of_the_own_server(tmp_path: Path) -> None:
+    built = Path(sys.prefix) / "share/jupyter/lab/static"
+    names = ("index.html", "package.json")
+    home = {f"mine/static/{name}": (built / name).read_text() for name in names}
+    home[".jupyter/jupyter_server_config.py"] = (
+        'c.LabApp.app_dir = __import__("os").path.expanduser("~/mine")'
+    )
+    async with _running(tmp_path, home=home, APPLIANCE_STATIC_URL="/hub/static/") as server:
+        assert await _static_url(server, "lab") == "/user/ada/static/lab"
