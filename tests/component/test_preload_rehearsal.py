@@ -45,6 +45,14 @@ if sys.argv[1:] == ["unrepaired"]:
     except residue.ResidueError as err:
         print(json.dumps(str(err)))
     sys.exit()
+if sys.argv[1:2] == ["foreign"]:
+    import jupyter_core.paths
+    sys.path.append(sys.argv[2])
+    jupyter_core.paths.ENV_CONFIG_PATH.insert(0, sys.argv[2])
+    jupyter_core.paths.SYSTEM_CONFIG_PATH.insert(0, sys.argv[3])
+    remarks = server.load(Options(servers=True, kernels=True, packages=()))
+    print(json.dumps([remarks, [one for one in sys.modules if one.startswith("foreign")]]))
+    sys.exit()
 found = {{}}
 for name, code in json.load(sys.stdin).items():
     read, write = os.pipe()
@@ -120,6 +128,21 @@ def test_what_children_must_not_inherit_is_found(found: dict[str, str], case: st
 def test_template_that_noted_its_own_home_is_refused(tmp_path: Path) -> None:
     why = json.loads(_run(tmp_path, "unrepaired", cases={}))
     assert "has the daemon's home" in why
+
+
+def test_extensions_that_others_brought_are_not_started_as_root(tmp_path: Path) -> None:
+    """Nor is the administrator's configuration for servers run in the daemon."""
+    environment, system = tmp_path / "environment", tmp_path / "etc"
+    for folder, name in ((environment, "foreign1"), (system, "foreign2")):
+        config = folder / "jupyter_server_config.d" / "foreign.json"
+        config.parent.mkdir(parents=True)
+        config.write_text(json.dumps({"ServerApp": {"jpserver_extensions": {name: True}}}))
+        (environment / f"{name}.py").write_text("raise SystemExit('imported as root')")
+    (system / "jupyter_server_config.py").write_text("raise SystemExit('run as root')")
+    home = tmp_path / "home"
+    home.mkdir()
+    remarks, imported = json.loads(_run(home, "foreign", str(environment), str(system), cases={}))
+    assert (remarks, imported) == ([], [])
 
 
 LEAN = """
