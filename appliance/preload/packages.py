@@ -34,8 +34,13 @@ COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-# A template has one thread. OpenBLAS starts its others when it is loaded, numexpr likewise.
-ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
+# A template has one thread, and these start others when they are loaded. Those that compute are
+# started in kernels; that of pyarrow's jemalloc gives memory back a little sooner, and is not.
+ONE_THREAD: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
 # How many threads OpenBLAS and numexpr start, in the order in which they ask.
 _BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 _SUFFIXES: Final = ("", "64_")
@@ -55,7 +60,7 @@ class Preloaded:
         remarks = []
         for name in dict.fromkeys(names):
             try:
-                probe(functools.partial(_try, name), seconds=seconds)
+                probe(functools.partial(_import, name), seconds=seconds, then=_repair_for_nobody)
                 self._environ |= _import(name)
             except (MisbehavesError, OSError) as err:
                 remarks.append(f"{name} is not preloaded: {err}")
@@ -86,9 +91,8 @@ def third_party_names() -> frozenset[str]:
     return frozenset(names - sys.stdlib_module_names - {"__main__", "appliance"})
 
 
-def _try(name: str) -> None:
-    """What a probe does: import it, and put everything right as in a kernel."""
-    _import(name)
+def _repair_for_nobody() -> None:
+    """What a probe does at last: find whether this version can be put right."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["HOME"] = home
         for package, repair in _REPAIRS.items():

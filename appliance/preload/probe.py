@@ -20,13 +20,18 @@ class MisbehavesError(Exception):
     """It can't be done in a template; the text says why."""
 
 
-def probe(action: Callable[[], None], *, seconds: float) -> None:
-    """Do it in a child; raises MisbehavesError if it fails, takes long, or changes surroundings."""
+def probe(
+    action: Callable[[], object], *, seconds: float, then: Callable[[], object] = lambda: None
+) -> None:
+    """Do it in a child; raises MisbehavesError if it fails, takes long, or changes surroundings.
+
+    `then` may change them and must only not fail.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _try(action, writer)
+        _try(action, then, writer)
     os.close(writer)
     try:
         reason = _read_reason(reader, time.monotonic() + seconds)
@@ -64,7 +69,7 @@ def one_line(err: BaseException) -> str:
     return " ".join(traceback.format_exception_only(err)[-1].split())[:_REASON_BYTES]
 
 
-def _try(action: Callable[[], None], writer: int) -> NoReturn:
+def _try(action: Callable[[], object], then: Callable[[], object], writer: int) -> NoReturn:
     reason = ""
     try:
         os.setpgid(0, 0)
@@ -75,6 +80,7 @@ def _try(action: Callable[[], None], writer: int) -> NoReturn:
         before = surroundings()
         action()
         left = changed(before)
+        then()
         reason = f"it changes {left}" if left else _FINE
     except MisbehavesError as err:
         reason = str(err)
