@@ -37,6 +37,8 @@ class Ours:
     def __init__(self, packages: tuple[str, ...] = ()) -> None:
         self.packages = packages
         """What users import, beside what a server needs."""
+        self._settings: dict[str, Sequence[str]] = {}
+        """What `configure` has changed."""
 
     def install(self, machine: Machine) -> None:
         """Unpack the checkout's files as they are now and run bootstrap.py as the README says."""
@@ -70,10 +72,10 @@ class Ours:
         del users
         machine.run(
             "set -e; appliance config set signup.mode open; appliance config set limits.cpu 2;"
-            " appliance config set servers.start_at_login false;"
             f" printf {API_TOKEN} | appliance config set services.benchmark.api_token --stdin;"
             " appliance config set services.benchmark.admin true"
         )
+        self.configure(machine, {"servers.start_at_login": ("false",)})
 
     def start(self, machine: Machine) -> None:
         machine.run("systemctl start appliance.target")
@@ -85,6 +87,9 @@ class Ours:
     def configure(self, machine: Machine, settings: Mapping[str, Sequence[str]]) -> None:
         """Change settings of the running appliance; one without a value gets its default."""
         for key, values in settings.items():
+            if self._settings.get(key, ()) == values:
+                continue
+            self._settings[key] = values
             change = f"set {key} {' '.join(values)}" if values else f"unset {key}"
             machine.run(f"appliance config {change}", timeout=120)
         self.settle(machine)

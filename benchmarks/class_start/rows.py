@@ -82,9 +82,7 @@ def variants(packages: tuple[str, ...], only: str | None) -> list[Variant]:
     """The columns in the order in which they are measured."""
     kept = {"servers.start_at_login": ("false",)}
     off = {"preload.servers": ("false",), "preload.kernels": ("false",), "preload.packages": ()}
-    on: dict[str, tuple[str, ...]] = {
-        "preload.servers": ("true",), "preload.kernels": ("true",), "preload.packages": ()
-    }  # fmt: skip
+    on: dict[str, tuple[str, ...]] = dict.fromkeys(off, ())
     found = [
         Variant("peer", "the peer", {}),
         Variant("cold", "ours, cold", off | kept),
