@@ -119,8 +119,11 @@ class Metrics:
         self.requests.observe(
             seconds, method or "", f"{kind.__module__}.{kind.__name__}", str(code)
         )
-        if kind is LoginHandler and method == "POST":
-            self.logins.observe(seconds, "success" if code == 302 else "failure")
+        if isinstance(handler, LoginHandler) and method == "POST":
+            spent = handler.seconds_to_log_in
+            self.logins.observe(
+                seconds if spent is None else spent, "success" if code == 302 else "failure"
+            )
         elif kind is LogoutHandler:
             self.logouts.observe(seconds)
 

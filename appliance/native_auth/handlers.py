@@ -27,6 +27,8 @@ class LoginHandler(PageHandler):
 
     authenticator: NativeAuthenticator
     arrivals: Arrivals
+    seconds_to_log_in: float | None = None
+    """How long it took until it was known who it is; the answer may wait for a server."""
 
     @public
     async def get(self) -> None:
@@ -49,6 +51,7 @@ class LoginHandler(PageHandler):
             self._show(name, FormError.of(refused))
         else:
             self.log_in(user)
+            self.seconds_to_log_in = self.request.request_time()
             goal = self.next_path()
             if self.principal:
                 goal = await self.arrivals.at_log_in(self.principal, goal)

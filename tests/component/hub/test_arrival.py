@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from appliance.config.schema import Config
 from appliance.errors import SpawnError
+from appliance.hub.arrival import PATIENCE_SECONDS
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, ServerName, Username
 from tests.component.hub.conftest import PASSWORD, STUDENT_PASSWORD
@@ -132,6 +134,21 @@ async def test_a_log_in_leads_to_the_page_that_waits_for_a_slow_server(
     machine.spawner.delay = 30
     assert (await bob.log_in("bob", STUDENT_PASSWORD)).location == "/hub/spawn-pending/bob"
     assert (await bob.get("/hub/spawn-pending/bob")).status == 200
+
+
+async def test_the_time_of_a_log_in_ends_before_the_wait_for_a_server(
+    machine: Machine, bob: Browser
+) -> None:
+    await _stop(machine)
+    machine.spawner.delay = 30
+    began = time.monotonic()
+    await bob.log_in("bob", STUDENT_PASSWORD)
+    taken = time.monotonic() - began
+    numbers = (await machine.root("GET", "metrics")).body
+    name = 'jupyterhub_login_duration_seconds_sum{status="success"}'
+    (counted,) = (float(one.split()[1]) for one in numbers.splitlines() if one.startswith(name))
+    assert taken >= PATIENCE_SECONDS
+    assert counted < taken - PATIENCE_SECONDS / 2
 
 
 async def test_a_page_that_starts_waits_for_what_the_log_in_began(
