@@ -43,6 +43,7 @@ def make_start_lean() -> None:
             parse(self, argv)
         else:
             self.argv, self.extra_args, self.cli_config = [], [], Config()
+            self.update_config(self.cli_config)
 
     lean.is_lean = True  # type: ignore[attr-defined]
     Application.parse_command_line = lean

@@ -224,6 +224,39 @@ def test_spared_work_changes_no_result() -> None:
     }
 
 
+COMMAND_LINE = """
+import sys; sys.path.append({root!r})
+import json
+from appliance.singleuser import lean
+lean.make_imports_lean()
+from jupyter_server.serverapp import ServerApp
+from jupyterlab.labapp import LabApp
+def parsed(kind, argv):
+    app = kind()
+    app.parse_command_line(argv)
+    return [app.argv, app.extra_args, app.cli_config, app.config]
+def everything():
+    given = ["--ServerApp.quit_button=False", "--no-browser", "--LabApp.dev_mode=True"]
+    return [parsed(kind, argv) for kind in (ServerApp, LabApp) for argv in ([], given)]
+before = everything()
+lean.make_start_lean()
+lean.make_start_lean()
+print(json.dumps([before, everything()]))
+"""
+
+
+def test_command_lines_are_still_understood() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", COMMAND_LINE.format(root=str(ROOT))],
+        env=ENVIRON | {"HOME": "/nonexistent"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    before, after = json.loads(done.stdout)
+    assert after == before
+    # An empty command line sets nothing, and another one does.
+    assert (before[0][2], before[1][2]["LabApp"]) == ({}, {"dev_mode": "True"})
+
+
 PACKING = """
 import sys; sys.path.append({root!r})
 from appliance.preload import packing
