@@ -1,7 +1,8 @@
 """Bringing the hub's picture in line with what really runs; the spawner is always right.
 
 Done at start, every 30 seconds, and every 2 seconds while a start that an earlier hub began goes
-on. Servers with an operation under way in this process are left alone.
+on. Servers with an operation under way in this process are left alone. Those that stood in line to
+be started when the earlier hub ended stand in line again: nobody loses a place to a restart.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Reconciler:
         self._believed_idle = believed_idle_seconds
         self._unfinished: dict[ServerId, float] = {}
         """Starts of an earlier hub, and when we first saw them."""
+        self._is_first_look = True
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -62,11 +64,22 @@ class Reconciler:
         for server, found in running.items():
             if self._servers.is_settled(server, since=began):
                 await self._found(server, found, views.get(server), has_token=server in with_token)
-        for server in views.keys() - running.keys():
-            if self._servers.is_settled(server, since=began):
-                self._unfinished.pop(server, None)
-                log.info("server %s doesn't run any more", server)
-                self._servers.gone(server)
+        gone = [view for server, view in views.items() if server not in running]
+        for view in sorted(gone, key=lambda one: one.started or self._clock.now()):
+            if self._servers.is_settled(view.server, since=began):
+                await self._gone(view)
+        self._is_first_look = False
+
+    async def _gone(self, view: ServerView) -> None:
+        self._unfinished.pop(view.server, None)
+        self._servers.gone(view.server)
+        if not (self._is_first_look and view.state is ServerState.STARTING):
+            log.info("server %s doesn't run any more", view.server)
+            return
+        try:
+            await self._servers.start(view.server)
+        except ApplianceError as err:
+            log.warning("cannot start the server %s, which stood in line: %s", view.server, err)
 
     async def _found(
         self, server: ServerId, found: Running, view: ServerView | None, *, has_token: bool

@@ -121,3 +121,20 @@ async def test_a_teacher_who_starts_the_class_keeps_no_student_waiting(
     for name in wanted:
         await machine.hub.servers.stop(ServerId(name), wait=0)
     await asyncio.gather(*starts)
+
+
+async def test_a_restart_of_the_hub_costs_nobody_the_place(
+    machine: Machine, students: list[Browser]
+) -> None:
+    await _line_up(machine, students)
+    before = set(machine.spawner.servers)
+    machine.spawner.delay = 0
+    await machine.restart()
+    async with asyncio.timeout(5):
+        while not all(machine.hub.servers.view(_server(n)).ready for n in (3, 4, 5)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    # The first ones go on as they were, which the hub now only watches.
+    assert before == {_server(n) for n in range(AT_ONCE)}
+    assert machine.spawner.starts == 6
+    answer = await students[5].get("/hub/spawn-pending/student5")
+    assert answer.location == "/user/student5/"

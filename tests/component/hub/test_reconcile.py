@@ -78,16 +78,26 @@ async def test_a_start_of_an_earlier_hub_has_its_time(
     assert machine.spawner.servers == {}
 
 
-async def test_a_start_that_never_reached_the_spawner_has_failed(
+async def test_a_start_that_never_reached_the_spawner_is_begun_again(
     machine: Machine, bob: Browser
 ) -> None:
     machine.spawner.delay = 30
     await bob.get("/hub/spawn")
     machine.spawner.servers.clear()
     await machine.restart()
-    assert machine.hub.servers.view(BOB).state is ServerState.FAILED
+    assert machine.hub.servers.view(BOB).state is ServerState.STARTING
+    await machine.hub.servers.stop(BOB)
     machine.spawner.delay = 0
     await _start(machine, bob)
+
+
+async def test_only_a_new_hub_begins_starts_again(machine: Machine, bob: Browser) -> None:
+    machine.spawner.delay = 30
+    await bob.get("/hub/spawn")
+    await machine.restart()
+    machine.spawner.servers.clear()
+    await machine.hub.reconciler.once()
+    assert machine.hub.servers.view(BOB).state is ServerState.FAILED
 
 
 async def test_what_nobody_knows_is_stopped(machine: Machine, bob: Browser) -> None:
