@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import queue
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -74,8 +75,7 @@ async def kernel_of(server: SingleUser, **body: str) -> AsyncIterator[TestKernel
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()
     client.start_channels(hb=False)
-    await asyncio.to_thread(client.kernel_info, reply=True, timeout=SECONDS)
-    await asyncio.to_thread(_until_welcome, client)
+    await asyncio.to_thread(_until_subscribed, client)
     kernel = TestKernel(0, client)
     kernel.pid = int(await asyncio.to_thread(kernel.run, "import os; print(os.getpid())"))
     yield kernel
@@ -84,9 +84,14 @@ async def kernel_of(server: SingleUser, **body: str) -> AsyncIterator[TestKernel
     assert reply.status == 204
 
 
-def _until_welcome(client: Any) -> None:
-    while client.get_iopub_msg(timeout=SECONDS)["msg_type"] != "iopub_welcome":
-        pass
+def _until_subscribed(client: Any) -> None:
+    """Ask until what the kernel publishes arrives; it welcomes only the first, the server."""
+    for _ in range(SECONDS):
+        client.kernel_info(reply=True, timeout=SECONDS)
+        with contextlib.suppress(queue.Empty):
+            client.get_iopub_msg(timeout=1)
+            return
+    raise TimeoutError("nothing that the kernel publishes arrives")
 
 
 def _parent(pid: int) -> int:
