@@ -113,3 +113,10 @@ def test_the_target_brings_everything_up() -> None:
     for path in ALL:
         if path.suffix in (".service", ".socket"):
             assert path.name in text
+
+
+def test_a_template_of_servers_notes_no_directory_that_is_its_own() -> None:
+    """What it noted of its working directory when it was loaded would be in every server."""
+    settings = settings_in("appliance-preload-server.service")
+    assert settings["WorkingDirectory"] == ["/"]
+    assert settings["Environment"] == ["HOME=/run/appliance-preload/server LANG=C.UTF-8"]
