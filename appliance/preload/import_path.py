@@ -34,6 +34,8 @@ _SYSTEM_FOLDERS: Final = (
     "/usr/local/share/jupyter",
     "/usr/share/jupyter",
 )
+# A daemon doesn't see what is in these, and so can't judge it; users' servers do see their own.
+_HOMES: Final = frozenset({"/home", "/run/user"})
 _OWN_FOLDERS: Final = ("etc/jupyter", "etc/ipython", "share/jupyter")
 
 _LINKS_MAX: Final = 40
@@ -143,6 +145,9 @@ class _Look:
             if part in (".", ".."):
                 here = os.path.dirname(here) if part == ".." else here
                 continue
+            if here in _HOMES:
+                self.add(f"{path} leads into {here}, where users write; mend it by taking it out")
+                return None
             here = os.path.join(here, part)
             status = self._step(here)
             if status is None:

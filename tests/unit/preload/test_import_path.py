@@ -161,6 +161,21 @@ def test_a_path_that_a_pth_file_adds_is_looked_at(environment: Path, tmp_path: P
     assert problem.startswith(f"{home} can be changed by its group")
 
 
+@pytest.mark.parametrize("home", ["/home", "/run/user"])
+def test_homes_are_refused_although_a_daemon_does_not_see_them(
+    environment: Path, home: str
+) -> None:
+    place = f"{home}/20000/code"
+    (packages(environment) / "code.pth").write_text(f"{place}\n")
+    assert problems(environment) == [
+        f"{place} leads into {home}, where users write; mend it by taking it out"
+    ]
+    (packages(environment) / "code.pth").unlink()
+    link = packages(environment) / "code"
+    link.symlink_to(place)
+    assert problems(environment)[0].startswith(f"{link} leads into ")
+
+
 def test_what_is_not_there_counts_by_who_could_make_it(environment: Path, tmp_path: Path) -> None:
     (packages(environment) / "gone.pth").write_text(f"{tmp_path}/open/later\n/no/such/folder\n")
     (packages(environment) / "dangling").symlink_to(tmp_path / "open/other")
