@@ -87,6 +87,8 @@ def rehearse() -> list[str]:
 
 def _start_over(*_: object) -> NoReturn:
     """Begin this process again without a rehearsal; rare, for the one in a child went well."""
+    # It would go off in the next one.
+    signal.alarm(0)
     os.execve(  # noqa: S606 - no shell is wanted
         sys.executable, sys.orig_argv, {**os.environ, LEFT_OUT_VARIABLE: "1"}
     )

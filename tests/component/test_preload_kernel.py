@@ -83,6 +83,21 @@ def test_a_template_is_fit_for_forking(template: KernelTemplate) -> None:
     assert sorted(found["environ"]) == ["HOME", "LANG", "PATH"]
 
 
+def test_a_template_does_without_a_rehearsal_after_one_that_left_something(
+    python: Path, ada: Place
+) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="t-") as folder,
+        kernel_template(Path(folder), python=python, APPLIANCE_NO_REHEARSAL="1") as template,
+    ):
+        assert template.found["remarks"] == [
+            "kernels are not rehearsed: the last rehearsal left something behind"
+        ]
+        assert "APPLIANCE_NO_REHEARSAL" not in template.found["environ"]
+        with forked_kernel(ada, template.socket) as kernel:
+            assert kernel.value("1 + 1") == 2
+
+
 def differences(cold: dict[str, Any], forked: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Fields that are not the same, but for what comes with being forked."""
     cold["threads"].remove(WATCHES_PARENT)

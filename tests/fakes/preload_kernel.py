@@ -27,7 +27,11 @@ class KernelTemplate:
 
 @contextlib.contextmanager
 def kernel_template(
-    folder: Path, *, packages: tuple[str, ...] = (), python: str | Path = sys.executable
+    folder: Path,
+    *,
+    packages: tuple[str, ...] = (),
+    python: str | Path = sys.executable,
+    **environ: str,
 ) -> Iterator[KernelTemplate]:
     """A template that is ready to fork kernels; those outlive the block."""
     home = folder / "template-home"
@@ -35,7 +39,7 @@ def kernel_template(
     path = folder / "kernel.sock"
     with subprocess.Popen(
         [str(python), str(PROGRAM), str(ROOT), str(path), json.dumps(packages)],
-        env=ENVIRON | {"HOME": str(home)}, cwd="/",
+        env=ENVIRON | {"HOME": str(home)} | environ, cwd="/",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:
