@@ -38,10 +38,14 @@ def main() -> int:
         done.append(run)
         run.measure(folder)
 
-    if not command.measured(options, measure, packages=packages):
+    came_through = command.measured(options, measure, packages=packages)
+    if not done:
         return 1
     run = done[0]
     table = rows.table(run.figures, run.columns, run.about, run.notes)
+    if not came_through:
+        say(f"what was measured so far:\n{table}")
+        return 1
     if options.json:
         say(f"done\n{table}")
     print(json.dumps(_facts(run), indent=2) if options.json else table)

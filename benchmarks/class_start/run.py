@@ -88,8 +88,9 @@ class Run:
         with _running(bench, [newcomer, *users], variant.settings):
             self.figures.add(variant.name, _first_start(bench, newcomer))
             self.figures.add(variant.name, workloads.one_spawn(bench))
-        with _running(bench, users):
-            self._starts(bench, variant, "twenty", users[:_AT_ONCE])
+        if len(users) >= _AT_ONCE:
+            with _running(bench, users):
+                self._starts(bench, variant, "twenty", users[:_AT_ONCE])
         with _running(bench, users):
             self._starts(bench, variant, "class", users)
         if isinstance(bench.side, Ours):
@@ -113,7 +114,7 @@ class Run:
             f"{prefix}_cpu": started.cpu / len(users),
             f"{prefix}_unit_cpu": statistics.median(started.unit_cpus),
         }
-        if prefix == "twenty":
+        if prefix == "twenty" or len(self.users) < _AT_ONCE:
             everything = memory_of(processes_in(bench.machine.cgroup))
             measured |= {
                 "idle_private": statistics.median(one.private for one in started.memories) / MB,
