@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[Answer] | None = None
         self._sink: Callable[[bytes], object] | None = None
         self.on_frames: Callable[[bytes], object] | None = None
+        self.on_end: Callable[[], object] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -124,6 +125,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.usable = False
+        if self.on_end:
+            self.on_end()
         if self._done and not self._done.done():
             if self._reader and self._reader.left is None and not self._reader.chunked:
                 self._finish()
@@ -294,7 +297,8 @@ class WebSocket:
         self._connection = connection
         self._buffer = b""
         self._parts = b""
-        self._messages: asyncio.Queue[bytes] = asyncio.Queue()
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        connection.on_end = lambda: self._messages.put_nowait(None)
         connection.take_over(self._received)
 
     def send(self, data: bytes, *, opcode: int = 2) -> None:
@@ -302,14 +306,19 @@ class WebSocket:
         self._connection.send(frame(opcode, data))
 
     async def receive(self) -> bytes:
-        """The next message."""
-        return await self._messages.get()
+        """The next message; ConnectionFailed if there will be none."""
+        message = await self._messages.get()
+        if message is None:
+            raise ConnectionFailed("the websocket was closed")
+        return message
 
     def _received(self, data: bytes) -> None:
         self._buffer += data
         while (found := next_frame(self._buffer)) is not None:
             opcode, last, payload, self._buffer = found
-            if opcode == 9:
+            if opcode == 8:
+                self._messages.put_nowait(None)
+            elif opcode == 9:
                 self.send(payload, opcode=10)
             elif opcode in {0, 1, 2}:
                 self._parts += payload

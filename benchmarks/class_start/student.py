@@ -32,6 +32,8 @@ from benchmarks.class_start.sequence import (
 from benchmarks.visitor import PASSWORD, VisitError
 
 _HOPS: Final = 40
+_KERNELS: Final = 4
+_SILENT_SECONDS: Final = 90
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _AGENT: Final = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -211,6 +213,9 @@ class Student:
                 return
         self._values["now"] = str(time.time_ns() // 1_000_000)
         path = filled(request.path, self._values)
+        if request.path.startswith("{base}api/kernels/{kernel}/channels"):
+            self._coming["kernel"] = asyncio.create_task(self._talk_to_kernel(path))
+            return
         if request.method == "WS":
             await self._open_socket(path)
             return
@@ -237,26 +242,44 @@ class Student:
         elif "api/sessions" in path:
             self._values |= {"session": str(made["id"]), "kernel": str(made["kernel"]["id"])}
 
-    async def _open_socket(self, path: str) -> None:
+    async def _open_socket(self, path: str) -> WebSocket:
         headers = self._headers(path, "websocket") | {"Origin": self.host.origin}
         protocol = messages.PROTOCOL if path.partition("?")[0].endswith("/channels") else ""
         socket = await self.host.websocket(path, headers, protocol)
         self._sockets.append(socket)
-        if protocol:
-            self._coming["kernel"] = asyncio.create_task(self._talk_to_kernel(socket))
+        return socket
 
     async def _run_a_cell(self) -> None:
         """Make a notebook, start its kernel, and wait until the cell has printed."""
         await self._ask_in_waves(self.sequence.notebook)
         await self._coming["kernel"]
 
-    async def _talk_to_kernel(self, socket: WebSocket) -> None:
+    async def _talk_to_kernel(self, path: str) -> None:
+        """Run the cell; a kernel that died or stays silent is replaced, as a person would do."""
+        for _ in range(_KERNELS):
+            try:
+                return await self._run_in_kernel(await self._open_socket(path))
+            except (ConnectionFailed, TimeoutError):
+                self.surprises["a kernel that died or stayed silent, and was replaced"] += 1
+            path = await self._new_kernel()
+        raise VisitError(f"{self.name}: {_KERNELS} kernels gave no answer")
+
+    async def _run_in_kernel(self, socket: WebSocket) -> None:
         talk = _Talk(socket, self._values["client"], self.times)
-        for step in self.sequence.kernel:
-            await talk.take(step)
         cell = {"silent": False, "store_history": True, "user_expressions": {},
                 "allow_stdin": True, "stop_on_error": True, "code": self.code}  # fmt: skip
+        for step in self.sequence.kernel:
+            await talk.take(step)
         await talk.run(cell, self.expected)
+
+    async def _new_kernel(self) -> str:
+        """Start another kernel; returns where its websocket is."""
+        path = f"{self._values['base']}api/kernels"
+        answer = await self._ask("POST", path, body=b'{"name": "python3"}', keep=True)
+        if answer.status != 201:
+            raise VisitError(f"{self.name}: {path} answered {answer.status}: {answer.text}")
+        kernel = json.loads(answer.text)["id"]
+        return f"{path}/{kernel}/channels?session_id={self._values['client']}"
 
     def _headers(self, path: str, mode: str) -> dict[str, str]:
         return _AGENT | {
@@ -332,7 +355,8 @@ class _Talk:
         return number
 
     async def _next(self) -> messages.Message:
-        message = messages.decode(await self._socket.receive())
+        async with asyncio.timeout(_SILENT_SECONDS):
+            message = messages.decode(await self._socket.receive())
         if message.kind.endswith("_reply"):
             self._open.discard(message.parent)
             self._times.kernel = self._times.kernel or time.monotonic()

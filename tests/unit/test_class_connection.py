@@ -131,6 +131,19 @@ async def test_a_websocket_gives_whole_messages_and_answers_pings() -> None:
     assert sent == [frame(10, b"?")]
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("politely", [True, False])
+async def test_a_websocket_that_ends_is_told(*, politely: bool) -> None:
+    connection = Connection()
+    socket = WebSocket(connection)
+    if politely:
+        socket._received(b"\x88\x00")
+    else:
+        connection.connection_lost(None)
+    with pytest.raises(ConnectionFailed, match="was closed"):
+        await socket.receive()
+
+
 def test_a_start_that_fails_is_told() -> None:
     events = _Events()
     events.feed(b'data: {"failed": true, "mess')
