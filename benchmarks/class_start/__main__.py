@@ -38,14 +38,17 @@ def main() -> int:
         done.append(run)
         run.measure(folder)
 
-    came_through = command.measured(options, measure, packages=packages)
-    if not done:
+    came_through = False
+    try:
+        came_through = command.measured(options, measure, packages=packages)
+    finally:
+        # Also when the time is up.
+        if done and not came_through:
+            say(f"what was measured so far:\n{_table(done[0])}")
+    if not came_through:
         return 1
     run = done[0]
-    table = rows.table(run.figures, run.columns, run.about, run.notes)
-    if not came_through:
-        say(f"what was measured so far:\n{table}")
-        return 1
+    table = _table(run)
     if options.json:
         say(f"done\n{table}")
     print(json.dumps(_facts(run), indent=2) if options.json else table)
@@ -55,6 +58,10 @@ def main() -> int:
         options.plot.with_suffix(".txt").write_text(f"{table}\n")
         say(f"the picture is {options.plot}, the table beside it")
     return 0
+
+
+def _table(run: Run) -> str:
+    return rows.table(run.figures, run.columns, run.about, run.notes)
 
 
 def _parser() -> Any:
