@@ -3,7 +3,7 @@
 User-Mode Linux can't show the seccomp filters of a process, and most hosts have no memory
 controller to lend to systemd-nspawn. This kernel has both, so that it alone shows a limit and the
 copied filters on one and the same server. Without KVM a processor is emulated: booting an installed
-machine takes half a minute, a cold start of a server about as long. So CI doesn't wait for it:
+machine takes half a minute to two, a cold start of a server ten seconds. So CI doesn't wait for it:
 
     python -m tests.integration.qemu [MORE ARGUMENTS OF PYTEST]
 
