@@ -1,0 +1,1 @@
+"""Programs that tests run inside a machine, each with the standard library or Jupyter's alone."""
