@@ -173,12 +173,13 @@ def _check_status(status: dict[str, str], uid: int, gid: int) -> None:
 
 
 def _unit_path(folder: str) -> str:
-    """Its cgroup, if that is the one of a server's unit; proc_pid_cgroup(5)."""
-    for line in _read(f"{folder}/cgroup").decode(errors="replace").splitlines():
-        if line.startswith("0::"):
-            path = line[3:]
-            if _UNIT.fullmatch(path) and ".." not in path.split("/"):
-                return path
+    """Its cgroup, if that is the one of a server's unit; proc_pid_cgroup(5).
+
+    Below a login's own cgroup people name cgroups as they like.
+    """
+    path = next((line[3:] for line in _lines(f"{folder}/cgroup") if line.startswith("0::")), "")
+    if _UNIT.fullmatch(path) and ".." not in path.split("/"):
+        return path
     raise RefusedError("it does not belong to the unit of a user's server")
 
 
@@ -229,13 +230,13 @@ def _identity(path: str) -> tuple[int, int]:
 
 def _status(folder: str) -> dict[str, str]:
     """proc_pid_status(5)"""
-    lines = _read(f"{folder}/status").decode(errors="replace").splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    pairs = (line.partition(":") for line in _lines(f"{folder}/status"))
+    return {name: value.strip() for name, _, value in pairs}
 
 
 def _limits(folder: str) -> tuple[tuple[int, int], ...]:
     """Soft and hard limits by number; proc_pid_limits(5) has fixed columns in that order."""
-    lines = _read(f"{folder}/limits").decode().splitlines()[1:]
+    lines = _lines(f"{folder}/limits")[1:]
     if len(lines) != _LIMITS:
         raise RefusedError("this kernel has limits that the daemon does not know")
     return tuple((_limit(line[26:47]), _limit(line[47:68])) for line in lines)
@@ -243,6 +244,11 @@ def _limits(folder: str) -> tuple[tuple[int, int], ...]:
 
 def _limit(text: str) -> int:
     return _UNLIMITED if text.strip() == "unlimited" else int(text)
+
+
+def _lines(path: str) -> list[str]:
+    r"""Lines as the kernel makes them; str.splitlines() would take a name's "\x0b" for an end."""
+    return _read(path).decode(errors="replace").removesuffix("\n").split("\n")
 
 
 def _read(path: str) -> bytes:
