@@ -125,6 +125,7 @@ def _agree(kind: str, template: Template) -> list[str]:
         os._exit(0)
     connection.close()
     linux.set_title(request.args)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.enable()
     return request.args
 

@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from . import linux
-from .peer import Own, Peer, RefusedError
+from .peer import Own, Peer, RefusedError, is_ending
 
 CONNECTION: Final = 3
 """The descriptor of the peer's connection in every process that serves one."""
@@ -25,8 +25,14 @@ _LAST_DESCRIPTOR: Final = 2**31 - 1
 
 
 def join_cgroup(peer: Peer) -> None:
-    """Move this process into the unit: what it uses from now on is the unit's."""
+    """Move this process into the unit: what it uses from now on is the unit's.
+
+    Whatever is in a unit when systemd ends it is ended, too; what comes later would be left over
+    and out of everybody's sight. So the peer must be alive when this process is there.
+    """
     os.write(peer.cgroup, b"0")
+    if is_ending(peer):
+        raise RefusedError("its unit is being stopped")
 
 
 def wait_until_orphaned(parent: int) -> None:

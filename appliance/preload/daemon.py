@@ -97,29 +97,33 @@ class Daemon:
             if not select.select([self.listener], [], [], _TICK_SECONDS)[0]:
                 continue
             with suppress(OSError), self.listener.accept()[0] as connection:
-                if self.has_changed():
-                    _refuse(connection, _CHANGED)
-                    return _CHANGED
-                self._answer(connection, own)
+                reason = self._answer(connection, own)
+                if reason:
+                    return reason
         return "it is a day old"
 
-    def _answer(self, connection: socket.socket, own: Own) -> None:
+    def _answer(self, connection: socket.socket, own: Own) -> str:
+        """Fork, or refuse; returns why the daemon must end, "" if it need not."""
         _, uid, _ = credentials(connection)
         reason = self._why_not(uid)
         if reason:
             self._refused += 1
             _refuse(connection, reason)
-            return
+            return ""
+        # After the count: somebody who asks without end must not keep the daemon at looking.
+        if self.has_changed():
+            _refuse(connection, _CHANGED)
+            return _CHANGED
         try:
             child = os.fork()
         except OSError as err:
             self._refused += 1
             _refuse(connection, f"cannot fork: {err.strerror}")
-            return
-        if child:
-            self._children[child] = uid
-            return
-        self._become(connection, own)
+            return ""
+        if not child:
+            self._become(connection, own)
+        self._children[child] = uid
+        return ""
 
     def _why_not(self, uid: int) -> str:
         if uid == 0:
@@ -175,5 +179,9 @@ def _refuse(connection: socket.socket, reason: str) -> None:
 
 
 def forget_signals() -> None:
-    """Let SIGTERM end this process as it ends any: no handler of ours may reach a child."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Let signals end this process as they end any: no handler may run in a child half confined.
+
+    Python's own of SIGINT raises an exception, wherever the child is when its user sends one.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)

@@ -38,6 +38,11 @@ _COMMON_NAMESPACES: Final = ("user", "pid", "pid_for_children", "time", "time_fo
 # What no server's unit changes, so that it need not be copied: it must be as it is here.
 _COMMON_FILES: Final = ("attr/current", "personality", "coredump_filter", "timerslack_ns")
 _NO_CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+# Of proc_pid_stat(5), counted from the state; <linux/sched.h>.
+_FLAGS: Final = 6
+_IS_EXITING: Final = 0x4
+_PENDING: Final = 28
+_KILL: Final = 1 << signal.SIGKILL - 1
 _UNLIMITED: Final = -1
 _LIMITS: Final = 16
 
@@ -73,6 +78,7 @@ class Peer:
     """A process of a user's server, and what confines it."""
 
     pid: int
+    pidfd: int
     uid: int
     gid: int
     groups: tuple[int, ...]
@@ -126,6 +132,7 @@ def inspect(connection: socket.socket, own: Own) -> Peer:
     scheduler = os.sched_getscheduler(pid)
     peer = Peer(
         pid=pid,
+        pidfd=pidfd,
         uid=uid,
         gid=gid,
         groups=tuple(int(number) for number in status["Groups"].split()),
@@ -147,8 +154,18 @@ def inspect(connection: socket.socket, own: Own) -> Peer:
     )
     # It still lives, so nothing of the above was another's with the same number.
     signal.pidfd_send_signal(pidfd, 0)
-    os.close(pidfd)
     return peer
+
+
+def is_ending(peer: Peer) -> bool:
+    """Whether it has ended, or begun to, or been killed and not noticed yet."""
+    try:
+        fields = _read(f"/proc/{peer.pid}/stat").rpartition(b")")[2].split()
+        # If not, that was another one's of the same number.
+        signal.pidfd_send_signal(peer.pidfd, 0)
+    except OSError:
+        return True
+    return bool(int(fields[_FLAGS]) & _IS_EXITING or int(fields[_PENDING]) & _KILL)
 
 
 def _open_process(connection: socket.socket, pid: int) -> int:

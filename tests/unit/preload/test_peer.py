@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from appliance.preload.peer import RefusedError, _status, _unit_path
+from appliance.preload.peer import RefusedError, _status, _unit_path, is_ending
 
 UNIT = "/appliance.slice/appliance-users.slice/appliance-user-victim.service"
 
@@ -45,3 +51,25 @@ def test_a_processs_name_is_not_taken_for_what_the_kernel_says(tmp_path: Path) -
     status = _status(process(tmp_path, status="Name:\ta\vSeccomp:\t0\nUid:\t1000\t1000\n"))
     assert "Seccomp" not in status
     assert status["Uid"] == "1000\t1000"
+
+
+@pytest.fixture
+def asker() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_a_killed_process_is_ending_from_the_first(asker: subprocess.Popen[bytes]) -> None:
+    peer: Any = SimpleNamespace(pid=asker.pid, pidfd=os.pidfd_open(asker.pid))
+    assert not is_ending(peer)
+    asker.kill()
+    assert is_ending(peer)
+    # A zombie, which still has its number.
+    os.waitid(os.P_PIDFD, peer.pidfd, os.WEXITED | os.WNOWAIT)
+    assert is_ending(peer)
+    asker.wait()
+    assert is_ending(peer)
+    os.close(peer.pidfd)
