@@ -286,7 +286,9 @@ def evading_tasks_max() -> None:
             if answer.startswith("OK"):
                 go(connection, answer)
                 alive.append(answer)
-    tasks = Path("/sys/fs/cgroup" + facts("self")["cgroup"].partition("::")[2].strip())
+    lines = facts("self")["cgroup"].splitlines()
+    path = next(line[3:] for line in lines if line.startswith("0::"))
+    tasks = Path(f"/sys/fs/cgroup{path}")
     say(f"asked {told}")
     say(f"tasks {(tasks / 'pids.current').read_text().strip()}")
     say(f"limit {(tasks / 'pids.max').read_text().strip()}")
