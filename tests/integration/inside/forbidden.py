@@ -56,7 +56,9 @@ BY_ADDRESS = {"parent death signal", "child subreaper", "tsc"}
 
 def call(name: str, *arguments: object) -> int:
     """A system call by its number, past what libc would say about it."""
-    result = int(LIBC.syscall(CALLS[name], *arguments))
+    # As a plain int, one that goes by the stack would have garbage in its upper half.
+    words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    result = int(LIBC.syscall(CALLS[name], *words))
     if result == -1:
         raise OSError(ctypes.get_errno(), name)
     return result
