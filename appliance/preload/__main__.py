@@ -15,6 +15,7 @@ from typing import Final
 from appliance.singleuser.listening import notify
 
 from .daemon import Daemon, forget_signals, listen, reserve_connection
+from .import_guard import importing_from
 from .import_path import Stamp, check
 from .linux import is_known_machine
 from .options import OptionsError, read_options
@@ -61,10 +62,12 @@ def _prepare(kind: str) -> Daemon:
     check_import_path()
     # Garbage collection would write into every object, and so copy it for every child.
     gc.disable()
-    template = importlib.import_module(f"appliance.preload.{kind}")
-    # Without -I the first is this daemon's own directory, where a rehearsal writes.
-    stamp = Stamp.of([path for path in sys.path if path not in ("", os.getcwd())])
-    for remark in template.load(options):
+    with importing_from(sys.path):
+        template = importlib.import_module(f"appliance.preload.{kind}")
+        # Without -I the first is this daemon's own directory, where a rehearsal writes.
+        stamp = Stamp.of([path for path in sys.path if path not in ("", os.getcwd())])
+        remarks = template.load(options)
+    for remark in remarks:
         _say(f"<5>{remark}")
     check_clean()
     environment = dict(os.environ)

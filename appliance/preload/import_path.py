@@ -66,6 +66,14 @@ def check(paths: Sequence[str], *, prefix: str = "", owner: int = 0, top: str = 
     return look.problems()
 
 
+def check_ways(files: Iterable[str]) -> list[str]:
+    """What somebody other than root could change of these files, or of the way to them."""
+    look = _Look(0, "")
+    for file in files:
+        look.way(file)
+    return look.problems()
+
+
 def settings_folders(prefix: str) -> list[str]:
     """Where Jupyter and IPython look for what is everybody's."""
     return [*(f"{prefix}/{name}" for name in _OWN_FOLDERS), *_SYSTEM_FOLDERS]

@@ -119,4 +119,6 @@ def test_a_template_of_servers_notes_no_directory_that_is_its_own() -> None:
     """What it noted of its working directory when it was loaded would be in every server."""
     settings = settings_in("appliance-preload-server.service")
     assert settings["WorkingDirectory"] == ["/"]
-    assert settings["Environment"] == ["HOME=/run/appliance-preload/server LANG=C.UTF-8"]
+    assert settings["Environment"] == [
+        "HOME=/run/appliance-preload/server LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin"
+    ]
