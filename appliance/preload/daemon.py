@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from .child import Template, attend
+from .child import REFUSED_STATUS, Template, attend
 from .confinement import CONNECTION
 from .peer import Own, credentials
 
@@ -132,11 +132,15 @@ class Daemon:
         return _TOO_MANY if served >= _AT_ONCE_EACH or not self.rates.allows(uid) else ""
 
     def _become(self, connection: socket.socket, own: Own) -> NoReturn:
-        null = os.dup(CONNECTION)
-        os.dup2(connection.detach(), CONNECTION, inheritable=False)
-        # Its number will be another file's; forgetting the object must not close that.
-        self.listener.detach()
-        attend(self.kind, self.template, own, null)
+        try:
+            null = os.dup(CONNECTION)
+            os.dup2(connection.detach(), CONNECTION, inheritable=False)
+            # Its number will be another file's; forgetting the object must not close that.
+            self.listener.detach()
+            attend(self.kind, self.template, own, null)
+        finally:
+            # Whatever went wrong, nothing of this process may go on as the daemon.
+            os._exit(REFUSED_STATUS)
 
     def _reap(self, *, block: bool) -> None:
         """Note how the children fared that have ended; wait for one if `block`."""
