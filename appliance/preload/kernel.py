@@ -1,9 +1,9 @@
 """The template of kernels: ipykernel is imported, and the packages that the class uses.
 
 A forked kernel is to be what `python -m ipykernel_launcher -f FILE` would be in the same place. So
-after the fork Python's start is made up for (`interpreter`), packages see the user's home and
-settings (`packages`), and ipykernel's own launcher is run. Where the two could differ a kernel
-starts cold (`refusals`).
+after the fork Python's start is made up for (`kernel_interpreter`), packages see the user's home
+and settings (`kernel_packages`), and ipykernel's own launcher is run. Where the two could differ a
+kernel starts cold (`kernel_refusals`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from . import refusals
-from .interpreter import ColdPath, ask_cold_path, begin_anew
+from . import kernel_refusals as refusals
+from .kernel_interpreter import ColdPath, ask_cold_path, begin_anew
+from .kernel_packages import Preloaded, third_party_names
 from .kernel_rehearsal import rehearse
 from .options import Options
-from .packages import Preloaded, third_party_names
 from .packing import fill_holes
 from .side_by_side import modules_side_by_side, put_files_side_by_side
 

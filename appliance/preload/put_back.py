@@ -34,7 +34,7 @@ def put_back() -> Iterator[None]:
     names = _names()
     lists = {name: list(getattr(sys, name)) for name in _LISTS}
     handlers = {one: signal.getsignal(one) for one in signal.valid_signals()}
-    loggers = {logger: _settings(logger) for logger in _loggers()}
+    known = {logger: _settings(logger) for logger in loggers()}
     lines = set(linecache.cache)
     filters = list(warnings.filters)
     try:
@@ -45,8 +45,8 @@ def put_back() -> Iterator[None]:
         for name, found in lists.items():
             getattr(sys, name)[:] = found
         _put_back_signals(handlers)
-        for logger in _loggers():
-            _set(logger, loggers.get(logger, (logging.NOTSET, True, [])))
+        for logger in loggers():
+            _set(logger, known.get(logger, (logging.NOTSET, True, [])))
         for file in set(linecache.cache) - lines:
             del linecache.cache[file]
         threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]  # noqa: SLF001
@@ -110,8 +110,9 @@ def _put_back_signals(handlers: Mapping[signal.Signals, Any]) -> None:
             signal.signal(number, handler)
 
 
-def _loggers() -> list[logging.Logger]:
-    known = logging.Logger.manager.loggerDict.values()
+def loggers() -> list[logging.Logger]:
+    """All that there are now."""
+    known = list(logging.Logger.manager.loggerDict.values())
     return [logging.root, *(one for one in known if isinstance(one, logging.Logger))]
 
 

@@ -11,9 +11,9 @@ from typing import Final
 from appliance.singleuser.lean import make_imports_lean
 from appliance.singleuser.start import main
 
-from .identity import take_identity
 from .options import Options
 from .packing import fill_holes
+from .server_identity import take_identity
 
 # Named one by one. jupyterlab.labhubapp must never be among them: importing it changes how
 # jupyter_server's handlers log in, for good.
@@ -51,7 +51,7 @@ def load(options: Options) -> list[str]:
     for name in MODULES:
         importlib.import_module(name)
     # Late, because it imports Jupyter.
-    from .rehearsal import rehearse
+    from .server_rehearsal import rehearse
 
     remarks = rehearse()
     fill_holes()

@@ -17,7 +17,7 @@ PROGRAM = """
 import sys; sys.path.append({root!r})
 import asyncio, concurrent.futures, gc, json, logging, os, signal, socket, threading, time, weakref
 import zmq
-from appliance.preload import identity, residue, server
+from appliance.preload import server, server_identity, server_residue
 from appliance.preload.options import Options
 kept = []
 
@@ -25,7 +25,7 @@ class Server:
     pass
 
 def try_case(code):
-    before = residue.Residue()
+    before = server_residue.Residue()
     names = dict(globals())
     with before.kept():
         names["app"] = Server()
@@ -33,16 +33,16 @@ def try_case(code):
         app = weakref.ref(names.pop("app"))
     try:
         before.check(app)
-    except residue.ResidueError as err:
+    except server_residue.ResidueError as err:
         return str(err)
     return ""
 
-residue.THREAD_SECONDS = 0.2
+server_residue.THREAD_SECONDS = 0.2
 if sys.argv[1:] == ["unrepaired"]:
-    identity._take_defaults = lambda: None
+    server_identity._take_defaults = lambda: None
     try:
         server.load(Options(servers=True, kernels=True, packages=()))
-    except residue.ResidueError as err:
+    except server_residue.ResidueError as err:
         print(json.dumps(str(err)))
     sys.exit()
 if sys.argv[1:2] == ["foreign"]:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from .interpreter import user_site
+from .kernel_interpreter import user_site
 
 LAUNCHER: Final = "ipykernel_launcher"
 # Asked for at any time after the start, so their values count for forked kernels, too.

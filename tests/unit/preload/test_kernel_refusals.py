@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.preload import refusals
+from appliance.preload import kernel_refusals as refusals
 
 USUAL = [sys.executable, "-m", "ipykernel_launcher", "-f", "/run/k.json"]
 

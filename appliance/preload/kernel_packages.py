@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from . import matplotlib_repair
+from . import kernel_matplotlib
 from .probe import MisbehavesError, one_line, probe
 
 PROBE_SECONDS: Final = 60.0
@@ -194,7 +194,7 @@ def _repair_numexpr() -> None:
 _REPAIRS: Final[dict[str, Callable[[], None]]] = {
     "jedi.settings": _repair_jedi,
     "jupyter_client.session": _repair_session,
-    "matplotlib": matplotlib_repair.repair,
+    "matplotlib": kernel_matplotlib.repair,
     "numexpr": _repair_numexpr,
     "parso.cache": _repair_parso,
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.preload.packages import Preloaded, third_party_names
+from appliance.preload.kernel_packages import Preloaded, third_party_names
 from appliance.preload.probe import MisbehavesError, probe, surroundings
 
 GOOD = "import os\nos.environ['GOOD_SETTING'] = 'set'\nimport random\ndice = random.Random(7)\n"

@@ -32,8 +32,8 @@ from appliance.singleuser.hub import Hub, Person
 from appliance.singleuser.lean import make_requests_lean, make_start_lean
 from appliance.singleuser.settings import Settings, read_settings
 
-from .identity import mentions, take_identity
-from .residue import Residue
+from .server_identity import mentions, subclasses, take_identity
+from .server_residue import Residue
 
 USER: Final = "rehearsal"
 PREFIX: Final = f"/user/{USER}/"
@@ -233,12 +233,5 @@ def _forget() -> None:
     """Let go of what refers to the server that was."""
     asyncio.set_event_loop_policy(None)
     jupyter_core.utils._loop.set(None)  # noqa: SLF001 - there is no other way
-    for singleton in _subclasses(SingletonConfigurable):
-        singleton._instance = None  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-def _subclasses(base: type) -> Iterator[type]:
-    one: type
-    for one in base.__subclasses__():
-        yield one
-        yield from _subclasses(one)
+    for singleton in subclasses(SingletonConfigurable):
+        singleton._instance = None  # noqa: SLF001

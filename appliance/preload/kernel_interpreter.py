@@ -12,14 +12,11 @@ from __future__ import annotations
 import json
 import locale
 import logging
-import multiprocessing.process
 import os
-import platform
 import signal
 import site
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import types
@@ -27,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from .process_notes import renew_process_notes
+
 # PEP 538's targets and their like: there Python is lenient with bytes that are no text.
 _LENIENT_LOCALES: Final = ("C", "POSIX", "C.UTF-8", "C.utf8", "UTF-8")
 _IGNORED_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ)
-_AUTHKEY_BYTES: Final = 32
 _ASK_SECONDS: Final = 30
 _SHOW_PATH: Final = "import json, site, sys; print(json.dumps([site.USER_SITE, sys.path[1:]]))"
 
@@ -72,7 +70,8 @@ def begin_anew(command: list[str], cold_path: ColdPath) -> None:
     _reset_signals()
     _take_locale()
     _reopen_standard_streams()
-    _reset_libraries()
+    renew_process_notes(os.getcwd())
+    logging._startTime = time.time()  # type: ignore[attr-defined]  # noqa: SLF001
     _take_command(command)
     sys.path[:] = cold_path.before
     _add_user_site()
@@ -116,20 +115,6 @@ def _reopen_standard_streams() -> None:
         stream.mode = mode
         if name != "stderr":
             stream.reconfigure(errors="surrogateescape" if lenient else "strict")
-
-
-def _reset_libraries() -> None:
-    """The standard library's notes about the process and its surroundings."""
-    # Whoever knows this key can make a multiprocessing.Listener of this kernel run code.
-    multiprocessing.process.current_process().authkey = os.urandom(_AUTHKEY_BYTES)
-    multiprocessing.process.ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]
-    tempfile.tempdir = None
-    tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001
-    platform._uname_cache = None  # type: ignore[attr-defined]  # noqa: SLF001
-    logging._startTime = time.time()  # type: ignore[attr-defined]  # noqa: SLF001
-    variables = sysconfig._CONFIG_VARS  # type: ignore[attr-defined]  # noqa: SLF001
-    if variables:
-        variables["userbase"] = sysconfig._getuserbase()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _take_command(command: list[str]) -> None:

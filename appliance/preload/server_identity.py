@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import gc
 import importlib
-import multiprocessing.process
 import os
-import platform
 import site
 import sys
-import sysconfig
-import tempfile
 import types
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import appliance.singleuser
 
-_AUTHKEY_BYTES: Final = 32
+from .process_notes import renew_process_notes
 
 
 def take_identity() -> None:
@@ -30,17 +26,10 @@ def take_identity() -> None:
     # Where the trash is, and whose.
     if "send2trash.plat_other" in sys.modules:
         importlib.reload(sys.modules["send2trash.plat_other"])
-    multiprocessing.process.current_process().authkey = os.urandom(_AUTHKEY_BYTES)
-    # Where its children start: a server runs in its user's home.
-    multiprocessing.process.ORIGINAL_DIR = os.environ["HOME"]  # type: ignore[attr-defined]
-    tempfile.tempdir = None
-    tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
-    platform._uname_cache = None  # type: ignore[attr-defined]  # noqa: SLF001
+    # A server runs in its user's home.
+    renew_process_notes(os.environ["HOME"])
     site.USER_BASE = site.USER_SITE = None
     site.getusersitepackages()
-    variables = sysconfig._CONFIG_VARS  # type: ignore[attr-defined]  # noqa: SLF001
-    if variables:
-        variables["userbase"] = sysconfig._getuserbase()  # type: ignore[attr-defined]  # noqa: SLF001
     sys.argv = [f"{appliance.singleuser.__path__[0]}/__main__.py"]
 
 
@@ -69,17 +58,18 @@ def _set_default(cls: Any, name: str, value: str | list[str]) -> None:
         trait.default_args = (value,)
         return
     before, trait.default_value = trait.default_value, value
-    for one in (cls, *_below(cls)):
+    for one in (cls, *subclasses(cls)):
         known = one._static_immutable_initial_values  # noqa: SLF001 - what traitlets copies
         if known.get(name) == before:
             known[name] = value
 
 
-def _below(cls: type) -> Iterator[Any]:
+def subclasses(cls: type) -> Iterator[Any]:
+    """All that are below a class."""
     one: type
     for one in cls.__subclasses__():
         yield one
-        yield from _below(one)
+        yield from subclasses(one)
 
 
 def mentions(place: str) -> list[str]:

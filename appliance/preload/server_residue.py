@@ -28,6 +28,8 @@ import traitlets.log
 import zmq
 from prometheus_client import REGISTRY
 
+from .put_back import loggers
+
 # Threads that were told to end may need a moment.
 THREAD_SECONDS: Final = 5.0
 # Packages whose caches may hold something of one server; others' depend on their arguments alone.
@@ -82,8 +84,7 @@ class Residue:
         self._environ = dict(os.environ)
         self._folder = Path.cwd()
         self._signals = _signals()
-        self._loggers = {one.name: _LoggerState.of(one) for one in _loggers()}
-        self._singletons: set[type] = set()
+        self._loggers = {one.name: _LoggerState.of(one) for one in loggers()}
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -107,7 +108,7 @@ class Residue:
                 _clear_caches()
 
     def _restore_loggers(self) -> None:
-        for one in _loggers():
+        for one in loggers():
             state = self._loggers.get(one.name) or _LoggerState(parent=_natural_parent(one.name))
             one.handlers[:] = state.handlers
             one.filters[:] = state.filters
@@ -136,18 +137,13 @@ class Residue:
             yield "the working directory was changed"
         if _signals() != self._signals:
             yield "signal handlers were changed"
-        for one in _loggers():
+        for one in loggers():
             if tuple(one.handlers) != self._loggers.get(one.name, _LoggerState()).handlers:
                 yield f"the logger {one.name} has a handler"
 
 
 def _signals() -> dict[signal.Signals, Any]:
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
-
-
-def _loggers() -> list[logging.Logger]:
-    known = logging.Logger.manager.loggerDict.values()
-    return [logging.root, *(one for one in list(known) if isinstance(one, logging.Logger))]
 
 
 def _natural_parent(name: str) -> logging.Logger | None:
