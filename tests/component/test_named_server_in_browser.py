@@ -46,7 +46,7 @@ async def test_a_named_server_from_the_page_to_a_cell_and_back(
         await page.get_by_role("button", name="Add and start").click()
         await _lab(page)
         await _run_cell(page)
-        assert ServerId(Username("ada")) not in await appliance.spawner.running()
+        assert ServerId(Username("ada"), "exam") in await appliance.spawner.running()
         await _restart_by_labs_dialog(page)
         home = await context.new_page()
         await home.goto("/hub/home")
