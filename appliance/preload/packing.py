@@ -3,7 +3,7 @@
 Loading leaves holes all over the place: free blocks on pages that are otherwise full of what every
 child shares. A child that puts a small new object into such a hole has the kernel copy the whole
 page for it. With all holes taken, new objects lie close together on new pages. It costs the
-template nothing, whose pages are there anyway, and each server a sixth less.
+template nothing, whose pages are there anyway.
 
 It is done with what the two allocators tell about themselves, Python's for small blocks and the C
 library's for all others; where they tell nothing, nothing is filled.
