@@ -46,7 +46,7 @@ async def test_a_named_server_from_the_page_to_a_cell_and_back(
         await page.get_by_role("button", name="Add and start").click()
         await _lab(page)
         await _run_cell(page)
-        assert ServerId(Username("ada"), "exam") in await appliance.spawner.running()
+        assert EXAM in await appliance.spawner.running()
         await _restart_by_labs_dialog(page)
         home = await context.new_page()
         await home.goto("/hub/home")
@@ -54,7 +54,7 @@ async def test_a_named_server_from_the_page_to_a_cell_and_back(
         await expect(home.locator("#named-rows")).to_contain_text("Stopped", timeout=SLOW_MS)
         await home.get_by_role("button", name="Remove exam from the list").click()
         await expect(home.locator("#named-rows li")).to_have_count(0)
-        assert not await appliance.spawner.running()
+        assert EXAM not in await appliance.spawner.running()
 
 
 async def _run_cell(page: Page) -> None:
