@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.preload import ENVIRON
+from tests.fakes.preload_server import ENVIRON
 from tests.fakes.single_user import ROOT
 
 # Loads once, and then tries each case in a fork; prints what the check says about it.

@@ -16,12 +16,11 @@ import pytest
 
 from tests.fakes.browser import Browser, send
 from tests.fakes.hub import FakeHub
-from tests.fakes.preload import ROOT, Template, forked_single_user, template
+from tests.fakes.preload_server import ROOT, ServerTemplate, forked_single_user, server_template
 from tests.fakes.server_probe import ONCE_ONLY
 from tests.fakes.single_user import SingleUser, environment, single_user
 
 PREFIX = "/user/ada/"
-MODULE = "appliance.preload.server"
 HEADERS = {"Authorization": "token t"}
 PROBE = f"""
 import sys
@@ -42,13 +41,13 @@ OWN_VARIABLES = {"JPY_SESSION_NAME", "JPY_PARENT_PID", "INVOCATION_ID", "SHLVL",
 
 
 @pytest.fixture(scope="module")
-def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerTemplate]:
     """A template of servers whose home isn't as empty as it should be."""
     home = tmp_path_factory.mktemp("daemon")
     config = home / ".jupyter" / "jupyter_server_config.py"
     config.parent.mkdir()
     config.write_text(f"open({str(home / 'executed')!r}, 'w').close()")
-    with template(MODULE, home) as loaded:
+    with server_template(home) as loaded:
         # Neither was the settings' code run, nor anything written.
         assert [path for path in home.rglob("*") if path.is_file()] == [config]
         yield loaded
@@ -88,7 +87,7 @@ class Ada:
 
 @contextlib.asynccontextmanager
 async def _ada(
-    folder: Path, parent: Template | None, *, config: str = "", **more: str
+    folder: Path, parent: ServerTemplate | None, *, config: str = "", **more: str
 ) -> AsyncIterator[Ada]:
     """Her server, forked or, without a template, cold. Twice in one folder is the same twice."""
     hub = FakeHub()
@@ -196,7 +195,7 @@ async def _look(ada: Ada) -> dict[str, Any]:
 
 
 async def test_forked_server_equals_a_cold_one_in_every_field(
-    short_path: Path, parent: Template
+    short_path: Path, parent: ServerTemplate
 ) -> None:
     seen = []
     for origin in (None, parent):
@@ -212,7 +211,7 @@ async def test_forked_server_equals_a_cold_one_in_every_field(
 
 
 async def test_two_servers_of_one_template_share_no_random_numbers_and_no_secrets(
-    short_path: Path, parent: Template
+    short_path: Path, parent: ServerTemplate
 ) -> None:
     seen = []
     for name in ("one", "two"):
@@ -232,7 +231,9 @@ async def test_two_servers_of_one_template_share_no_random_numbers_and_no_secret
     assert not [name for name in seen[0] if seen[0][name] == seen[1][name]]
 
 
-async def test_status_says_how_the_server_came_to_be(tmp_path: Path, parent: Template) -> None:
+async def test_status_says_how_the_server_came_to_be(
+    tmp_path: Path, parent: ServerTemplate
+) -> None:
     async with _ada(tmp_path, parent) as ada:
         assert f"STATUS=Serving {PREFIX} (preloaded)" in ada.server.notified.splitlines()
     reason = "the preload daemon\nis not running"
@@ -244,11 +245,13 @@ async def test_status_says_how_the_server_came_to_be(tmp_path: Path, parent: Tem
         assert f"STATUS=Serving {PREFIX}" in ada.server.notified.splitlines()
 
 
-def test_rehearsal_goes_through_without_remarks(parent: Template) -> None:
+def test_rehearsal_goes_through_without_remarks(parent: ServerTemplate) -> None:
     assert parent.remarks == []
 
 
-def test_template_has_one_thread_and_nothing_open_but_what_it_was_given(parent: Template) -> None:
+def test_template_has_one_thread_and_nothing_open_but_what_it_was_given(
+    parent: ServerTemplate,
+) -> None:
     process = Path(f"/proc/{parent.process.pid}")
     assert len(list((process / "task").iterdir())) == 1
     assert {path.name for path in (process / "fd").iterdir()} == {"0", "1", "2"}
@@ -256,7 +259,7 @@ def test_template_has_one_thread_and_nothing_open_but_what_it_was_given(parent: 
 
 
 async def test_administrators_turn_extensions_on_and_off_and_users_have_the_last_word(
-    tmp_path: Path, parent: Template
+    tmp_path: Path, parent: ServerTemplate
 ) -> None:
     asked = json.dumps({"nbgitpuller": False, "jupyter_lsp": True, "notebook": False})
     own = tmp_path / "home" / ".jupyter" / "jupyter_server_config.d" / "own.json"
@@ -271,7 +274,7 @@ async def test_administrators_turn_extensions_on_and_off_and_users_have_the_last
 
 
 async def test_forked_server_ends_with_its_exit_status_and_leaves_the_template_alone(
-    tmp_path: Path, parent: Template
+    tmp_path: Path, parent: ServerTemplate
 ) -> None:
     async with _ada(tmp_path, parent) as ada:
         process = ada.server.process
@@ -287,7 +290,7 @@ async def test_forked_server_ends_with_its_exit_status_and_leaves_the_template_a
      ("https_proxy", "http://proxy:3128"), ("JUPYTER_PLATFORM_DIRS", "1")],
 )  # fmt: skip
 def test_what_was_read_at_loading_cannot_be_changed_by_a_request(
-    tmp_path: Path, parent: Template, variable: str, value: str
+    tmp_path: Path, parent: ServerTemplate, variable: str, value: str
 ) -> None:
     environ = environment(tmp_path, tmp_path / "api.sock") | {variable: value}
     with pytest.raises(RuntimeError, match=variable):
@@ -300,7 +303,7 @@ def _private_mb(pid: int) -> float:
 
 
 async def test_forked_server_takes_a_third_of_a_cold_ones_time_and_memory(
-    tmp_path: Path, parent: Template
+    tmp_path: Path, parent: ServerTemplate
 ) -> None:
     figures = []
     for origin in (None, None, parent):

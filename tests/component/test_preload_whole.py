@@ -19,9 +19,8 @@ from jupyter_client import BlockingKernelClient
 from tests.fakes.browser import Reply, send
 from tests.fakes.hub import FakeHub
 from tests.fakes.kernels import TestKernel
-from tests.fakes.preload import Template, forked_single_user
-from tests.fakes.preload import template as server_template
 from tests.fakes.preload_kernel import KernelTemplate, kernel_template
+from tests.fakes.preload_server import ServerTemplate, forked_single_user, server_template
 from tests.fakes.single_user import SingleUser, environment
 
 KERNELS = "/user/ada/api/kernels"
@@ -30,10 +29,8 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
-    with server_template(
-        "appliance.preload.server", tmp_path_factory.mktemp("servers")
-    ) as template:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerTemplate]:
+    with server_template(tmp_path_factory.mktemp("servers")) as template:
         yield template
 
 
@@ -44,7 +41,7 @@ def kernels() -> Iterator[KernelTemplate]:
 
 
 @contextlib.asynccontextmanager
-async def ada(servers: Template, kernels: Path) -> AsyncIterator[SingleUser]:
+async def ada(servers: ServerTemplate, kernels: Path) -> AsyncIterator[SingleUser]:
     """Ada's server; she has a folder, and sockets' paths must be short."""
     hub = FakeHub()
     hub.give("t", "ada", "access:servers!server=ada/")
@@ -99,7 +96,7 @@ def _parent(pid: int) -> int:
 
 
 async def test_a_forked_server_has_its_kernels_forked(
-    servers: Template, kernels: KernelTemplate
+    servers: ServerTemplate, kernels: KernelTemplate
 ) -> None:
     async with ada(servers, kernels.socket) as server:
         async with kernel_of(server, name="python3", path="lesson/first.ipynb") as kernel:
@@ -118,7 +115,7 @@ async def test_a_forked_server_has_its_kernels_forked(
             os.kill(kernel.pid, 0)
 
 
-async def test_its_kernels_start_cold_when_nobody_forks_them(servers: Template) -> None:
+async def test_its_kernels_start_cold_when_nobody_forks_them(servers: ServerTemplate) -> None:
     async with ada(servers, Path("/nonexistent/kernel.sock")) as server:
         async with kernel_of(server, name="python3") as kernel:
             assert _parent(kernel.pid) == server.process.pid

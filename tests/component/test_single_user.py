@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.fakes.browser import Browser, Reply, send
 from tests.fakes.hub import FakeHub
-from tests.fakes.preload import forked_single_user, template
+from tests.fakes.preload_server import forked_single_user, server_template
 from tests.fakes.single_user import TOKEN, SingleUser, environment, single_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -61,7 +61,7 @@ async def ada(
     async with contextlib.AsyncExitStack() as stack:
         started = single_user(folder, environ, path=path)
         if request.param == "preloaded":
-            parent = stack.enter_context(template("appliance.preload.server", folder / "home"))
+            parent = stack.enter_context(server_template(folder / "home"))
             started = forked_single_user(parent, folder, environ, path=path)
         yield Ada(await stack.enter_async_context(started), hub)
     server.stop()

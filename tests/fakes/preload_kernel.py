@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fakes.preload_server import ENVIRON, ROOT
+
 PROGRAM = Path(__file__).with_name("preload_kernel_program.py")
-# What the daemon's unit has, and nothing of whoever runs the tests.
-ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A template without root, units and checks: `python -I preload_program.py ROOT MODULE`.
+"""A template of servers without root, units and checks: `python -I preload_server_program.py ROOT`.
 
 Standard input is a socket on which a test asks: {"args", "environ"} with descriptors 0, 1, 2 and
 the working directory. The answer is {"pid"} or {"refused"}; {"wait": pid} asks for a child's exit
@@ -27,9 +27,9 @@ def main() -> None:
     control = socket.socket(fileno=CONTROL)
     gc.disable()
     # The daemon's own modules are imported late: what they import isn't the template's to name.
-    template = importlib.import_module(sys.argv[2])
+    template = importlib.import_module("appliance.preload.server")
     options = importlib.import_module("appliance.preload.options")
-    remarks = template.load(options.Options(servers=True, kernels=True, packages=()))
+    remarks = template.load(options.Options(servers=True, kernels=False, packages=()))
     os.environ.clear()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Forks servers and kernels from a template without root, systemd and the daemon's checks."""
+"""Forks servers from a template without root, systemd and the daemon's checks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.preload_program import MESSAGE_MAX
+from tests.fakes.preload_server_program import MESSAGE_MAX
 from tests.fakes.single_user import SingleUser, single_user
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("preload_program.py")
+PROGRAM = Path(__file__).with_name("preload_server_program.py")
 # What the daemon's unit has, and nothing of whoever runs the tests.
 ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
 @dataclass
-class Template:
+class ServerTemplate:
     """A process that is ready to fork."""
 
     process: subprocess.Popen[bytes]
@@ -63,21 +63,21 @@ class Template:
 
 
 @contextlib.contextmanager
-def template(
-    module: str, home: Path, *, python: str = sys.executable, environ: dict[str, str] | None = None
-) -> Iterator[Template]:
-    """Load a template (`appliance.preload.server` or `.kernel`); its children outlive the block."""
+def server_template(
+    home: Path, *, python: str = sys.executable, environ: dict[str, str] | None = None
+) -> Iterator[ServerTemplate]:
+    """Load a template, `appliance.preload.server`; its children outlive the block."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         process = subprocess.Popen(
-            [python, "-I", str(PROGRAM), str(ROOT), module],
+            [python, "-I", str(PROGRAM), str(ROOT)],
             env=ENVIRON | {"HOME": str(home)} | (environ or {}),
             cwd="/", stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=None,
         )  # fmt: skip
         theirs.close()
         try:
             loaded = _receive(ours, process)
-            yield Template(process, ours, loaded["remarks"], loaded["cpu"])
+            yield ServerTemplate(process, ours, loaded["remarks"], loaded["cpu"])
         finally:
             ours.close()
             process.wait(20)
@@ -95,7 +95,7 @@ def _receive(control: socket.socket, process: subprocess.Popen[bytes]) -> dict[s
 class Forked:
     """A child of a template, with what tests use of subprocess.Popen."""
 
-    def __init__(self, parent: Template, pid: int) -> None:
+    def __init__(self, parent: ServerTemplate, pid: int) -> None:
         self._parent = parent
         self._pidfd = os.pidfd_open(pid)
         self._status: int | None = None
@@ -120,7 +120,7 @@ class Forked:
 
 @contextlib.asynccontextmanager
 async def forked_single_user(
-    parent: Template, folder: Path, environ: dict[str, str], *, path: Path
+    parent: ServerTemplate, folder: Path, environ: dict[str, str], *, path: Path
 ) -> AsyncIterator[SingleUser]:
     """`single_user`, forked from a template."""
 
