@@ -17,6 +17,7 @@ import pytest
 from tests.fakes.browser import Browser, send
 from tests.fakes.hub import FakeHub
 from tests.fakes.preload_server import ROOT, ServerTemplate, forked_single_user, server_template
+from tests.fakes.processes import memory_mb
 from tests.fakes.server_probe import ONCE_ONLY
 from tests.fakes.single_user import SingleUser, environment, single_user
 
@@ -297,11 +298,6 @@ def test_what_was_read_at_loading_cannot_be_changed_by_a_request(
         parent.fork([], environ, cwd=tmp_path)
 
 
-def _private_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
-
-
 async def test_forked_server_takes_a_third_of_a_cold_ones_time_and_memory(
     tmp_path: Path, parent: ServerTemplate
 ) -> None:
@@ -311,7 +307,7 @@ async def test_forked_server_takes_a_third_of_a_cold_ones_time_and_memory(
             await asyncio.sleep(0.3)
             await _page_config(ada)
             pid = ada.server.process.pid
-            figures.append((ada.server.cpu_seconds(), _private_mb(pid)))
+            figures.append((ada.server.cpu_seconds(), memory_mb(pid, "Private_")))
     _, cold, forked = figures
     for name, (seconds, memory) in (("cold", cold), ("forked", forked)):
         sys.stdout.write(f"\n{name:8} {seconds:.2f} CPU s, {memory:.1f} MB private")

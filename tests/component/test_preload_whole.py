@@ -21,6 +21,7 @@ from tests.fakes.hub import FakeHub
 from tests.fakes.kernels import TestKernel
 from tests.fakes.preload_kernel import KernelTemplate, kernel_template
 from tests.fakes.preload_server import ServerTemplate, forked_single_user, server_template
+from tests.fakes.processes import memory_mb
 from tests.fakes.single_user import SingleUser, environment
 
 KERNELS = "/user/ada/api/kernels"
@@ -109,7 +110,7 @@ async def test_a_forked_server_has_its_kernels_forked(
             found = await asyncio.to_thread(kernel.value, expression)
             folder = str(server.home / "lesson")
             assert found == [folder, [], True, str(server.process.pid)]
-            private = [TestKernel(server.process.pid, None).private_mb, kernel.private_mb]
+            private = [memory_mb(server.process.pid, "Private_"), kernel.private_mb]
             sys.stdout.write(f"\nprivate MB of server and kernel: {private}\n")
         with pytest.raises(ProcessLookupError):
             os.kill(kernel.pid, 0)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 from tests.fakes.browser import Target, send
 from tests.fakes.hub import FakeHub
 from tests.fakes.ports import free_port
+from tests.fakes.processes import cpu_seconds, memory_mb
 from tests.fakes.single_user import environment, single_user
 
 
@@ -34,10 +34,7 @@ class Cost:
 
 
 def _cost(pid: int) -> Cost:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    pss = Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0]
-    return Cost(ticks / os.sysconf("SC_CLK_TCK"), int(pss) / 1024)
+    return Cost(cpu_seconds(pid), memory_mb(pid, "Pss:"))
 
 
 def _folder(parent: Path, name: str) -> Path:

@@ -19,9 +19,9 @@ from jupyter_client.connect import write_connection_file
 from appliance.preload.client import ask
 from appliance.singleuser.environment import prepare_environment
 from tests.fakes.peers import peer_environment
+from tests.fakes.processes import cpu_seconds, memory_mb
 
 SECONDS = 60
-MB = 1024
 
 
 @dataclass
@@ -57,14 +57,11 @@ class TestKernel:
 
     @property
     def private_mb(self) -> float:
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        found = {line.partition(":")[0]: line.split()[1] for line in lines[1:]}
-        return (int(found["Private_Dirty"]) + int(found["Private_Clean"])) / MB
+        return memory_mb(self.pid, "Private_")
 
     @property
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,18 @@ def environment(pid: int) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
+def cpu_seconds(pid: int) -> float:
+    """Of the process alone, since its start."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int, name: str) -> float:
+    """What smaps_rollup has below the names that begin so, such as "Pss:" or "Private_"."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return sum(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
 def wait_until_gone(pids: list[int]) -> None:
     """For ever, so give it a timeout."""
     while any(Path(f"/proc/{pid}").exists() for pid in pids):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from tests.fakes.processes import cpu_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -52,12 +53,7 @@ class SingleUser:
     home: Path
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory_bytes(self) -> int:
-        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return int(text.split("Pss:")[1].split()[0]) * 1024
+        return cpu_seconds(self.process.pid)
 
 
 def environment(
