@@ -15,7 +15,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +25,7 @@ from .kernel_packages import Preloaded, third_party_names
 from .kernel_rehearsal import rehearse
 from .options import Options
 from .packing import fill_holes
+from .put_back import put_back_environment
 from .side_by_side import modules_side_by_side, put_files_side_by_side
 
 # What a cold kernel has imported by its first cell and first completion.
@@ -79,7 +80,9 @@ def load(options: Options) -> list[str]:
 
 def _import(packages: Iterable[str]) -> list[str]:
     # What ipykernel says about debuggers and frozen modules is for those who can change it.
-    with _environment(PARENT) as found, contextlib.redirect_stderr(io.StringIO()):
+    with put_back_environment(), contextlib.redirect_stderr(io.StringIO()):
+        os.environ.update(PARENT)
+        found = set(os.environ)
         for name in MODULES:
             importlib.import_module(name)
         _template.environ = {key: os.environ[key] for key in os.environ.keys() - found}
@@ -105,15 +108,3 @@ def run(args: list[str]) -> int:
         del sys.modules[name]
     runpy._run_module_as_main(refusals.LAUNCHER)  # type: ignore[attr-defined]  # noqa: SLF001 - what -m does
     return 0
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[set[str]]:
-    """With these variables for a while; gives the names of those that are set."""
-    found = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield set(os.environ)
-    finally:
-        os.environ.clear()
-        os.environ.update(found)

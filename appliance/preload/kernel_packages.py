@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from . import kernel_matplotlib
 from .probe import MisbehavesError, one_line, probe
+from .put_back import put_back_environment
 
 PROBE_SECONDS: Final = 60.0
 
@@ -102,19 +103,16 @@ def _repair_for_nobody() -> None:
 
 def _import(name: str) -> dict[str, str]:
     """Import it and its companions; returns the variables of the environment that it has set."""
-    found = dict(os.environ)
-    try:
+    known = {*os.environ, *ONE_THREAD}
+    with put_back_environment():
         os.environ.update(ONE_THREAD)
-        importlib.import_module(name)
-        for companion in COMPANIONS.get(name, ()):
-            importlib.import_module(companion)
-        new = {key: value for key, value in os.environ.items() if key not in found}
-    except Exception as err:
-        raise MisbehavesError(one_line(err)) from err
-    finally:
-        os.environ.clear()
-        os.environ.update(found)
-    return {key: value for key, value in new.items() if key not in ONE_THREAD}
+        try:
+            importlib.import_module(name)
+            for companion in COMPANIONS.get(name, ()):
+                importlib.import_module(companion)
+        except Exception as err:
+            raise MisbehavesError(one_line(err)) from err
+        return {key: value for key, value in os.environ.items() if key not in known}
 
 
 def _blas_setters() -> Iterator[Callable[[int], object]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from .probe import MisbehavesError, changed, open_files, probe, surroundings
-from .put_back import exits, put_back
+from .put_back import exits, put_back, put_back_environment
 
 SECONDS: Final = 60
 # Set for a start that does without, after one whose rehearsal left something.
@@ -149,16 +149,12 @@ def _run_kernel(file: Path) -> weakref.ref[Any]:
 
 @contextlib.contextmanager
 def _home(folder: Path) -> Iterator[None]:
-    found = dict(os.environ)
-    os.environ.update(
-        HOME=str(folder), USER="rehearsal", IPYTHONDIR=str(folder / "ipython"),
-        JUPYTER_RUNTIME_DIR=str(folder), MPLCONFIGDIR=str(folder), TMPDIR=str(folder),
-    )  # fmt: skip
-    try:
+    with put_back_environment():
+        os.environ.update(
+            HOME=str(folder), USER="rehearsal", IPYTHONDIR=str(folder / "ipython"),
+            JUPYTER_RUNTIME_DIR=str(folder), MPLCONFIGDIR=str(folder), TMPDIR=str(folder),
+        )  # fmt: skip
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(found)
 
 
 def _connection_file(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import importlib
 import itertools
 import linecache
 import logging
+import os
 import signal
 import sys
 import threading
@@ -52,6 +53,17 @@ def put_back() -> Iterator[None]:
         threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]  # noqa: SLF001
         warnings.filters[:] = filters  # type: ignore[index]
         warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def put_back_environment() -> Iterator[None]:
+    """Put back what the block changes in the environment."""
+    found = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(found)
 
 
 @contextlib.contextmanager

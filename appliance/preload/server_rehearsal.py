@@ -32,6 +32,7 @@ from appliance.singleuser.hub import Hub, Person
 from appliance.singleuser.lean import make_requests_lean, make_start_lean
 from appliance.singleuser.settings import Settings, read_settings
 
+from .put_back import put_back_environment
 from .server_identity import mentions, subclasses, take_identity
 from .server_residue import Residue
 
@@ -133,34 +134,32 @@ def _environment(folder: Path) -> Iterator[None]:
     """A user's environment without a user, and only configuration that came with the packages."""
     (folder / "home").mkdir()
     (folder / "token").write_text(secrets.token_hex(32))
-    found = dict(os.environ)
     places = (jupyter_core.paths.SYSTEM_CONFIG_PATH, jupyter_core.paths.SYSTEM_JUPYTER_PATH)
     kept = [list(place) for place in places]
     for place in places:
         place.clear()
-    os.environ.clear()
-    os.environ.update(
-        {
-            "HOME": str(folder / "home"),
-            "USER": USER,
-            "LANG": "C.UTF-8",
-            "PATH": "/usr/bin:/bin",
-            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-            "CREDENTIALS_DIRECTORY": str(folder),
-            "JUPYTERHUB_USER": USER,
-            "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
-            "JUPYTERHUB_API_URL": "http://localhost/hub/api",
-            "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-rehearsal",
-            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps([f"access:servers!user={USER}"]),
-            "APPLIANCE_API_SOCKET": str(folder / "nobody.sock"),
-            "APPLIANCE_EXTENSIONS": json.dumps(_extensions()),
-        }
-    )
     try:
-        yield
+        with put_back_environment():
+            os.environ.clear()
+            os.environ.update(
+                {
+                    "HOME": str(folder / "home"),
+                    "USER": USER,
+                    "LANG": "C.UTF-8",
+                    "PATH": "/usr/bin:/bin",
+                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+                    "CREDENTIALS_DIRECTORY": str(folder),
+                    "JUPYTERHUB_USER": USER,
+                    "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
+                    "JUPYTERHUB_API_URL": "http://localhost/hub/api",
+                    "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-rehearsal",
+                    "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps([f"access:servers!user={USER}"]),
+                    "APPLIANCE_API_SOCKET": str(folder / "nobody.sock"),
+                    "APPLIANCE_EXTENSIONS": json.dumps(_extensions()),
+                }
+            )
+            yield
     finally:
-        os.environ.clear()
-        os.environ.update(found)
         for place, paths in zip(places, kept, strict=True):
             place.extend(paths)
 
