@@ -82,7 +82,6 @@ class Peer:
     uid: int
     gid: int
     groups: tuple[int, ...]
-    unit: str
     cgroup: int
     """Descriptor of cgroup.procs of its unit."""
     root: tuple[int, int]
@@ -136,7 +135,6 @@ def inspect(connection: socket.socket, own: Own) -> Peer:
         uid=uid,
         gid=gid,
         groups=tuple(int(number) for number in status["Groups"].split()),
-        unit=path.rpartition("/")[2],
         cgroup=os.open(f"{CGROUPS}{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC),
         root=(root.st_dev, root.st_ino),
         namespaces=namespaces,
