@@ -93,6 +93,8 @@ class Mallory:
 def room() -> Iterator[Preloaded]:
     with open_native(Debian.BOOKWORM) as room:
         room.add("zoe")
+        # What programs say to users who try them in vain.
+        room.machine.allowed.errors.append("appliance-user-mallory")
         numbers = " ".join(str(number) for number in range(ACCOUNTS))
         room.machine.execute(
             f"for n in {numbers}; do useradd --user-group --groups appliance-users mallory$n; done"

@@ -286,7 +286,7 @@ def evading_tasks_max() -> None:
             if answer.startswith("OK"):
                 go(connection, answer)
                 alive.append(answer)
-    lines = facts("self")["cgroup"].splitlines()
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
     path = next(line[3:] for line in lines if line.startswith("0::"))
     tasks = Path(f"/sys/fs/cgroup{path}")
     say(f"asked {told}")

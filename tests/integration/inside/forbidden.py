@@ -15,6 +15,7 @@ import socket
 import stat
 import struct
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,7 +235,10 @@ PLACES = (
 def attempt(action: Callable[[], object]) -> str:
     """The outcome of one try, made in a child."""
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Kernels have threads, and Python 3.12 says that the child hasn't.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         signal.alarm(10)
         try:
