@@ -242,11 +242,6 @@ class Stamp:
         """Whether anything is otherwise now; takes some tens of microseconds."""
         return self._now() != self._then
 
-    def changed(self) -> list[str]:
-        """What is otherwise now."""
-        pairs = zip(self._paths, self._then, self._now(), strict=True)
-        return [path for path, then, now in pairs if then != now]
-
     def _now(self) -> list[tuple[int, int, int] | None]:
         return [_identity(path) for path in self._paths]
 

@@ -236,9 +236,7 @@ def stamp(environment: Path) -> Stamp:
 
 
 def test_nothing_changed_is_no_change(environment: Path) -> None:
-    before = stamp(environment)
-    assert not before.has_changed()
-    assert before.changed() == []
+    assert not stamp(environment).has_changed()
 
 
 @pytest.mark.parametrize(
@@ -265,7 +263,7 @@ def test_a_setting_that_is_edited_in_place_is_noticed(environment: Path) -> None
     os.utime(file, (1, 1))
     before = stamp(environment)
     file.write_text('{"ServerApp": {}}')
-    assert before.changed() == [str(file)]
+    assert before.has_changed()
 
 
 def test_a_link_that_leads_to_another_installation_is_noticed(environment: Path) -> None:
@@ -273,7 +271,7 @@ def test_a_link_that_leads_to_another_installation_is_noticed(environment: Path)
     link, new = environment.parent.parent / "user", environment.parent.parent / "new"
     new.symlink_to(environment)
     new.replace(link)
-    assert before.changed() == [str(link)]
+    assert before.has_changed()
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
