@@ -67,6 +67,7 @@ def enter(peer: Peer, own: Own, null: int) -> None:
     os.setgroups(peer.groups)
     os.setresgid(peer.gid, peer.gid, peer.gid)
     os.setresuid(peer.uid, peer.uid, peer.uid)
+    linux.drop_all_capabilities()
     # Else this process keeps the one of the daemon; made by root it would be root's.
     linux.join_new_session_keyring()
     if peer.no_new_privileges:

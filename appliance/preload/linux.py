@@ -51,6 +51,10 @@ _NS_GET_USERNS: Final = 0xB701
 # A kernel without keyrings, and a container's own filter.
 _NO_KEYRINGS: Final = (errno.ENOSYS, errno.EPERM)
 
+# <linux/capability.h>: effective, permitted, inheritable, each twice 32 bits.
+_CAPABILITY_VERSION_3: Final = 0x20080522
+_CAPABILITY_SETS_BYTES: Final = 24
+
 # unix(7); <asm-generic/socket.h> has the second one from Linux 6.5 on.
 SO_PEERPIDFD: Final = 77
 CREDENTIALS: Final = struct.Struct("3i")
@@ -92,6 +96,16 @@ def owner_of_namespace(descriptor: int) -> int:
 
 def drop_from_bounding_set(capability: int) -> None:
     _checked(_LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl(PR_CAPBSET_DROP)")
+
+
+def drop_all_capabilities() -> None:
+    """Empty all sets but the bounding one; capset(2).
+
+    Changing the user empties those that count now, and not what programs would inherit, of which
+    systemd 257 gives root's services all that they may have.
+    """
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    _checked(_LIBC.capset(header, bytes(_CAPABILITY_SETS_BYTES)), "capset")
 
 
 def set_no_new_privileges() -> None:
