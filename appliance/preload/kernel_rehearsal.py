@@ -97,8 +97,10 @@ def _start_over(*_: object) -> NoReturn:
 def play() -> None:
     """Start a kernel, have a notebook talk to it, end it, and look that it is gone."""
     files = open_files()
-    # What is said about tasks that were never done is true and of no use.
+    # What is said about tasks that were never done, and about streams whose files are closed
+    # already, is true and of no use.
     logging.disable(logging.CRITICAL)
+    told, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         with tempfile.TemporaryDirectory(prefix="kernel-") as name, _home(Path(name)), put_back():
             file = _connection_file(Path(name))
@@ -109,6 +111,7 @@ def play() -> None:
         gc.collect()
     finally:
         logging.disable(logging.NOTSET)
+        sys.unraisablehook = told
     # ipykernel leaves to the end of its process to close the pipes of its streams.
     for number, opened in open_files().items():
         if number not in files and opened.startswith("pipe:"):
