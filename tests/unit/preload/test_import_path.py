@@ -167,13 +167,13 @@ def test_homes_are_refused_although_a_daemon_does_not_see_them(
 ) -> None:
     place = f"{home}/20000/code"
     (packages(environment) / "code.pth").write_text(f"{place}\n")
-    assert problems(environment) == [
-        f"{place} leads into {home}, where users write; mend it by taking it out"
-    ]
+    # On the way there may be more that isn't root's.
+    told = f"{place} leads into {home}, where users write; mend it by taking it out"
+    assert told in problems(environment)
     (packages(environment) / "code.pth").unlink()
     link = packages(environment) / "code"
     link.symlink_to(place)
-    assert problems(environment)[0].startswith(f"{link} leads into ")
+    assert any(problem.startswith(f"{link} leads into ") for problem in problems(environment))
 
 
 def test_what_is_not_there_counts_by_who_could_make_it(environment: Path, tmp_path: Path) -> None:
@@ -331,7 +331,8 @@ def test_the_script_names_what_is_wrong_and_runs_nothing(environment: Path) -> N
 
 
 def test_the_script_becomes_the_environments_python() -> None:
-    if check([f"{sys.prefix}/lib"], prefix=sys.prefix):
+    folders = [str(folder) for folder in Path(sys.prefix).glob("lib/*/site-packages")]
+    if check(folders, prefix=sys.prefix):
         pytest.skip("this environment is not root's alone")
     done = subprocess.run(
         ["/usr/bin/python3", "-I", "-S", import_path.__file__, sys.prefix, "-I", "-c",
