@@ -53,6 +53,8 @@ class UserState(StrEnum):
 
     WAITING = "waiting"
     ACTIVE = "active"
+    LOCKED = "locked"
+    """Kept out by an admin or a teacher until one lets the user in again."""
 
 
 class Table(DeclarativeBase):
@@ -86,6 +88,11 @@ class User(Table):
     created: Mapped[datetime]
     last_activity: Mapped[datetime | None] = mapped_column(index=True)
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    full_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    """What people call the user, as lists and log-in cards show it."""
+    email: Mapped[str] = mapped_column(String(254), default="", server_default="")
+    language: Mapped[str] = mapped_column(String(8), default="", server_default="")
+    """The language chosen for pages; empty means the browser's."""
 
     password: Mapped[Password | None] = relationship(
         back_populates="user", passive_deletes=True, lazy="raise"
