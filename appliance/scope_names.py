@@ -56,6 +56,8 @@ HIERARCHY: Final[Mapping[str, tuple[str, ...]]] = {
     "groups:shares": ("read:groups:shares",),
     "read:users:shares": (),
     "read:groups:shares": (),
+    # Ours: what a teacher does with a class.
+    "classroom": ("read:users", "list:users", "servers", "read:groups", "list:groups"),
     "proxy": (),
     "shutdown": (),
     "read:metrics": (),

@@ -34,7 +34,10 @@ ADMIN: Final = (
     "read:roles",
     "read:metrics",
     "shares",
+    "classroom",
 )
+# Held on the classes that one teaches, and on nothing else.
+TEACHER: Final = ("classroom",)
 SERVER: Final = ("users:activity!user", "access:servers!server")
 TOKEN: Final = ("inherit",)
 # What everybody may know of themselves, whatever their token says.
@@ -56,6 +59,7 @@ class Role:
 _BUILT_IN: Final = (
     Role("user", "Everybody with an account", USER),
     Role("admin", "May do everything that isn't root's", ADMIN),
+    Role("teacher", "Runs the classes that they teach", TEACHER),
     Role("server", "What a single-user server's own token may do", SERVER),
     Role("token", "What a new API token may do unless told otherwise", TOKEN),
 )
@@ -96,10 +100,11 @@ class Roles:
 
     # Who has which
 
-    def of_user(self, name: str, *, admin: bool) -> list[str]:
+    def of_user(self, name: str, *, admin: bool, teaches: bool = False) -> list[str]:
         """A user's own roles by name, as user models list them; those of groups aren't in it."""
         own = {role.name for role in self._with_users if name in role.users} | {"user"}
-        return sorted(own | {"admin"} if admin else own - {"admin"})
+        given = {"admin"} if admin else set[str]()
+        return sorted((own - {"admin", "teacher"}) | given | ({"teacher"} if teaches else set()))
 
     def of_group(self, name: str) -> list[str]:
         return sorted(role.name for role in self._roles.values() if name in role.groups)
@@ -117,9 +122,13 @@ class Roles:
         admin: bool,
         groups: frozenset[str] = frozenset(),
         shared: frozenset[str] = frozenset(),
+        teaches: frozenset[str] = frozenset(),
     ) -> Scopes:
-        """All that a user may do now; `shared` are the scopes others gave on their servers."""
-        found: Scopes = self._of_user(name, admin=admin, groups=groups, shared=shared)
+        """All that a user may do now; `shared` are the scopes others gave on their servers, and
+        `teaches` the classes of a teacher."""
+        found: Scopes = self._of_user(
+            name, admin=admin, groups=groups, shared=shared, teaches=teaches
+        )
         return found
 
     def scopes_of_service(self, name: str, *, admin: bool = False) -> Scopes:
@@ -133,13 +142,25 @@ class Roles:
         return self.expand(self["server"].scopes, bearer).listed()
 
     def _expand_user(
-        self, name: str, *, admin: bool, groups: frozenset[str], shared: frozenset[str]
+        self,
+        name: str,
+        *,
+        admin: bool,
+        groups: frozenset[str],
+        shared: frozenset[str],
+        teaches: frozenset[str],
     ) -> Scopes:
         roles = set(self.of_user(name, admin=admin))
         for group in groups:
             roles |= set(self.of_group(group))
         texts = [text for role in sorted(roles) for text in self[role].scopes]
-        return self.expand((*texts, *shared, *IDENTIFY), Bearer(user=name))
+        # Whatever the role says, it is said of the classes alone.
+        taught = [
+            f"{text.partition('!')[0]}!group={group}"
+            for text in self["teacher"].scopes
+            for group in sorted(teaches)
+        ]
+        return self.expand((*texts, *taught, *shared, *IDENTIFY), Bearer(user=name))
 
 
 def server_scope(server: ServerId) -> str:

@@ -54,6 +54,8 @@ WORDS: Final[Mapping[str, str]] = {
     "groups:shares": "See and give up what is shared with {groups}",
     "read:users:shares": "See what others share with {whom}",
     "read:groups:shares": "See what is shared with {groups}",
+    "classroom": "Run {groups} as a class: see, add and approve people, make passwords, give and "
+    "collect files",
     "proxy": "See and change the proxy's routes",
     "shutdown": "Shut the hub down",
     "read:metrics": "Read the hub's metrics",

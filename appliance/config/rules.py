@@ -13,7 +13,7 @@ from appliance.config.schema import Config
 from appliance.scope_names import why_unknown
 
 ADMIN: Final = "admin"
-BUILT_IN: Final = frozenset({"user", ADMIN, "server", "token"})
+BUILT_IN: Final = frozenset({"user", ADMIN, "teacher", "server", "token"})
 """Roles that are there anyway, and that the appliance gives to whom they are for."""
 
 _MEMBERS: Final = ("users", "groups", "services")

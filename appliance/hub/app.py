@@ -22,6 +22,7 @@ from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
 from appliance.hub.arrival import Arrivals
 from appliance.hub.chp_routes import make_routes
+from appliance.hub.classroom.classes import Classes
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
@@ -140,6 +141,7 @@ def make_hub(
         "db": db,
         "roles": core.roles,
         "groups": core.groups,
+        "classes": Classes(db=db, clock=clock),
         "authenticator": authenticator,
         "users": users,
         "sessions": sessions,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from appliance import audit
 from appliance.audit import Action
+from appliance.db.class_models import Teaching
 from appliance.db.models import Group, Membership, Server, Share, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest, Conflict, NotFound
@@ -30,6 +31,11 @@ _GROUPS_OF: Final = (
     select(Group.name)
     .join(Membership, Membership.group_id == Group.id)
     .where(Membership.user_id == bindparam("user_id"))
+)
+_CLASSES_OF: Final = (
+    select(Group.name)
+    .join(Teaching, Teaching.group_id == Group.id)
+    .where(Teaching.user_id == bindparam("user_id"))
 )
 _SHARES_OF: Final = (
     select(User.name, Server.name, Share.scopes)
@@ -64,10 +70,12 @@ class GroupPage:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a user holds besides the roles: the groups, and scopes on servers that others share."""
+    """What a user holds besides the roles: the groups, scopes on servers that others share, and the
+    classes that the user teaches."""
 
     groups: frozenset[str]
     shared: frozenset[str]
+    teaches: frozenset[str] = frozenset()
 
 
 class Groups:
@@ -193,7 +201,8 @@ def read_grants(database: Session | Connection, user_id: int) -> Grants:
         for owner, server, scopes in shares
         for scope in scopes
     )
-    return Grants(frozenset(groups), shared)
+    teaches = database.execute(_CLASSES_OF, {"user_id": user_id}).scalars().all()
+    return Grants(frozenset(groups), shared, frozenset(teaches))
 
 
 def _group(session: Session, name: str) -> Group:

@@ -152,7 +152,11 @@ class Identity:
 
     def _scopes(self, user: str, grants: Grants, *, admin: bool) -> Scopes:
         return self._roles.scopes_of_user(
-            user, admin=admin, groups=grants.groups, shared=grants.shared
+            user,
+            admin=admin,
+            groups=grants.groups,
+            shared=grants.shared,
+            teaches=grants.teaches,
         )
 
     def _touch_session(self, login_id: int, user_id: int, now: datetime) -> None:

@@ -285,7 +285,11 @@ class Tokens:
     def _scopes_of(self, session: Session, user: User) -> Scopes:
         grants = read_grants(session, user.id)
         return self._roles.scopes_of_user(
-            user.name, admin=user.admin, groups=grants.groups, shared=grants.shared
+            user.name,
+            admin=user.admin,
+            groups=grants.groups,
+            shared=grants.shared,
+            teaches=grants.teaches,
         )
 
 

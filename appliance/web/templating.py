@@ -88,9 +88,11 @@ def _environment(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
         # Who writes templates wants to see them at once; ours change with the hub.
         auto_reload=folder is not None,
     )
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
     hub_url = f"{base_url}hub/"
     environment.globals.update(
         base_url=base_url,

@@ -1,0 +1,52 @@
+"""What the pages of a class share: which class it is, and that whoever asks may run it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from appliance.access.scopes import Target
+from appliance.errors import NotAllowed, NotFound
+from appliance.hub.classroom.classes import Classes, ClassView
+from appliance.texts import say
+from appliance.web.handlers import PageHandler
+
+SCOPE = "classroom"
+
+
+class ClassPage(PageHandler):
+    """A page below /hub/classes/NAME/; its template extends class_base.html."""
+
+    classes: Classes
+    tab = ""
+    """Which of the tabs is the current one."""
+
+    def open_class(self, name: str) -> ClassView:
+        """The class, if who asks may run it; NotFound if there is none, or it isn't theirs."""
+        scopes = self.principal.scopes if self.principal else None
+        if scopes is None or not scopes.has(SCOPE):
+            raise NotAllowed(
+                "cannot open this page", why="it is for teachers", mend="go back to your server"
+            )
+        if not scopes.allows(SCOPE, Target(group=name)):
+            raise NotFound(
+                say("cannot find the class {name!r}", name=name[:60]),
+                why="it isn't there, or isn't yours",
+            )
+        return self.classes.get(name)
+
+    def class_path(self, name: str, below: str = "") -> str:
+        """The address of a page of the class."""
+        return self.hub_path(f"classes/{quote(name, safe='')}{below}")
+
+    def show_class(
+        self, template: str, one: ClassView, *, status: int = 200, **values: object
+    ) -> None:
+        """Finish with a page of the class."""
+        self.render_page(
+            template,
+            status=status,
+            school_class=one,
+            class_url=self.class_path(one.name),
+            tab=self.tab,
+            **values,
+        )
