@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -27,15 +37,13 @@ _OF_USERS: Final = (
 )
 
 # Made once: these are asked with each request that has a token or a cookie.
-_GROUPS_OF: Final = (
-    select(Group.name)
+_GROUPS_OF: Final = union_all(
+    select(Group.name, literal(0).label("taught"))
     .join(Membership, Membership.group_id == Group.id)
-    .where(Membership.user_id == bindparam("user_id"))
-)
-_CLASSES_OF: Final = (
-    select(Group.name)
+    .where(Membership.user_id == bindparam("user_id")),
+    select(Group.name, literal(1))
     .join(Teaching, Teaching.group_id == Group.id)
-    .where(Teaching.user_id == bindparam("user_id"))
+    .where(Teaching.user_id == bindparam("user_id")),
 )
 _SHARES_OF: Final = (
     select(User.name, Server.name, Share.scopes)
@@ -193,7 +201,7 @@ class Groups:
 
 def read_grants(database: Session | Connection, user_id: int) -> Grants:
     """What a user holds by groups and shares at this moment."""
-    groups = database.execute(_GROUPS_OF, {"user_id": user_id}).scalars().all()
+    groups = database.execute(_GROUPS_OF, {"user_id": user_id}).all()
     shares = database.execute(_SHARES_OF, {"user_id": user_id}).all()
     # The filter is made here and not stored: a server may have been renamed since.
     shared = frozenset(
@@ -201,8 +209,11 @@ def read_grants(database: Session | Connection, user_id: int) -> Grants:
         for owner, server, scopes in shares
         for scope in scopes
     )
-    teaches = database.execute(_CLASSES_OF, {"user_id": user_id}).scalars().all()
-    return Grants(frozenset(groups), shared, frozenset(teaches))
+    return Grants(
+        groups=frozenset(name for name, taught in groups if not taught),
+        shared=shared,
+        teaches=frozenset(name for name, taught in groups if taught),
+    )
 
 
 def _group(session: Session, name: str) -> Group:
