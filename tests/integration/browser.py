@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _FLAGS: Final = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
+_CHROMIUM: Final = "/usr/bin/chromium"
 _PATIENCE_MS: Final = 60_000
 """One slow processor serves the pages."""
 
@@ -78,14 +80,30 @@ class Chromium:
 
 
 @contextmanager
-def chromium(base: str) -> Iterator[Chromium]:
-    """Start a browser whose relative addresses are the machine's `http_base`."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
+def chromium(base: str, *, network: Path | None = None) -> Iterator[Chromium]:
+    """Start a browser whose relative addresses are the machine's `http_base`.
+
+    `network` is the network namespace of a machine that has one of its own.
+    """
+    with sync_playwright() as playwright, _executable(network) as path:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         try:
             yield Chromium(browser, base)
         finally:
             browser.close()
+
+
+@contextmanager
+def _executable(network: Path | None) -> Iterator[str]:
+    """Chromium, or a script that is Chromium in another network."""
+    if network is None:
+        yield _CHROMIUM
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "chromium")
+        script.write_text(f'#!/bin/sh\nexec nsenter --net={network} {_CHROMIUM} "$@"\n')
+        script.chmod(0o755)
+        yield str(script)
 
 
 def screenshots() -> Path:

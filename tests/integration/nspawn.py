@@ -92,6 +92,11 @@ class NativeMachine(Commands):
         """The machine's file system, seen from this host."""
         return Path(f"/proc/{self._machine.leader}/root")
 
+    @property
+    def network(self) -> Path:
+        """The machine's network, for programs of this host that go there."""
+        return Path(f"/proc/{self._machine.leader}/ns/net")
+
     def attempt(
         self, command: str, *, timeout: float = COMMAND_SECONDS, stdin: bytes | str = b""
     ) -> Result:
