@@ -22,7 +22,7 @@ from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
 from appliance.hub.arrival import Arrivals
 from appliance.hub.chp_routes import make_routes
-from appliance.hub.classroom.classes import Classes
+from appliance.hub.classroom.parts import Classroom, Ground, make_classroom
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
@@ -85,6 +85,7 @@ class Hub:
     keeper: ServiceKeeper
     relays: ServiceRelays
     ending: Ending
+    classroom: Classroom
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,38 +130,32 @@ def make_hub(
     codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
+    classroom = make_classroom(
+        Ground(
+            config=config, places=places, clock=clock, db=db, roles=core.roles, groups=core.groups,
+            users=users, servers=servers, sessions=sessions, authenticator=authenticator,
+            throttle=throttle, links=links, spawner=spawner, supervisor=core.supervisor,
+            hub_url=core.hub_url,
+        )
+    )  # fmt: skip
     application = Application(log_function=core.metrics.on_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
+        **classroom.parts,
         "web": _web(core, sessions, gate),
-        "config": config,
-        "software": places.software,
-        "clock": clock,
-        "metrics": core.metrics,
-        "started": clock.now(),
-        "db": db,
-        "roles": core.roles,
-        "groups": core.groups,
-        "classes": Classes(db=db, clock=clock),
+        **_core_parts(core),
         "authenticator": authenticator,
+        "throttle": throttle,
         "users": users,
         "sessions": sessions,
-        "tokens": _tokens(core),
-        "shares": Shares(db=db, clock=clock),
         "share_codes": codes,
         "links": links,
         "servers": servers,
-        "spawner": spawner,
         "routes": routes,
         "ending": ending,
         "arrivals": _arrivals(core, servers),
-        "describe_api": lambda: make_document(api.handlers, hub_url=core.hub_url),
-        "services": core.services,
         "keeper": keeper,
         "relays": relays,
-        "oauth": OAuthProvider(db=db, clock=clock, roles=core.roles, groups_of=core.groups.of),
-        "usage": UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu),
-        "shown_once": ShownOnce(clock=clock),
         "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links),
     }
     application.add_handlers(".*", _rules(config.base_url, parts))  # type: ignore[arg-type]
@@ -174,7 +169,34 @@ def make_hub(
         ),
         supervisor=core.supervisor, metrics=core.metrics,
         routes=routes, keeper=keeper, relays=relays, ending=ending,
+        classroom=classroom,
     )  # fmt: skip
+
+
+def _core_parts(core: _Core) -> dict[str, Any]:
+    """What pages and API handlers find of the core, and what stands on nothing else."""
+    return {
+        "config": core.config,
+        "software": core.places.software,
+        "clock": core.clock,
+        "metrics": core.metrics,
+        "started": core.clock.now(),
+        "db": core.db,
+        "roles": core.roles,
+        "groups": core.groups,
+        "tokens": _tokens(core),
+        "shares": Shares(db=core.db, clock=core.clock),
+        "spawner": core.spawner,
+        "services": core.services,
+        "describe_api": lambda: make_document(api.handlers, hub_url=core.hub_url),
+        "oauth": OAuthProvider(
+            db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of
+        ),
+        "usage": UsageMeter(
+            spawner=core.spawner, clock=core.clock, cpu_limit=core.config.limits.cpu
+        ),
+        "shown_once": ShownOnce(clock=core.clock),
+    }
 
 
 def _open(

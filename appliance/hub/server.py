@@ -53,6 +53,8 @@ class HubServer:
         keep_running("housekeeping", hub.housekeeping.run)
         keep_running("routes", hub.routes.run)
         keep_running("services", hub.keeper.run)
+        for loop_name, loop in hub.classroom.loops.items():
+            keep_running(loop_name, loop)
         interval = watchdog_interval()
         if interval:
             keep_running("watchdog", lambda: _feed_watchdog(interval))

@@ -31,6 +31,7 @@ from appliance import audit
 from appliance.access.scopes import Filter, Filters
 from appliance.audit import Action
 from appliance.clock import Clock
+from appliance.db.class_models import Teaching
 from appliance.db.models import Departure, Group, Membership, Password, User, UserState
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database
@@ -64,6 +65,16 @@ class Person:
     created: datetime
     last_activity: datetime | None
     has_password: bool
+    full_name: str = ""
+    email: str = ""
+    language: str = ""
+    teaches: bool = False
+    """Whether any class is the user's to teach."""
+
+    @property
+    def title(self) -> str:
+        """What people call the user."""
+        return self.full_name or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +376,10 @@ _PEOPLE: Final[Select[*tuple[Any, ...]]] = select(
     User.last_activity,
     # Not by a join: that would be made for all the rows that come before a part of a list, too.
     exists().where(Password.user_id == User.id).correlate(User),
+    User.full_name,
+    User.email,
+    User.language,
+    exists().where(Teaching.user_id == User.id).correlate(User),
 )
 
 
@@ -387,8 +402,12 @@ def _queries(
 
 
 def _person(row: Row[*tuple[Any, ...]]) -> Person:
-    id_, name, admin, state, created, last_activity, has_password = row
-    return Person(id_, name, admin, _STATES[state], created, last_activity, bool(has_password))
+    id_, name, admin, state, created, last_activity, has_password, *more, teaches = row
+    full_name, email, language = more
+    return Person(
+        id_, name, admin, _STATES[state], created, last_activity, bool(has_password),
+        full_name, email, language, bool(teaches),
+    )  # fmt: skip
 
 
 def _within(filters: frozenset[Filter]) -> ColumnElement[bool]:

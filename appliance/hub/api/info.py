@@ -83,7 +83,7 @@ class OwnModel(HubApiHandler):
             person,
             self.servers.of_user(person.name),
             groups=self.web.groups_of(person.name),
-            roles=self.roles.of_user(person.name, admin=person.admin),
+            roles=self.roles.of_user(person.name, admin=person.admin, teaches=person.teaches),
         )
 
 

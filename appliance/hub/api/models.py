@@ -82,7 +82,13 @@ class UserModels:
             "last_activity": stamp(person.last_activity),
             "servers": shown,
             "auth_state": None,
-            "appliance": {"state": person.state, "has_password": person.has_password},
+            "appliance": {
+                "state": person.state,
+                "has_password": person.has_password,
+                "full_name": person.full_name,
+                "email": person.email,
+                "language": person.language,
+            },
         }
         if len(allowed) == len(whole):
             return whole

@@ -72,7 +72,10 @@ _USER: Final = sometimes(
     kind={"const": "user"}, name=TEXT, user_info=maybe(OBJECT), admin=FLAG, roles=many(TEXT),
     groups=many(TEXT), server=maybe(TEXT), pending=_PENDING, created=MOMENT,
     last_activity=maybe(MOMENT), servers=by_name(ref("Server")), auth_state=maybe(OBJECT),
-    appliance=always(state={"enum": ["waiting", "active"]}, has_password=FLAG),
+    appliance=always(
+        state={"enum": ["waiting", "active", "locked"]}, has_password=FLAG,
+        full_name=TEXT, email=TEXT, language=TEXT,
+    ),
 )  # fmt: skip
 
 _SERVER: Final = _with(

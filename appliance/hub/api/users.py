@@ -60,7 +60,7 @@ class UserHandlerBase(PagedHandler):
                 person,
                 servers.get(person.name, ()),
                 groups=groups.get(person.name, frozenset()),
-                roles=self.roles.of_user(person.name, admin=person.admin),
+                roles=self.roles.of_user(person.name, admin=person.admin, teaches=person.teaches),
             )
             for person in people
         ]

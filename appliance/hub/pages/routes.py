@@ -15,6 +15,7 @@ from appliance.hub.pages import (
     spawn,
     tokens,
 )
+from appliance.hub.pages.classroom import list as classes
 from appliance.native_auth import handlers as native_auth
 from appliance.web.parts import Pattern
 
@@ -28,5 +29,6 @@ handlers: Final[list[Pattern]] = [
     *not_running.handlers,
     *shares.handlers,
     *admin.handlers,
+    *classes.handlers,
     *errors.handlers,
 ]
