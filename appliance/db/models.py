@@ -18,6 +18,7 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
+    false,
     types,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -91,6 +92,8 @@ class User(Table):
     full_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
     """What people call the user, as lists and log-in cards show it."""
     email: Mapped[str] = mapped_column(String(254), default="", server_default="")
+    email_verified: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the user has followed a link that was sent there; else nothing secret is sent."""
     language: Mapped[str] = mapped_column(String(8), default="", server_default="")
     """The language chosen for pages; empty means the browser's."""
 

@@ -25,6 +25,10 @@ def _people() -> None:
         "users", sa.Column("email", sa.String(length=254), server_default="", nullable=False)
     )
     op.add_column(
+        "users",
+        sa.Column("email_verified", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column(
         "users", sa.Column("language", sa.String(length=8), server_default="", nullable=False)
     )
 
