@@ -24,6 +24,7 @@ USERNAME_MAX: Final = 48
 SERVER_NAME_MAX: Final = 30
 GROUP_NAME_MAX: Final = 255
 DISPLAY_NAME_MAX: Final = 255
+FULL_NAME_MAX: Final = 200
 
 # Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
 USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
@@ -103,6 +104,29 @@ def parse_display_name(text: str) -> str:
     if why:
         raise BadRequest(f"cannot use {text[:60]!r} as a server's display name", why=why)
     return name
+
+
+def parse_full_name(text: str) -> str:
+    """Return what people call a user ("" is the user name), or raise BadRequest saying why not."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    why = ""
+    if len(name) > FULL_NAME_MAX:
+        why = f"it has {len(name)} characters, and {FULL_NAME_MAX} is the most"
+    elif not name.isprintable():
+        why = "it has control characters in it"
+    if why:
+        raise BadRequest(f"cannot use {text[:60]!r} as a full name", why=why)
+    return name
+
+
+def likeness(name: str) -> str:
+    """What two user names have in common that people take for one another: no marks between the
+    letters, and one sign for those that look alike."""
+    text = re.sub(r"[._@-]", "", name).replace("rn", "m").replace("vv", "w")
+    return text.translate(_ALIKE)
+
+
+_ALIKE: Final = str.maketrans("1i0", "llo")
 
 
 def parse_group_name(text: str) -> str:

@@ -38,6 +38,7 @@ from appliance.config.kinds import (
     Size,
     Typed,
 )
+from appliance.config.name_patterns import NamePattern
 from appliance.config.service_schema import ApiSecret, Service, Url
 
 Folder = Annotated[
@@ -108,10 +109,27 @@ class Signup(Section):
         SignupMode.APPROVAL
     )
     """open: anybody; approval: an admin lets each in; code: whoever knows the join code; closed:
-    nobody."""
+    nobody. A join code that a teacher or an admin made on a page works whatever the mode."""
 
     code: Annotated[SecretStr | None, Reload.HUB, Example("blue-tree-42")] = None
     """The join code for the mode `code`, at least 6 characters; capitals don't matter."""
+
+    allowed_names: Annotated[
+        list[NamePattern], Typed.SEPARATED, Reload.HUB, Example(["*@school.example"])
+    ] = []
+    """User names under which people may sign up, as patterns for the whole name: * stands for any
+    characters, ? for one. Empty means any."""
+
+    refused_names: Annotated[
+        list[NamePattern], Typed.SEPARATED, Reload.HUB, Example(["teacher*", "*@mail.example"])
+    ] = []
+    """User names under which nobody may sign up, even if they are allowed; patterns like those."""
+
+    approved_names: Annotated[
+        list[NamePattern], Typed.SEPARATED, Reload.HUB, Example(["*@staff.school.example"])
+    ] = []
+    """User names that needn't wait for approval; patterns like those. Nobody checks that a name or
+    an address is the person's own."""
 
     @model_validator(mode="after")
     def _code_is_there_when_needed(self) -> Signup:
@@ -249,6 +267,12 @@ class Pages(Section):
 
     templates: Annotated[Folder | None, Reload.HUB, Example("/srv/appliance/templates")] = None
     """A folder of templates that take the place of the appliance's own of the same name."""
+
+    language: Annotated[
+        LanguageCode | None, Field(strict=False), Reload.HUB, Example("de")
+    ] = None
+    """The language of pages for everybody who has chosen none: en, de, fr or es. If it is null, the
+    one that the browser asks for."""
 
 
 class ProxyChoice(Section):
