@@ -7,12 +7,16 @@ class of your own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, Protocol, runtime_checkable
 
 from appliance.names import ServerId, Username
+
+UPLOAD_MAX: Final = 100 * 2**20
+"""The largest file that `ClassFiles.put_file` takes, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +151,195 @@ class ServiceRunner(Protocol):
 
     async def services(self) -> dict[str, RunningService]:
         """Every service that was started and not stopped, by an earlier hub too."""
+        ...
+
+
+class Rule(StrEnum):
+    """What becomes of a file that a hand-out finds in a home, and that differs from the new one."""
+
+    KEEP = "keep"
+    """The student's stays, and the new one isn't copied."""
+    REPLACE = "replace"
+    """The new one takes its name; the student's is kept as NAME.before-DATE."""
+    BESIDE = "beside"
+    """The student's stays, and the new one gets a number: NAME-2."""
+
+
+class Area(StrEnum):
+    """The parts of a class's folder; the values are their names there."""
+
+    SHARED = "shared"
+    """Teachers write, students read."""
+    TOGETHER = "together"
+    """Everybody in the class writes."""
+    DROP_BOXES = "drop-boxes"
+    """A folder for each student, which she and the teachers see; links call it `drop` at hers."""
+    COLLECTED = "collected"
+    """For teachers: what was collected."""
+    EXCHANGE = "exchange"
+    """For nbgrader: everybody may make folders, and change or remove only their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFolder:
+    """Where a class's files are, and who must start their server anew to get at them."""
+
+    slug: str
+    """The name of the class's folder, in every home too: ~/SLUG."""
+    needs_restart: tuple[Username, ...] = ()
+    """Those whose running server was started before they came into the class or left it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a folder's listing."""
+
+    name: str
+    """For people: what isn't printable in it is replaced."""
+    kind: str
+    """file, folder or other (links, which nothing follows, and what programs talk through)."""
+    size: int
+    """Of a file, in bytes."""
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What one hand-out did in one home; numbers count files."""
+
+    copied: int = 0
+    kept: int = 0
+    """The student's own that stayed, by the rule or because they are the same."""
+    replaced: int = 0
+    beside: int = 0
+    bytes: int = 0
+    """What was written."""
+    skipped: tuple[str, ...] = ()
+    """Sentences, such as "data.fifo: it is no file"; at most 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was collected from one home, or why nothing was."""
+
+    files: int = 0
+    bytes: int = 0
+    skipped: tuple[str, ...] = ()
+    """What wasn't taken or changed while it was read, in sentences; at most 100."""
+    failure: str = ""
+    """Why nothing was collected, in a sentence; then all else is empty."""
+
+    @property
+    def done(self) -> bool:
+        return not self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What an archive holds."""
+
+    place: str
+    """The folder on the machine, which only root reads."""
+    bytes: int
+    """Of the packed files together."""
+    homes: dict[Username, int]
+    """Bytes by member; 0 for one who never had a home."""
+    skipped: dict[Username, tuple[str, ...]]
+    """What of whose home could not be read, in sentences; only those of whom there is something."""
+
+
+@runtime_checkable
+class ClassFiles(Protocol):
+    """Folders that classes have in common, and files that go between them and homes.
+
+    A class is known here by its group's name, once `set_class` was called with it. Folders are
+    relative: `names.parse_folder` and `parse_home_folder` say what they may be, and BadRequest is
+    raised for anything else. Every other failure is a SpawnError: SpawnRefused when nothing could
+    be done (no such class, or the user isn't in it; "the home is full"), and its `what`, `why` and
+    `mend` are for the teacher to read.
+
+    At most two of these jobs work at once, whoever asks; others wait for their turn. A call that
+    is cancelled may still be carried out.
+    """
+
+    async def set_class(
+        self, name: str, *, members: Sequence[Username], teachers: Sequence[Username]
+    ) -> ClassFolder:
+        """Make the class's folder, or let these and nobody else into it.
+
+        Asking again changes nothing. Who is in both lists is a teacher. It is quick even for a
+        thousand members: their accounts, drop boxes and links are made when they first start a
+        server, or at the first hand-out.
+        """
+        ...
+
+    async def list_folder(
+        self, name: str, user: Username, folder: str, area: Area = Area.SHARED
+    ) -> list[Entry]:
+        """What a teacher sees in a folder of an area ("" is the area itself).
+
+        Folders come first, then by name; at most 5000.
+        """
+        ...
+
+    async def put_file(self, name: str, user: Username, path: str, source: int) -> None:
+        """Write what can be read from the descriptor `source` to shared/PATH, as a teacher.
+
+        Folders in between are made; a file of that name is replaced when all is there. `source` is
+        a file opened for reading, read from where it stands, up to UPLOAD_MAX bytes; the caller
+        closes it.
+        """
+        ...
+
+    async def hand_out(self, name: str, user: Username, folder: str, rule: Rule) -> HandedOut:
+        """Copy shared/FOLDER to ~/SLUG/FOLDER, all of it or nothing.
+
+        With "the home is full" as SpawnRefused's `why` where that is so. Asking again copies what
+        is missing.
+        """
+        ...
+
+    async def collect(
+        self,
+        name: str,
+        users: Sequence[Username],
+        teacher: Username,
+        folder: str,
+        place: str,
+        *,
+        told: Callable[[Username, Collected], None] | None = None,
+    ) -> dict[Username, Collected]:
+        """Copy each one's ~/SLUG/FOLDER to collected/PLACE/USER, with USER.manifest.json beside it.
+
+        `told` is called after each user. What goes wrong with one is in that one's `failure`, and
+        the others go on; a place that has a folder of the user already is such a failure. Raises
+        SpawnError only if nobody's can be collected (the class isn't the teacher's).
+        """
+        ...
+
+    async def archive_class(
+        self,
+        name: str,
+        archive: str,
+        members: Sequence[Username],
+        *,
+        told: Callable[[Username], None] | None = None,
+    ) -> Archived:
+        """Pack the members' homes and the class's folder, each into a .tar.gz only root can read.
+
+        `archive` is a new name (`names.parse_archive`). All or nothing: on SpawnError no archive is
+        there, and the same name may be tried again. `told` is called after each member. Stop the
+        members' servers first, so that what is packed is what they last saved.
+        """
+        ...
+
+    async def delete_archive(self, archive: str) -> None:
+        """Remove an archive, whole or half made; one that isn't there is no error."""
+        ...
+
+    async def forget_class(self, name: str) -> None:
+        """Remove the class's folder and groups; what is in homes stays.
+
+        A later class of that name gets another folder. A class that isn't known is no error.
+        """
         ...

@@ -24,12 +24,18 @@ USERNAME_MAX: Final = 48
 SERVER_NAME_MAX: Final = 30
 GROUP_NAME_MAX: Final = 255
 DISPLAY_NAME_MAX: Final = 255
+FOLDER_MAX: Final = 300
+FOLDER_PART_MAX: Final = 200
 FULL_NAME_MAX: Final = 200
 
 # Also in the proxy's routing (appliance/proxy): keep both to this alphabet.
 USERNAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@-]{0,47}"
 SERVER_NAME_PATTERN: Final = r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,29}"
 SERVICE_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+ARCHIVE_PATTERN: Final = r"[a-z0-9][a-z0-9-]{0,63}"
+
+# What a class's folder in a home has besides the user's own: links to what is common.
+CLASS_LINKS: Final = ("shared", "together", "drop", "collected", "drop-boxes")
 
 # Names that read as the machine's or the appliance's own, so that no student signs up as one.
 # fmt: off
@@ -152,6 +158,63 @@ def parse_service_name(text: str) -> str:
             f"cannot use {text[:60]!r} as a service's name",
             why="it has characters or a length that a service's name may not have",
             mend="choose 1 to 64 of A-Z, a-z, 0-9 and . _ -, beginning with a letter or digit",
+        )
+    return text
+
+
+def parse_folder(text: str, *, may_be_empty: bool = False) -> str:
+    """Return a path below a class's folder or a home, or raise BadRequest saying why not.
+
+    Its parts are joined by single slashes, lead nowhere up and aren't hidden. They are taken as
+    they are, because a file's name is what its bytes are.
+    """
+    why = ""
+    if not text and may_be_empty:
+        return ""
+    if not 1 <= len(text) <= FOLDER_MAX:
+        why = f"it has {len(text)} characters; 1 to {FOLDER_MAX} are allowed"
+    elif not text.isprintable() or "\\" in text:
+        why = "it has a backslash, a line break or another control character"
+    else:
+        why = next((why for part in text.split("/") if (why := _why_no_part(part))), "")
+    if why:
+        raise BadRequest(
+            f"cannot use {text[:60]!r} as a folder",
+            why=why,
+            mend="write it as week1/lab, from the class's own folder on",
+        )
+    return text
+
+
+def _why_no_part(part: str) -> str:
+    if not part or part != part.strip():
+        return "a name in it is empty, or has blanks at an end"
+    if part.startswith("."):
+        return "a name in it begins with a dot"
+    if len(part.encode()) > FOLDER_PART_MAX:
+        return f"a name in it has more than {FOLDER_PART_MAX} bytes"
+    return ""
+
+
+def parse_home_folder(text: str) -> str:
+    """The same for a folder in the class's folder of a home, where some names are links."""
+    folder = parse_folder(text)
+    if folder.split("/", 1)[0] in CLASS_LINKS:
+        raise BadRequest(
+            f"cannot use {text[:60]!r} as a folder",
+            why=f"the names {', '.join(CLASS_LINKS)} stand for the class's own folders",
+            mend="choose another name",
+        )
+    return folder
+
+
+def parse_archive(text: str) -> str:
+    """Return the name of an archive, or raise BadRequest saying why not."""
+    if not re.fullmatch(ARCHIVE_PATTERN, text):
+        raise BadRequest(
+            f"cannot use {text[:60]!r} as an archive's name",
+            why="it has characters or a length that an archive's name may not have",
+            mend="choose 1 to 64 of a-z, 0-9 and '-', beginning with a letter or digit",
         )
     return text
 

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from appliance.errors import SpawnError
 from appliance.interfaces import Exited, Running, Started, StartRequest
 from appliance.names import ServerId, Username
+from tests.fakes.class_files import FakeClassFiles
 
 
-class FakeSpawner:
-    """Fulfils `appliance.interfaces.Spawner`."""
+class FakeSpawner(FakeClassFiles):
+    """Fulfils `appliance.interfaces.Spawner`, and `ClassFiles` by its base."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.servers: dict[ServerId, Running] = {}
         self.tokens: dict[ServerId, str] = {}
         self.forgotten: list[Username] = []
