@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from appliance import audit
 from appliance.audit import Action
-from appliance.db.class_models import Teaching
+from appliance.db.class_models import Teaching, Visit
 from appliance.db.models import Group, Membership, Server, Share, User
 from appliance.db.session import Database
 from appliance.errors import BadRequest, Conflict, NotFound
@@ -57,6 +57,20 @@ _SHARES_OF: Final = (
         )
     )
 )
+# Whose servers a teacher may open for a while, as they agreed. The class they share counts at this
+# moment; that time is over, the sweep says.
+_VISITS_OF: Final = (
+    select(User.name, Visit.server_name)
+    .join(User, User.id == Visit.owner_id)
+    .where(
+        Visit.visitor_id == bindparam("user_id"),
+        Visit.state == "granted",
+        select(Teaching.user_id)
+        .join(Membership, Membership.group_id == Teaching.group_id)
+        .where(Teaching.user_id == Visit.visitor_id, Membership.user_id == Visit.owner_id)
+        .exists(),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +92,8 @@ class GroupPage:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a user holds besides the roles: the groups, scopes on servers that others share, and the
-    classes that the user teaches."""
+    """What a user holds besides the roles: the groups, scopes on servers that others share or let the
+    user visit, and the classes that the user teaches."""
 
     groups: frozenset[str]
     shared: frozenset[str]
@@ -200,7 +214,7 @@ class Groups:
 
 
 def read_grants(database: Session | Connection, user_id: int) -> Grants:
-    """What a user holds by groups and shares at this moment."""
+    """What a user holds by groups, shares and visits at this moment."""
     groups = database.execute(_GROUPS_OF, {"user_id": user_id}).all()
     shares = database.execute(_SHARES_OF, {"user_id": user_id}).all()
     # The filter is made here and not stored: a server may have been renamed since.
@@ -209,10 +223,14 @@ def read_grants(database: Session | Connection, user_id: int) -> Grants:
         for owner, server, scopes in shares
         for scope in scopes
     )
+    teaches = frozenset(name for name, taught in groups if taught)
+    if teaches:
+        visits = database.execute(_VISITS_OF, {"user_id": user_id})
+        shared |= {f"access:servers!server={owner}/{server}" for owner, server in visits}
     return Grants(
         groups=frozenset(name for name, taught in groups if not taught),
         shared=shared,
-        teaches=frozenset(name for name, taught in groups if taught),
+        teaches=teaches,
     )
 
 

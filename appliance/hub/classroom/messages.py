@@ -1,0 +1,305 @@
+"""Messages: what a teacher says to a student or a class, an admin to everybody, the hub to one.
+
+A message is there until it is read, or its time is over. It is plain text, and no student can send
+one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from appliance import audit
+from appliance.audit import Action
+from appliance.clock import Clock
+from appliance.db.class_models import Message, MessageSeen, Teaching
+from appliance.db.models import Group, Membership, User, UserState
+from appliance.db.session import Database
+from appliance.errors import BadRequest, NotFound, TooMany
+from appliance.hub.classroom.streams import Streams
+from appliance.texts import say
+
+LONGEST: Final = 2000
+HOURS: Final = 12
+MOST_HOURS: Final = 24 * 14
+NOBODY: Final = ""
+"""The sender of what the hub itself says."""
+_SHOWN: Final = 20
+_USERS_AT_ONCE: Final = 1000
+_IN_A_WHILE: Final = 30
+_WHILE_SECONDS: Final = 600.0
+_NOTICE_AGAIN: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that somebody hasn't read."""
+
+    id: int
+    sender: str
+    sender_name: str
+    """What people call the sender."""
+    text: str
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message as its sender sees it: to the class, or to one student."""
+
+    id: int
+    sender: str
+    user: str
+    """The receiver; empty means the whole class."""
+    text: str
+    created: datetime
+    expires: datetime
+    seen: int
+    of: int
+    """How many are to read it."""
+
+
+class Messages:
+    """All messages."""
+
+    def __init__(self, *, db: Database, clock: Clock, streams: Streams) -> None:
+        self._db = db
+        self._clock = clock
+        self._streams = streams
+        self._sent: dict[str, deque[float]] = {}
+
+    # Sending
+
+    def send(
+        self,
+        text: str,
+        *,
+        sender: str,
+        group: str = "",
+        users: Sequence[str] = (),
+        hours: int = HOURS,
+        unlimited: bool = False,
+    ) -> None:
+        """Send to a class, to some users, or with neither to everybody.
+
+        Whether the sender may is for the caller to know. Raises BadRequest, NotFound or TooMany.
+        """
+        text = checked(text)
+        if not 1 <= hours <= MOST_HOURS:
+            raise BadRequest(
+                "cannot send the message", why=say("it can last 1 to {most} hours", most=MOST_HOURS)
+            )
+        if len(users) > _USERS_AT_ONCE:
+            raise BadRequest("cannot send the message", why="it is for too many users at once")
+        if not unlimited:
+            self._check_pace(sender)
+        now = self._clock.now()
+        until = now + timedelta(hours=hours)
+        with self._db.session() as session:
+            for group_id, user_id in _receivers(session, group, users):
+                session.add(
+                    Message(
+                        group_id=group_id, user_id=user_id, sender=sender, text=text,
+                        created=now, expires=until,
+                    )
+                )  # fmt: skip
+        audit.note(Action.SEND_MESSAGE, *(users or [group or "everybody"]), characters=len(text))
+        self._streams.tell(users or None)
+
+    def notice(self, user: str, text: str) -> None:
+        """What the hub tells a user by itself; the same within a minute is told once."""
+        now = self._clock.now()
+        with self._db.session() as session:
+            user_id = session.scalar(select(User.id).where(User.name == user))
+            if user_id is None:
+                return
+            again = select(Message.id).where(
+                Message.user_id == user_id,
+                Message.sender == NOBODY,
+                Message.text == text,
+                Message.created > now - _NOTICE_AGAIN,
+            )
+            if session.scalar(again.limit(1)) is not None:
+                return
+            session.add(
+                Message(
+                    user_id=user_id, sender=NOBODY, text=text, created=now,
+                    expires=now + timedelta(hours=HOURS),
+                )
+            )  # fmt: skip
+        self._streams.tell([user])
+
+    def _check_pace(self, sender: str) -> None:
+        now = self._clock.monotonic()
+        times = self._sent.setdefault(sender, deque())
+        while times and times[0] <= now - _WHILE_SECONDS:
+            times.popleft()
+        if len(times) >= _IN_A_WHILE:
+            raise TooMany(
+                "cannot send the message",
+                why="you sent many messages in the last minutes",
+                mend="wait a moment; one message can go to the whole class",
+                retry_after_seconds=int(times[0] + _WHILE_SECONDS - now) + 1,
+            )
+        times.append(now)
+
+    # Reading
+
+    def unread(self, user: str) -> list[Incoming]:
+        """What a user hasn't read yet, oldest first."""
+        with self._db.reading() as connection:
+            user_id = connection.scalar(select(User.id).where(User.name == user))
+            if user_id is None:
+                return []
+            query = (
+                select(Message, User.full_name)
+                .outerjoin(User, User.name == Message.sender)
+                .where(
+                    Message.expires > self._clock.now(),
+                    Message.sender != user,
+                    _is_for(user_id),
+                    ~_has_seen(user_id),
+                )
+                .order_by(Message.id)
+                .limit(_SHOWN)
+            )
+            return [
+                Incoming(
+                    row.id, row.sender, row.full_name or row.sender, row.text, row.created,
+                    row.expires,
+                )
+                for row in connection.execute(query)
+            ]  # fmt: skip
+
+    def mark_seen(self, user: str, message_id: int) -> None:
+        """The user has read it; raises NotFound for a message that isn't theirs."""
+        with self._db.session() as session:
+            user_id = session.scalar(select(User.id).where(User.name == user))
+            query = select(Message.id).where(Message.id == message_id, _is_for(user_id or 0))
+            if user_id is None or session.scalar(query) is None:
+                raise NotFound("cannot find the message", why="it isn't yours, or its time is over")
+            session.merge(MessageSeen(message_id=message_id, user_id=user_id))
+        self._streams.tell([user])
+
+    def sent_to_class(self, group: str, *, limit: int = 10) -> list[Sent]:
+        """What was said to a class and to single students by its teachers, newest first."""
+        with self._db.reading() as connection:
+            group_id = connection.scalar(select(Group.id).where(Group.name == group))
+            members = select(Membership.user_id).where(Membership.group_id == group_id)
+            teachers = (
+                select(User.name)
+                .join(Teaching, Teaching.user_id == User.id)
+                .where(Teaching.group_id == group_id)
+            )
+            seen = (
+                select(func.count())
+                .select_from(MessageSeen)
+                .where(MessageSeen.message_id == Message.id)
+                .scalar_subquery()
+            )
+            query = (
+                select(Message, User.name.label("to"), seen.label("seen"))
+                .outerjoin(User, User.id == Message.user_id)
+                .where(
+                    Message.expires > self._clock.now(),
+                    or_(
+                        Message.group_id == group_id,
+                        Message.user_id.in_(members) & Message.sender.in_(teachers),
+                    ),
+                )
+                .order_by(Message.id.desc())
+                .limit(limit)
+            )
+            readers = connection.scalar(_readers(group_id)) or 0
+            return [
+                Sent(
+                    row.id, row.sender, row.to or "", row.text, row.created, row.expires,
+                    row.seen, 1 if row.to else readers,
+                )
+                for row in connection.execute(query)
+            ]  # fmt: skip
+
+    def purge(self) -> None:
+        """Delete what is over, and let those who still look at it know."""
+        with self._db.session() as session:
+            gone = session.scalars(
+                delete(Message).where(Message.expires <= self._clock.now()).returning(Message.id)
+            ).all()
+        if gone:
+            self._streams.tell()
+
+
+def checked(text: str) -> str:
+    """A message's text as it is kept: plain, with line breaks; raises BadRequest."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if not text:
+        raise BadRequest("cannot send the message", why="it is empty", mend="write something")
+    if len(text) > LONGEST:
+        raise BadRequest(
+            "cannot send the message",
+            why=say(
+                "it has {length} characters, and {most} is the most",
+                length=len(text),
+                most=LONGEST,
+            ),
+            mend="make it shorter, or put it into a file that you hand out",
+        )
+    if any(unicodedata.category(one) in _UNPRINTABLE and one not in "\n\t" for one in text):
+        raise BadRequest("cannot send the message", why="it has characters that can't be shown")
+    return text
+
+
+# Control characters, halves of surrogate pairs, and what turns the direction of a line around.
+_UNPRINTABLE: Final[Collection[str]] = frozenset({"Cc", "Cs"})
+
+
+def _receivers(
+    session: Session, group: str, users: Sequence[str]
+) -> list[tuple[int | None, int | None]]:
+    if group and not users:
+        group_id = session.scalar(select(Group.id).where(Group.name == group))
+        if group_id is None:
+            raise NotFound(say("cannot find the class {name!r}", name=group[:60]))
+        return [(group_id, None)]
+    if not users:
+        return [(None, None)]
+    found = dict(
+        session.execute(select(User.name, User.id).where(User.name.in_(list(users)))).tuples()
+    )
+    missing = set(users) - set(found)
+    if missing:
+        raise NotFound(say("cannot find the user {name!r}", name=min(missing)[:60]))
+    return [(None, user_id) for user_id in found.values()]
+
+
+def _is_for(user_id: int) -> ColumnElement[bool]:
+    groups = select(Membership.group_id).where(Membership.user_id == user_id)
+    to_all = Message.user_id.is_(None) & Message.group_id.is_(None)
+    return or_(Message.user_id == user_id, Message.group_id.in_(groups), to_all)
+
+
+def _has_seen(user_id: int) -> ColumnElement[bool]:
+    return (
+        select(MessageSeen.user_id)
+        .where(MessageSeen.message_id == Message.id, MessageSeen.user_id == user_id)
+        .exists()
+    )
+
+
+def _readers(group_id: int | None) -> ColumnElement[int]:
+    """How many of a class read what is said to it."""
+    return (
+        select(func.count())
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.group_id == group_id, User.state == UserState.ACTIVE)
+        .scalar_subquery()
+    )
