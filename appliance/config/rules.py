@@ -34,6 +34,7 @@ def find_faults(config: Config) -> list[Fault]:
         *_roles(config),
         *_custom_scopes(config),
         *_services(config),
+        *_second_factors(config),
     ]
 
 
@@ -149,3 +150,14 @@ def _services(config: Config) -> Iterator[Fault]:
                 (*path, "api_token"), f"must differ from that of the service {secrets[secret]}"
             )
         secrets.setdefault(secret, name)
+
+
+def _second_factors(config: Config) -> Iterator[Fault]:
+    known = {"user", ADMIN, "teacher"} | (set(config.roles) - BUILT_IN)
+    for number, name in enumerate(config.passwords.second_factor_roles):
+        if name not in known:
+            yield Fault(
+                ("passwords", "second_factor_roles", str(number)),
+                f"must be a role that people have, such as {', '.join(sorted(known))}; "
+                f"found {name!r}",
+            )

@@ -38,8 +38,10 @@ from appliance.config.kinds import (
     Size,
     Typed,
 )
+from appliance.config.mail_schema import Mail
 from appliance.config.name_patterns import NamePattern
 from appliance.config.service_schema import ApiSecret, Service, Url
+from appliance.texts import LanguageCode
 
 Folder = Annotated[
     str,
@@ -157,6 +159,15 @@ class Passwords(Section):
     """Refuse passwords from the list of the most common ones, and those that contain the user's
     name."""
 
+    second_factor_roles: Annotated[
+        list[RoleName], Typed.SEPARATED, Reload.HUB, Example(["admin", "teacher"])
+    ] = []
+    """Roles whose holders must prove who they are by more than a password: by an app's code, or a
+    passkey. Who has none sets one up at the next log-in and can do nothing else before."""
+
+    passkeys: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
+    """Let people log in with passkeys, where the address is https (or localhost)."""
+
 
 class Limits(Section):
     """What one single-user server may use."""
@@ -268,9 +279,7 @@ class Pages(Section):
     templates: Annotated[Folder | None, Reload.HUB, Example("/srv/appliance/templates")] = None
     """A folder of templates that take the place of the appliance's own of the same name."""
 
-    language: Annotated[
-        LanguageCode | None, Field(strict=False), Reload.HUB, Example("de")
-    ] = None
+    language: Annotated[LanguageCode | None, Field(strict=False), Reload.HUB, Example("de")] = None
     """The language of pages for everybody who has chosen none: en, de, fr or es. If it is null, the
     one that the browser asks for."""
 
@@ -323,6 +332,7 @@ class Config(Section):
     services: dict[ServiceName, Service] = {}
     """Programs beside the hub, which use its API, its log-in, or both."""
 
+    mail: Mail = Mail()
     metrics: Metrics = Metrics()
     pages: Pages = Pages()
     proxy: ProxyChoice = ProxyChoice()
