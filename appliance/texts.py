@@ -8,7 +8,17 @@ error's or stands in a template.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
+
+
+class LanguageCode(StrEnum):
+    """The languages that pages come in."""
+
+    ENGLISH = "en"
+    GERMAN = "de"
+    SPANISH = "es"
+    FRENCH = "fr"
 
 
 class Text(str):

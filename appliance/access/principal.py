@@ -35,6 +35,8 @@ class Principal:
     """The row of the log-in session, for cookies."""
     token_id: int | None = None
     """The row of the API token, for tokens."""
+    language: str = ""
+    """The language that the user chose for pages; empty means the browser's."""
     secret: str = ""
     """What XSRF tokens of this principal are bound to; empty unless it came by cookie."""
 

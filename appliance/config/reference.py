@@ -258,7 +258,9 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
     if setting.kind in {Kind.SIZE, Kind.DURATION}:
         units = "KMGT" if setting.kind is Kind.SIZE else "smhd"
         schema["pattern"] = f"^[0-9]+(\\.[0-9]+)? ?[{units}]?"
-    if setting.optional:
+    if setting.optional and setting.kind is Kind.CHOICE:
+        schema["enum"] = [*setting.choices, None]
+    elif setting.optional:
         kind = schema["type"]
         schema["type"] = [*([kind] if isinstance(kind, str) else kind), "null"]
     for word, bound in (

@@ -277,6 +277,7 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
     )
 
 
+        language=core.config.pages.language or "",
 def _needed_next(core: _Core) -> Callable[[], Sequence[str]]:
     """What pages say that the browser needs next, where all servers' pages ask for the same."""
     config = core.config

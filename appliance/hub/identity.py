@@ -101,6 +101,7 @@ class Identity:
             must_change_password=bool(must_change),
             session_id=row.session_id,
             login_id=row.id,
+            language=user.language,
             secret=f"session:{hashed}",
         )
 

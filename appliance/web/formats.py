@@ -6,7 +6,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_UNITS: Final = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "KB"))
+from appliance.texts import Text, say, say_many
+from appliance.web import languages
+from appliance.web.languages import localized
+
+_UNITS: Final = ((2**40, say("TB")), (2**30, say("GB")), (2**20, say("MB")), (2**10, say("KB")))
+
+_MINUTES: Final = say_many("1 minute", "{count} minutes", 1)
+_LENGTHS: Final = (
+    (86400, say_many("1 day", "{count} days", 1)),
+    (3600, say_many("1 hour", "{count} hours", 1)),
+    (60, _MINUTES),
+)
+_PAST: Final = (
+    (2700, 60, say_many("1 minute ago", "{count} minutes ago", 1)),
+    (79200, 3600, say_many("1 hour ago", "{count} hours ago", 1)),
+    (604800, 86400, say_many("1 day ago", "{count} days ago", 1)),
+)
 
 
 def filters(now: Callable[[], datetime] | None = None) -> dict[str, Callable[..., Any]]:
@@ -21,51 +37,51 @@ def filters(now: Callable[[], datetime] | None = None) -> dict[str, Callable[...
         "day": day,
         "exactly": exactly,
         "sentence": sentence,
+        "decimal": decimal,
+        "localized": localized,
     }
 
 
 def in_bytes(count: float) -> str:
     """A size as people write it, such as "312 MB" or "1.5 GB"; units of 1024, as systemd's."""
+    language = languages.current()
     for unit, name in _UNITS:
         if count >= unit:
             value = count / unit
-            return (
-                f"{value:.1f} {name}"
-                if value < 10 and round(value, 1) % 1
-                else f"{value:.0f} {name}"
-            )
-    return f"{count:.0f} bytes"
+            digits = 1 if value < 10 and round(value, 1) % 1 else 0
+            return f"{language.decimal(value, digits)} {language.translate(name)}"
+    return localized(say("{count} bytes", count=f"{count:.0f}"))
+
+
+def decimal(number: float, digits: int = 1) -> str:
+    """A number with so many digits behind the point."""
+    return languages.current().decimal(number, digits)
 
 
 def duration(seconds: float) -> str:
     """A length of time in its largest fitting unit, such as "1 hour" or "90 minutes"."""
     whole = round(seconds)
-    for size, one, many in (
-        (86400, "1 day", "{} days"),
-        (3600, "1 hour", "{} hours"),
-        (60, "1 minute", "{} minutes"),
-    ):
+    for size, words in _LENGTHS:
         if whole >= size and (whole % size == 0 or whole >= 10 * size):
-            return one if whole == size else many.format(whole // size)
+            return _counted(words, whole // size)
     if whole >= 120:
-        return f"{whole // 60} minutes"
-    return "1 second" if whole == 1 else f"{whole} seconds"
+        return _counted(_MINUTES, whole // 60)
+    return localized(say_many("1 second", "{count} seconds", whole))
 
 
 def ago(moment: datetime, now: datetime) -> str:
     """How long ago it was in words; from a week on, the day."""
     seconds = (now - moment).total_seconds()
     if seconds < 45:
-        return "just now"
-    for limit, size, one, many in (
-        (2700, 60, "1 minute ago", "{} minutes ago"),
-        (79200, 3600, "1 hour ago", "{} hours ago"),
-        (604800, 86400, "1 day ago", "{} days ago"),
-    ):
+        return localized(say("just now"))
+    for limit, size, words in _PAST:
         if seconds < limit:
-            count = max(1, round(seconds / size))
-            return one if count == 1 else many.format(count)
-    return f"on {moment:%-d %B %Y}"
+            return _counted(words, max(1, round(seconds / size)))
+    return localized(say("on {day}", day=languages.current().date(moment)))
+
+
+def _counted(words: Text, count: int) -> str:
+    return localized(Text.of(words.pattern, {"count": count}, many=words.many, count=count))
 
 
 def iso(moment: datetime) -> str:
@@ -74,22 +90,28 @@ def iso(moment: datetime) -> str:
 
 def until(moment: datetime) -> str:
     """A moment in the machine's own time zone, for what people must be done with by then."""
-    return f"{moment.astimezone():%-d %B, %H:%M}"
+    local = moment.astimezone()
+    return _with_time(languages.current().date(local, year=False), local)
 
 
 def day(moment: datetime) -> str:
     """A day in the machine's own time zone, such as "7 May 2031"."""
-    return f"{moment.astimezone():%-d %B %Y}"
+    return languages.current().date(moment.astimezone())
 
 
 def exactly(moment: datetime) -> str:
     """A moment that may be years away, such as "7 May 2031, 14:05"."""
-    return f"{moment.astimezone():%-d %B %Y, %H:%M}"
+    local = moment.astimezone()
+    return _with_time(languages.current().date(local), local)
+
+
+def _with_time(date: str, moment: datetime) -> str:
+    return localized(say("{day}, {time}", day=date, time=f"{moment:%H:%M}"))
 
 
 def sentence(text: str) -> str:
     """An error's part, which begins small so that it can be joined, as a sentence of its own."""
-    text = text.strip()
+    text = localized(text).strip()
     if not text:
         return ""
     end = "" if text[-1] in ".!?…" else "."

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from appliance.errors import ApplianceError
+from appliance.texts import say
 from appliance.web.failures import failure_of
 from appliance.web.formats import sentence
+from appliance.web.languages import localized
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class FormError:
     mend: str
     status: int
 
+    def __post_init__(self) -> None:
+        """What handlers say in English is kept in the language of the page."""
+        object.__setattr__(self, "text", localized(self.text))
+        object.__setattr__(self, "mend", localized(self.mend))
+
     @classmethod
     def of(cls, error: ApplianceError, *, field: str = "", mend: str = "") -> Self:
         """From an error; `mend` is for errors that bring no advice of their own."""
@@ -28,5 +35,10 @@ class FormError:
 
 def told(error: ApplianceError) -> str:
     """An error as sentences, for a note."""
-    what = sentence(f"{error.what}: {error.why}" if error.why else error.what)
-    return f"{what} {sentence(error.mend)}".rstrip()
+    return f"{sentence(joined(error))} {sentence(error.mend)}".rstrip()
+
+
+def joined(error: ApplianceError) -> str:
+    """What could not be done and why, in the language of the page."""
+    what, why = localized(error.what), localized(error.why)
+    return localized(say("{what}: {why}", what=what, why=why)) if why else what

@@ -21,7 +21,8 @@ from appliance.audit import Action
 from appliance.db.errors import DatabaseError, StorageError
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username
-from appliance.web import notes, xsrf
+from appliance.texts import say
+from appliance.web import languages, notes, xsrf
 from appliance.web.access_log import shown_path
 from appliance.web.asker import FETCHES, LOGIN_COOKIE, AskedRequest
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
@@ -154,6 +155,7 @@ class PageHandler(Handler):
         self.check_body_size()
         audit.asked_by(self)
         self.principal = self.identify_root() or self.identify_cookie()
+        languages.use(self.language)
         if self.is_read:
             # A script of a student's own page may not read ours, and the token in it.
             if self.principal and self._fetch_mode in FETCHES:
@@ -168,6 +170,15 @@ class PageHandler(Handler):
             await self.on_xsrf_refused(refusal)
             if not self._finished:
                 raise
+
+    @property
+    def language(self) -> str:
+        """The language of the page: the user's, this browser's choice, the school's, or what the
+        browser says that its user reads."""
+        own = self.principal.language if self.principal else ""
+        cookie = self._cookie_values(languages.COOKIE)[:1]
+        accepted = self.request.headers.get("Accept-Language", "")
+        return languages.negotiate([own, *cookie, self.web.language], accepted)
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         """Pages may show their form again (and finish); otherwise the error page comes."""
@@ -195,10 +206,12 @@ class PageHandler(Handler):
     def render_page(self, template: str, *, status: int = 200, **values: Any) -> None:
         """Finish with a page made from a template."""
         self.set_status(status)
+        languages.use(self.language)
         values = {
             "principal": self.principal,
             "xsrf_token": self.xsrf_value,
             "path": self.request.path,
+            "own_uri": self.own_uri if self.is_read else self.hub_path("login"),
             "notes": self._take_notes(),
             **values,
         }
@@ -207,7 +220,9 @@ class PageHandler(Handler):
     def leave_note(self, kind: str, text: str) -> None:
         """Tell something on the next page, after the redirect; kinds are good, warn and bad."""
         note = notes.pack(
-            notes.Note(kind, text), xsrf=self.web.xsrf, bound_to=self._bound_to(self.principal)
+            notes.Note(kind, languages.localized(text)),
+            xsrf=self.web.xsrf,
+            bound_to=self._bound_to(self.principal),
         )
         self.set_cookie(
             notes.COOKIE, note, path=self.web.hub_url, max_age=notes.SECONDS,
@@ -247,6 +262,7 @@ class PageHandler(Handler):
             httponly=True, secure=self.is_https, samesite="Lax",
         )  # fmt: skip
         self.principal = self.web.identify.by_cookie(new.secret)
+        languages.use(self.language)
         self._set_xsrf_cookie(self._bound_to(self.principal))
         audit.note(Action.LOG_IN, user)
 
@@ -260,7 +276,8 @@ class PageHandler(Handler):
             self.log_in(user)
         except StorageError as error:
             log.warning("cannot log in %s yet: %s", user, error.why)
-            note, goal = f"{note} Log in with your password.", self.hub_path("login")
+            advice = languages.localized(say("Log in with your password."))
+            note, goal = f"{languages.localized(note)} {advice}", self.hub_path("login")
         self.leave_note("good", note)
         self.redirect(goal)
 

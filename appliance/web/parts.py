@@ -75,6 +75,8 @@ class Web:
     """A template's name and its values to HTML."""
     groups_of: GroupsOf
     audit: AuditLog
+    language: str = ""
+    """The language of pages for whoever chose none; empty means the browser's."""
 
     @property
     def hub_url(self) -> str:

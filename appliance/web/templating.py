@@ -27,7 +27,8 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 
-from appliance.web import formats
+from appliance.texts import say
+from appliance.web import formats, languages
 from appliance.web.notes import Note
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def make_renderer(
 
 def _renderer(environment: Environment) -> Render:
     def render(template: str, values: dict[str, Any]) -> str:
+        values = {"language": languages.current().code, **values}
         return environment.get_template(template).render(values)
 
     return render
@@ -92,11 +94,16 @@ def _environment(
         # Who writes templates wants to see them at once; ours change with the hub.
         auto_reload=folder is not None,
     )
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda text: languages.current().gettext(text),
+        lambda one, many, number: languages.current().ngettext(one, many, number),
+        newstyle=True,
+    )
     hub_url = f"{base_url}hub/"
     environment.globals.update(
         base_url=base_url,
         hub_url=hub_url,
+        languages=languages.NAMES,
         static_url=lambda name: f"{hub_url}static/{name}?v={_version(name, folder)}",
         needed_next=lambda: [f"{hub_url}static/{name}" for name in needed_next()],
     )
@@ -121,7 +128,10 @@ class _Customized:
         self._tell_log(mistake)
         principal = values.get("principal")
         if principal is not None and principal.admin:
-            note = Note("warn", f"Your own templates can't be used for this page: {mistake}.")
+            text = say(
+                "Your own templates can't be used for this page: {mistake}.", mistake=mistake
+            )
+            note = Note("warn", languages.localized(text))
             values = {**values, "notes": [*values.get("notes", ()), note]}
         return self._shipped(template, values)
 

@@ -1,0 +1,225 @@
+"""Brings the catalogues of the pages in line with the program: `python -m tests.messages`.
+
+New sentences come into each catalogue without a translation, those that nobody says any more go.
+Sentences are found in templates (`_`, `{% trans %}`), and in the hub's Python as arguments of
+`say` and `say_many`, and as literals that errors, forms and notes are made of. An f-string there is
+the pattern "cannot find {name}"; the pages recognize by it what the root daemon says.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+
+from appliance.texts import LanguageCode
+from appliance.web.languages import FOLDER, NAMES
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "appliance"
+TEMPLATES: Final = PACKAGE / "web" / "templates"
+SPOKEN: Final = (
+    "access", "db", "errors.py", "hub", "interfaces.py", "local_spawner", "names.py", "native_auth",
+    "systemd_spawner", "web",
+)  # fmt: skip
+"""What pages can show words of."""
+TRANSLATED: Final = tuple(code for code in NAMES if code is not LanguageCode.ENGLISH)
+# Which arguments hold sentences: by place, and by name.
+_MAKERS: Final = {
+    "say": ((0,), ()),
+    "say_many": ((0, 1), ()),
+    "FormError": ((1, 2), ("text", "mend")),
+    "leave_note": ((1,), ("text",)),
+}
+_ERROR: Final = ((0,), ("what", "why", "mend"))
+
+
+class Found(NamedTuple):
+    """A sentence, with the form for many if it has one, and the file it is in."""
+
+    one: str
+    many: str
+    flag: str
+    file: str
+
+
+def found() -> list[Found]:
+    """All sentences of the program, in the order of files and lines."""
+    everything: list[Found] = []
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        everything += _of_template(path)
+    for path in _modules():
+        everything += _of_module(path)
+    return everything
+
+
+def template() -> Catalog:
+    """All sentences of the program, as a catalogue without translations."""
+    catalogue = Catalog(project="Hub Appliance", charset="utf-8", fuzzy=False)
+    for one, many, flag, file in found():
+        key = (one, many) if many else one
+        known = catalogue.get(one)
+        if known is not None and many and isinstance(known.id, str):
+            catalogue.delete(one)
+        elif known is not None and not many and not isinstance(known.id, str):
+            key = known.id
+        catalogue.add(key, locations=[(file, None)], flags={flag} if flag else set())  # type: ignore[list-item]
+    return catalogue
+
+
+def catalogue_path(code: str) -> Path:
+    return FOLDER / f"{code}.po"
+
+
+def read(code: str) -> Catalog:
+    with catalogue_path(code).open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def update() -> None:
+    """Write each catalogue anew, with the translations that it has."""
+    fresh = template()
+    for code in TRANSLATED:
+        catalogue = read(code)
+        comment = catalogue.header_comment
+        catalogue.update(fresh, no_fuzzy_matching=True, update_creation_date=False)
+        catalogue.header_comment = comment
+        missing = [
+            message.id for message in catalogue if message.id and not is_done(message.string)
+        ]
+        with catalogue_path(code).open("wb") as file:
+            file.write(_header(catalogue).encode())
+            write_po(
+                file, catalogue, width=100, include_lineno=False, ignore_obsolete=True,
+                omit_header=True,
+            )  # fmt: skip
+        print(f"{code}: {len(catalogue)} sentences, {len(missing)} without a translation")  # noqa: T201
+
+
+def _header(catalogue: Catalog) -> str:
+    """What gettext needs, and the translators' notes; no dates, which would differ each time."""
+    lines = [
+        "Project-Id-Version: Hub Appliance",
+        f"Language: {catalogue.locale}",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit",
+        f"Plural-Forms: {catalogue.plural_forms}",
+    ]
+    entry = "".join(f'"{line}\\n"\n' for line in lines)
+    return f'{catalogue.header_comment}\nmsgid ""\nmsgstr ""\n{entry}\n'
+
+
+def is_done(string: str | Iterable[str] | None) -> bool:
+    return bool(string) if isinstance(string, str) else bool(string) and all(string or ())
+
+
+def _of_template(path: Path) -> Iterator[Found]:
+    name = str(path.relative_to(ROOT))
+    with path.open("rb") as file:
+        options = {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}
+        for _, function, message, _ in babel_extract(
+            file, ("_", "gettext", "ngettext"), (), options
+        ):
+            one, many = (message[0], message[1]) if isinstance(message, tuple) else (message, "")
+            # A plural's first form says "%(num)s" and may leave it out.
+            if one:
+                flag = "python-format" if "%(" in f"{one}{many}" else ""
+                yield Found(one, many if function == "ngettext" else "", flag, name)
+
+
+def _modules() -> list[Path]:
+    places = [PACKAGE / name for name in SPOKEN]
+    files = [
+        path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))
+    ]
+    return sorted(path for path in files if "migrations" not in path.parts)
+
+
+def _of_module(path: Path) -> Iterator[Found]:
+    name = str(path.relative_to(ROOT))
+    for node in ast.walk(_tree(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = _name(node.func)
+        if called == "__init__" and path.name in {"errors.py", "failures.py"}:
+            called = "ApplianceError"
+        places, names = _MAKERS.get(called, _ERROR if called in _errors() else ((), ()))
+        if called == "say_many" and len(node.args) > 1:
+            one, many = (_sentences(argument)[0] for argument in node.args[:2])
+            yield Found(one, many, "python-brace-format", name)
+            continue
+        arguments = [node.args[place] for place in places if place < len(node.args)]
+        arguments += [word.value for word in node.keywords if word.arg in names]
+        for argument in arguments:
+            for sentence in _sentences(argument):
+                yield Found(sentence, "", "python-brace-format" if "{" in sentence else "", name)
+
+
+def _sentences(node: ast.expr) -> list[str]:
+    """The sentences that an argument can be; none for what is made elsewhere."""
+    if isinstance(node, ast.IfExp):
+        return _sentences(node.body) + _sentences(node.orelse)
+    if isinstance(node, ast.BoolOp):
+        return [sentence for value in node.values for sentence in _sentences(value)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip():
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        text = "".join(_part(part) for part in node.values)
+        return [text] if any(isinstance(p, ast.Constant) and _says(p) for p in node.values) else []
+    return []
+
+
+def _says(part: ast.Constant) -> bool:
+    return sum(letter.isalpha() for letter in str(part.value)) > 2
+
+
+def _part(part: ast.expr) -> str:
+    if isinstance(part, ast.FormattedValue):
+        quotes = "!r" if part.conversion == ord("r") else ""
+        return f"{{{_value_name(part.value)}{quotes}}}"
+    return str(part.value) if isinstance(part, ast.Constant) else ""
+
+
+def _value_name(node: ast.expr) -> str:
+    """What a value in an f-string is called: the last name in it."""
+    if isinstance(node, ast.Subscript):
+        return _value_name(node.value)
+    if isinstance(node, ast.Call):
+        return _value_name(node.args[0] if node.args else node.func)
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "value")
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _errors() -> frozenset[str]:
+    """The classes of errors that people see."""
+    known, before = {"ApplianceError"}, 0
+    classes = [
+        (node.name, {_name(base) for base in node.bases})
+        for path in _modules()
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    while len(known) > before:
+        before = len(known)
+        known |= {name for name, bases in classes if bases & known}
+    return frozenset(known)
+
+
+if __name__ == "__main__":
+    update()
