@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import unicodedata
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -194,9 +195,18 @@ def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None
     # The driver would begin transactions at INSERT but not at CREATE TABLE, and a migration that is
     # interrupted would leave half a schema: so we begin them ourselves.
     connection.isolation_level = None
+    connection.create_function("fold", 1, fold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
+
+
+def fold(text: str) -> str:
+    """Text as searches compare it, in the database too: without case and accents."""
+    if text.isascii():
+        return text.lower()
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in parts if not unicodedata.combining(char)).casefold()

@@ -91,7 +91,8 @@ class Links:
             if row is None:
                 raise _gone()
             put_password(session, row, hashed, now=self._clock.now(), must_change=False)
-            row.state = UserState.ACTIVE
+            if row.state == UserState.WAITING:
+                row.state = UserState.ACTIVE
         log.info("user %s chose a password by a set-up link", user)
         audit.note(Action.USE_LINK, user, user=user)
         return user

@@ -26,6 +26,7 @@ from appliance.hub.settled import check_settled
 from appliance.hub.states import PENDING, ServerState, check_change
 from appliance.names import ServerId, ServerName, Username
 from appliance.systemd_spawner.environment import client_id
+from appliance.texts import say
 
 log = logging.getLogger(__name__)
 
@@ -216,11 +217,7 @@ class ServerRows:
             if user is None:
                 raise NotFound(f"cannot start the server of {server.user!r}", why="no such user")
             if user.state != UserState.ACTIVE:
-                raise Conflict(
-                    f"cannot start the server of {server.user!r}",
-                    why="the user waits for approval",
-                    mend="approve the user first",
-                )
+                raise _kept_out(server.user, user.state)
             check_settled(session, server.user)
             row = self._row(session, server) or Server(
                 user_id=user.id, name=server.name, state=ServerState.STOPPED
@@ -348,6 +345,13 @@ class ServerRows:
             description=f"Server at {prefix}",
             allowed_scopes=[server_scope(server)],
         )
+
+
+def _kept_out(user: str, state: str) -> Conflict:
+    what = say("cannot start the server of {name!r}", name=user)
+    if state == UserState.LOCKED:
+        return Conflict(what, why="the user is locked", mend="unlock the user first")
+    return Conflict(what, why="the user waits for approval", mend="approve the user first")
 
 
 def _moves(known: datetime | None, new: datetime, now: datetime) -> bool:
