@@ -130,12 +130,13 @@ def make_hub(
     codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
+    usage = UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu)
     classroom = make_classroom(
         Ground(
             config=config, places=places, clock=clock, db=db, roles=core.roles, groups=core.groups,
             users=users, servers=servers, sessions=sessions, authenticator=authenticator,
             throttle=throttle, links=links, spawner=spawner, supervisor=core.supervisor,
-            hub_url=core.hub_url,
+            hub_url=core.hub_url, usage=usage, activity=core.activity,
         )
     )  # fmt: skip
     application = Application(log_function=core.metrics.on_request)
@@ -147,6 +148,7 @@ def make_hub(
         "authenticator": authenticator,
         "throttle": throttle,
         "users": users,
+        "usage": usage,
         "sessions": sessions,
         "share_codes": codes,
         "links": links,
@@ -158,6 +160,7 @@ def make_hub(
         "relays": relays,
         "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links),
     }
+    parts["oauth"].follow(classroom.parts["visits"].opened)
     application.add_handlers(".*", _rules(config.base_url, parts))  # type: ignore[arg-type]
     return Hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=users,
@@ -192,9 +195,6 @@ def _core_parts(core: _Core) -> dict[str, Any]:
         "oauth": OAuthProvider(
             db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of
         ),
-        "usage": UsageMeter(
-            spawner=core.spawner, clock=core.clock, cpu_limit=core.config.limits.cpu
-        ),
         "shown_once": ShownOnce(clock=core.clock),
     }
 
@@ -219,7 +219,7 @@ def _authenticator(core: _Core) -> tuple[NativeAuthenticator, Throttle]:
     throttle = Throttle(db=core.db, clock=core.clock)
     authenticator = NativeAuthenticator(
         db=core.db, clock=core.clock, hasher=Hasher(cost=known_cost(core.db)), throttle=throttle,
-        signup=core.config.signup, rules=core.config.passwords, privileged=core.roles.users,
+        signup=core.config.signup, rules=core.config.passwords,
     )  # fmt: skip
     return authenticator, throttle
 
@@ -274,10 +274,10 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
         ),
         groups_of=core.groups.of,
         audit=AuditLog(core.places.hub_audit, clock=core.clock),
+        language=core.config.pages.language or "",
     )
 
 
-        language=core.config.pages.language or "",
 def _needed_next(core: _Core) -> Callable[[], Sequence[str]]:
     """What pages say that the browser needs next, where all servers' pages ask for the same."""
     config = core.config

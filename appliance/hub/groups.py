@@ -92,8 +92,8 @@ class GroupPage:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a user holds besides the roles: the groups, scopes on servers that others share or let the
-    user visit, and the classes that the user teaches."""
+    """What a user holds besides the roles: the groups, scopes on servers that others share or let
+    the user visit, and the classes that the user teaches."""
 
     groups: frozenset[str]
     shared: frozenset[str]

@@ -6,7 +6,7 @@ browser comes along.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,7 @@ from appliance.db.session import Database
 from appliance.errors import NotAllowed
 from appliance.hub.oauth_scopes import granted_scopes
 from appliance.hub.oauth_values import Ask, Client, Go, Wish
+from appliance.names import ServerId, ServerName, Username
 
 
 class OAuthProvider:
@@ -33,6 +34,11 @@ class OAuthProvider:
         self._clock = clock
         self._roles = roles
         self._groups_of = groups_of
+        self._on_open: Callable[[str, ServerId], None] = lambda _visitor, _server: None
+
+    def follow(self, on_open: Callable[[str, ServerId], None]) -> None:
+        """Have somebody told who comes to another's server."""
+        self._on_open = on_open
 
     @cached_property
     def _grant(self) -> Any:
@@ -65,6 +71,9 @@ class OAuthProvider:
         if client.owner:
             name = f"{client.owner}/{client.server}" if client.server else client.owner
             audit.note_unless_own(Action.OPEN_SERVER, client.owner, name)
+            if principal.name != client.owner:
+                server = ServerId(Username(client.owner), ServerName(client.server))
+                self._on_open(principal.name, server)
         return way
 
     def deny(self, query: str, principal: Principal) -> Go:

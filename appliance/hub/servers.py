@@ -136,6 +136,10 @@ class Servers:
         """How many servers there are in each state."""
         return self._rows.counts()
 
+    def place(self, server: ServerId) -> int | None:
+        """A server's place in line, from 1; None if it doesn't wait."""
+        return self._queue.position(server)
+
     @property
     def in_line(self) -> int:
         """How many wait in line to be started."""

@@ -13,18 +13,35 @@ from appliance.access.roles import Roles
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.db.session import Database
+from appliance.hub.activity import Activity
+from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.classroom.classes import Classes
+from appliance.hub.classroom.collecting import Collecting
+from appliance.hub.classroom.deliveries import Deliveries
+from appliance.hub.classroom.inbox import Inbox
+from appliance.hub.classroom.lab_keys import LabKeys
+from appliance.hub.classroom.live import LiveClasses
+from appliance.hub.classroom.messages import Messages
+from appliance.hub.classroom.materials import Materials
+from appliance.hub.classroom.invites import Invites
+from appliance.hub.classroom.joining import Joining
 from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
+from appliance.hub.classroom.streams import Streams
+from appliance.hub.classroom.visits import Visits
 from appliance.hub.groups import Groups
 from appliance.hub.links import Links
+from appliance.hub.secrets import ensure_secret
 from appliance.hub.servers import Servers
 from appliance.hub.sessions import Sessions
 from appliance.hub.supervisor import Supervisor
+from appliance.hub.usage import UsageMeter
 from appliance.hub.users import Users
-from appliance.interfaces import Spawner
+from appliance.interfaces import ClassFiles, Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.native_auth.signup import SignUps
 from appliance.native_auth.throttle import Throttle
+from appliance.native_auth.waiting import WaitingTickets
 from appliance.places import Places
 
 
@@ -47,6 +64,8 @@ class Ground:
     spawner: Spawner
     supervisor: Supervisor
     hub_url: str
+    usage: UsageMeter
+    activity: Activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +80,85 @@ def make_classroom(ground: Ground) -> Classroom:
     """Join the parts of the classroom; nothing runs yet."""
     classes = Classes(db=ground.db, clock=ground.clock)
     people = People(classes=classes, servers=ground.servers, supervisor=ground.supervisor)
+    rights = Rights(roles=ground.roles)
+    live = _make_live(ground, people)
+    materials = _make_materials(ground, classes, people)
     return Classroom(
         parts={
             "classes": classes,
             "people": people,
             "rights": Rights(roles=ground.roles),
+            **materials.parts,
+            **live.parts,
         },
-        loops={"classes": people.run},
+        loops={"classes": people.run, **materials.loops, **live.loops},
+    )
+
+
+def _make_joining(ground: Ground, people: People, rights: Rights) -> dict[str, Any]:
+    """How people come in: by signing up, by codes, by being let in."""
+    db, clock, throttle = ground.db, ground.clock, ground.throttle
+    settings = ground.config.signup
+    secret = ensure_secret(ground.places.hub_state / "invites.secret")
+    invites = Invites(db=db, clock=clock, secret=secret)
+    sign_ups = SignUps(
+        db=db, clock=clock, authenticator=ground.authenticator, throttle=throttle,
+        settings=settings, privileged=ground.roles.users,
+    )  # fmt: skip
+    return {
+        "invites": invites,
+        "sign_ups": sign_ups,
+        "waiting_tickets": WaitingTickets(db=db, clock=clock, secret=secret),
+        "joining": Joining(
+            db=db, settings=settings, invites=invites, sign_ups=sign_ups, people=people,
+            rights=rights, throttle=throttle,
+        ),
+        "approvals": Approvals(
+            db=db, users=ground.users, groups=ground.groups, people=people, rights=rights,
+            sign_ups=sign_ups,
+        ),
+    }  # fmt: skip
+
+
+def _make_live(ground: Ground, people: People) -> Classroom:
+    """What goes on in a class at this moment, and what is said in it."""
+    db, clock = ground.db, ground.clock
+    streams = Streams(db=db, clock=clock)
+    messages = Messages(db=db, clock=clock, streams=streams)
+    visits = Visits(db=db, clock=clock, messages=messages, streams=streams)
+    people.follow(settle=visits.settle)
+    return Classroom(
+        parts={
+            "streams": streams,
+            "messages": messages,
+            "visits": visits,
+            "inbox": Inbox(messages=messages, visits=visits),
+            "lab_keys": LabKeys(db=db),
+            "live": LiveClasses(
+                db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
+                place_of=ground.servers.place, has_cpu_limit=ground.config.limits.cpu is not None,
+            ),
+        },
+        loops={"streams": streams.run, "visits": visits.run},
+    )  # fmt: skip
+
+
+def _make_materials(ground: Ground, classes: Classes, people: People) -> Classroom:
+    """What a class is given, and what is collected from it."""
+    files = ground.spawner
+    if not isinstance(files, ClassFiles):
+        return Classroom(parts={})
+    db, clock, supervisor = ground.db, ground.clock, ground.supervisor
+    deliveries = Deliveries(db=db, clock=clock, files=files, supervisor=supervisor)
+    people.follow(welcome=deliveries.welcome)
+    ground.servers.follow(deliveries.on_state)
+    collecting = Collecting(db=db, clock=clock, files=files, supervisor=supervisor)
+    return Classroom(
+        parts={
+            "materials": Materials(
+                db=db, clock=clock, files=files, classes=classes, deliveries=deliveries
+            ),
+            "collecting": collecting,
+        },
+        loops={"deliveries": deliveries.run, "collecting": collecting.run},
     )

@@ -9,6 +9,7 @@ Whoever opens a server of somebody else's, by a visit or by other rights, is ann
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ MOST_MINUTES: Final = 8 * 60
 _ASKED: Final = timedelta(minutes=10)
 _KEPT: Final = timedelta(days=30)
 _IN_AN_HOUR: Final = 6
+_SWEEP_SECONDS: Final = 30.0
 _HOUR: Final = timedelta(hours=1)
 
 _Visitor = aliased(User)
@@ -182,6 +184,13 @@ class Visits:
         if has_old is not None:
             with self._db.session() as session:
                 session.execute(delete(Visit).where(Visit.until < now - _KEPT))
+
+    async def run(self) -> None:
+        """Look every half minute, for ever; messages whose time is over go, too."""
+        while True:
+            self.sweep()
+            self._messages.purge()
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def settle(self, _group: str) -> None:
         """Who is in a class, or teaches it, has changed."""

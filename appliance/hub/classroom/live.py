@@ -1,0 +1,205 @@
+"""How a class is doing now: who is on line, whose server runs and what it uses.
+
+All who look at a class share one look, made every other second: one query, and one question to the
+spawner for all classes together. Numbers are rounded, so that what doesn't matter changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from appliance.clock import Clock
+from appliance.db.class_models import Teaching
+from appliance.db.models import Group, Membership, Server, User, UserState
+from appliance.db.session import Database
+from appliance.hub.activity import Activity
+from appliance.hub.classroom.streams import Streams
+from appliance.hub.states import ServerState
+from appliance.hub.usage import Usage, UsageMeter
+from appliance.names import ServerId, ServerName, Username
+
+NEAR_PERCENT: Final = 85
+# With a limit, this much of it means that the kernel holds the server back again and again.
+_THROTTLED_PERCENT: Final = 95
+_FRESH_SECONDS: Final = 2.0
+_HERE: Final = timedelta(minutes=2)
+_MEGABYTE: Final = 2**20
+# Less than this is how often servers report, not idleness.
+_IDLE_MINUTES: Final = 5
+
+_STUDENTS: Final = (
+    select(
+        User.name,
+        User.full_name,
+        User.state,
+        User.last_activity,
+        Server.state.label("server"),
+        Server.last_activity.label("server_activity"),
+    )
+    .join(Membership, Membership.user_id == User.id)
+    .join(Group, Group.id == Membership.group_id)
+    .outerjoin(Server, (Server.user_id == User.id) & (Server.name == ""))
+    .where(
+        Group.name == bindparam("group"),
+        ~select(Teaching.user_id)
+        .where(Teaching.user_id == User.id, Teaching.group_id == Group.id)
+        .exists(),
+    )
+    .order_by(User.name)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A student of a class, and the student's server, now."""
+
+    name: Username
+    full_name: str
+    account: UserState
+    here: bool
+    """A browser of theirs is connected, or was just active."""
+    state: ServerState
+    place: int | None
+    """In the line of servers to be started."""
+    idle_minutes: int | None
+    """How long nobody has used the server that runs; None below some minutes."""
+    memory_mb: int | None
+    memory_limit_mb: int | None
+    memory_percent: int | None
+    cores: float | None
+    cpu_percent: int | None
+    near: str
+    """What is near its limit: memory, cpu, or nothing."""
+
+    @property
+    def called(self) -> str:
+        return self.full_name or self.name
+
+    @property
+    def server(self) -> ServerId:
+        return ServerId(self.name)
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in {ServerState.STARTING, ServerState.READY}
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """For the API."""
+        return {
+            "name": self.name, "full_name": self.full_name, "account": str(self.account),
+            "here": self.here, "state": str(self.state), "queue_position": self.place,
+            "idle_minutes": self.idle_minutes, "memory_mb": self.memory_mb,
+            "memory_limit_mb": self.memory_limit_mb, "memory_percent": self.memory_percent,
+            "cores": self.cores, "cpu_percent": self.cpu_percent, "near": self.near,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A class in four numbers."""
+
+    students: int
+    here: int
+    running: int
+    near: int
+
+    @classmethod
+    def of(cls, students: Iterable[Student]) -> Counts:
+        some = list(students)
+        return cls(
+            students=len(some),
+            here=sum(one.here for one in some),
+            running=sum(one.state is ServerState.READY for one in some),
+            near=sum(bool(one.near) for one in some),
+        )
+
+
+class LiveClasses:
+    """Looks at classes."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        activity: Activity,
+        usage: UsageMeter,
+        streams: Streams,
+        place_of: Callable[[ServerId], int | None],
+        has_cpu_limit: bool,
+    ) -> None:
+        """`place_of` tells where a server stands in line."""
+        self._db = db
+        self._clock = clock
+        self._activity = activity
+        self._usage = usage
+        self._streams = streams
+        self._place_of = place_of
+        self._has_cpu_limit = has_cpu_limit
+        self._looks: dict[str, tuple[float, tuple[Student, ...]]] = {}
+
+    async def students(self, group: str, *, fresh: bool = False) -> tuple[Student, ...]:
+        """The students by name; at most two seconds old, or not at all with `fresh`."""
+        known = self._looks.get(group)
+        if known and not fresh and self._clock.monotonic() - known[0] < _FRESH_SECONDS:
+            return known[1]
+        usage = await self._usage.all()
+        now, at = self._clock.now(), self._clock.monotonic()
+        with self._db.reading() as connection:
+            rows = connection.execute(_STUDENTS, {"group": group}).all()
+        found = tuple(self._student(row, usage, now) for row in rows)
+        self._looks = {
+            name: look for name, look in self._looks.items() if at - look[0] < _FRESH_SECONDS
+        }
+        self._looks[group] = (at, found)
+        return found
+
+    def _student(self, row: Any, usage: Mapping[ServerId, Usage], now: datetime) -> Student:
+        server = ServerId(Username(row.name), ServerName(""))
+        state = ServerState(row.server) if row.server else ServerState.STOPPED
+        used = usage.get(server) if state is ServerState.READY else None
+        idle = self._activity.idle_seconds(server) if state is ServerState.READY else None
+        minutes = None if idle is None else int(idle // 60)
+        return Student(
+            name=server.user,
+            full_name=row.full_name,
+            account=UserState(row.state),
+            here=self._is_here(row, now),
+            state=state,
+            place=self._place_of(server) if state is ServerState.STARTING else None,
+            idle_minutes=minutes if minutes is not None and minutes >= _IDLE_MINUTES else None,
+            memory_mb=_megabytes(used.memory_bytes if used else None),
+            memory_limit_mb=_megabytes(used.memory_limit_bytes if used else None),
+            memory_percent=used.memory_percent if used else None,
+            cores=None if used is None or used.cores is None else round(used.cores, 1),
+            cpu_percent=used.cpu_percent if used else None,
+            near=self._near(used),
+        )
+
+    def _is_here(self, row: Any, now: datetime) -> bool:
+        if row.state != UserState.ACTIVE:
+            return False
+        times = [one for one in (row.last_activity, row.server_activity) if one is not None]
+        # A stamp in the future is of a clock that jumped.
+        return self._streams.is_connected(row.name) or any(
+            timedelta(0) <= now - one < _HERE for one in times
+        )
+
+    def _near(self, used: Usage | None) -> str:
+        if used is None:
+            return ""
+        if (used.memory_percent or 0) >= NEAR_PERCENT:
+            return "memory"
+        if self._has_cpu_limit and (used.cpu_percent or 0) >= _THROTTLED_PERCENT:
+            return "cpu"
+        return ""
+
+
+def _megabytes(count: int | None) -> int | None:
+    return None if count is None else round(count / _MEGABYTE)
