@@ -49,9 +49,14 @@ class Action(StrEnum):
     LOG_IN = "auth.log-in"
     LOG_OUT = "auth.log-out"
     CHANGE_PASSWORD = "auth.change-password"  # noqa: S105 - the name of an action
+    CHANGE_EMAIL = "auth.change-email"
+    ADD_FACTOR = "auth.add-factor"
+    REMOVE_FACTOR = "auth.remove-factor"
+    END_SESSION = "auth.end-session"
     SIGN_UP = "user.sign-up"
     CREATE_USER = "user.create"
     APPROVE_USER = "user.approve"
+    REJECT_USER = "user.reject"
     LOCK_USER = "user.lock"
     UNLOCK_USER = "user.unlock"
     REMOVE_USER = "user.remove"
@@ -61,6 +66,8 @@ class Action(StrEnum):
     SET_PASSWORD = "user.set-password"  # noqa: S105 - the name of an action
     MAKE_LINK = "user.make-link"
     USE_LINK = "user.use-link"
+    RESET_FACTORS = "user.reset-factors"
+    ALLOW_TRIES = "user.allow-tries"
     CREATE_TOKEN = "token.create"  # noqa: S105 - the name of an action
     REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an action
     CREATE_GROUP = "group.create"
@@ -72,6 +79,13 @@ class Action(StrEnum):
     CHANGE_CLASS = "class.change"
     ADD_TEACHER = "class.add-teacher"
     REMOVE_TEACHER = "class.remove-teacher"
+    MAKE_INVITE = "class.make-code"
+    REVOKE_INVITE = "class.revoke-code"
+    JOIN_CLASS = "class.join"
+    UPLOAD_MATERIAL = "class.upload"
+    HAND_OUT = "class.hand-out"
+    FORGET_HANDOUT = "class.forget-hand-out"
+    COLLECT = "class.collect"
     ARCHIVE_CLASS = "class.archive"
     REMOVE_CLASS = "class.remove"
     REMOVE_ARCHIVE = "class.remove-archive"

@@ -96,6 +96,10 @@ class Servers:
 
     # What is
 
+    def follow(self, follower: Callable[[ServerId, ServerState], None]) -> None:
+        """Tell it of every change of a server's state from now on."""
+        self._rows.follow(follower)
+
     def view(self, server: ServerId) -> ServerView:
         return self._with_place(self._rows.view(server))
 
