@@ -53,8 +53,10 @@ def in_bytes(count: float) -> str:
     return localized(say("{count} bytes", count=f"{count:.0f}"))
 
 
-def decimal(number: float, digits: int = 1) -> str:
-    """A number with so many digits behind the point."""
+def decimal(number: float, digits: int | None = None) -> str:
+    """A number with so many digits behind the point, or with as many as it has."""
+    if digits is None:
+        digits = len(f"{number:g}".partition(".")[2])
     return languages.current().decimal(number, digits)
 
 

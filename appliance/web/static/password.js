@@ -24,29 +24,26 @@ function watchStrength(input) {
   const name = input.form.querySelector('[name="username"]');
   const update = () => {
     meter.hidden = input.value === "";
-    const [level, words] = judge(input.value, Number(input.getAttribute("minlength") ?? 1), name?.value ?? "");
+    const [level, words, missing] = judge(input.value, Number(input.getAttribute("minlength") ?? 1), name?.value ?? "");
     meter.dataset.level = level;
-    text.textContent = words;
+    text.textContent = text.dataset[words].replace("#", String(missing));
   };
   input.addEventListener("input", update);
   name?.addEventListener("input", update);
 }
 
+// How strong it is, and which of the words beside the field say so.
 function judge(password, least, name) {
   const characters = [...password.normalize("NFC")];
   const missing = least - characters.length;
-  if (missing === 1) return [1, "Too short: 1 more character."];
-  if (missing > 1) return [1, `Too short: ${missing} more characters.`];
-  if (new TextEncoder().encode(password.normalize("NFC")).length > 72) {
-    return [1, "Too long: 72 bytes is the most; accented letters and symbols count as 2 to 4."];
-  }
-  if (name.length > 2 && password.toLowerCase().includes(name.toLowerCase())) {
-    return [1, "It contains your user name."];
-  }
+  if (missing === 1) return [1, "shortOne"];
+  if (missing > 1) return [1, "shortMany", missing];
+  if (new TextEncoder().encode(password.normalize("NFC")).length > 72) return [1, "long"];
+  if (name.length > 2 && password.toLowerCase().includes(name.toLowerCase())) return [1, "named"];
   const different = new Set(characters).size;
   const kinds = [/\p{Ll}/u, /\p{Lu}/u, /\p{Nd}/u, /[^\p{L}\p{Nd}]/u].filter((kind) => kind.test(password)).length;
   const score = Math.min(characters.length, different * 1.6) + kinds * 1.5;
-  if (different < 5 || score < 12) return [2, "Weak: easy to guess. More words make it better."];
-  if (score < 17) return [3, "Good."];
-  return [4, "Strong."];
+  if (different < 5 || score < 12) return [2, "weak"];
+  if (score < 17) return [3, "good"];
+  return [4, "strong"];
 }

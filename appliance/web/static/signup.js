@@ -3,15 +3,16 @@
 const form = document.querySelector("[data-signup]");
 const input = form.querySelector("#username");
 const place = form.querySelector("#username-error");
+const words = place.dataset;
 
 function whyNot(text) {
   const name = text.normalize("NFKC").trim().toLowerCase();
   if (name === "") return "";
-  if (!/^[a-z0-9]/.test(name)) return "Begin with a letter from a to z or a digit.";
+  if (!/^[a-z0-9]/.test(name)) return words.begin;
   const odd = [...name].find((character) => !/[a-z0-9._@-]/.test(character));
-  if (odd === " ") return "A user name can't contain spaces; write a dot or a hyphen instead.";
-  if (odd !== undefined) return `A user name can't contain “${odd}”.`;
-  if (name.length > 48) return `It has ${name.length} characters, and 48 is the most.`;
+  if (odd === " ") return words.spaces;
+  if (odd !== undefined) return words.odd.replace("#", odd);
+  if (name.length > 48) return words.long.replace("#", String(name.length));
   return "";
 }
 
