@@ -104,5 +104,9 @@ class ProxyError(ApplianceError):
     """The proxy could not be told, or asked, over its API."""
 
 
+class MailError(ApplianceError):
+    """A mail could not be sent."""
+
+
 class InstallError(ApplianceError):
     """An installer's step failed."""

@@ -29,6 +29,8 @@ class Principal:
     admin: bool = False
     """An admin, with all that admins may: a token for less than that is none."""
     must_change_password: bool = False
+    must_add_factor: bool = False
+    """A role demands a second factor, and there is none: until then the scopes are empty."""
     session_id: str | None = None
     """The browser session it belongs to; what logging out of it revokes."""
     login_id: int | None = None

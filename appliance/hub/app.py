@@ -38,6 +38,7 @@ from appliance.hub.pages.admin_actions import Actions
 from appliance.hub.pages.errors import NoSuchPageHandler
 from appliance.hub.pages.shown_once import ShownOnce
 from appliance.hub.reconcile import Reconciler
+from appliance.hub.required_factor import RequiredFactor
 from appliance.hub.root_gate import RootGate
 from appliance.hub.routes import Routes
 from appliance.hub.secrets import ensure_secret
@@ -259,6 +260,9 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
     identity = Identity(
         db=core.db, clock=core.clock, roles=core.roles, groups_of=core.groups.of,
         service_is_admin=core.services.admin_of,
+        required=RequiredFactor(
+            db=core.db, roles=core.roles, wanted=core.config.passwords.second_factor_roles
+        ),
     )  # fmt: skip
     return Web(
         base_url=core.config.base_url,

@@ -23,8 +23,10 @@ from appliance.db.errors import StorageError
 from appliance.db.models import ApiToken, LoginSession, Password, User, UserState
 from appliance.db.session import Database
 from appliance.hub.groups import Grants, read_grants
+from appliance.hub.required_factor import RequiredFactor
 from appliance.hub.sessions import IDLE
 from appliance.hub.tokens import effective_scopes
+from appliance.native_auth.second_factor import has_factor
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,10 @@ class Identity:
         roles: Roles,
         groups_of: GroupsOf,
         service_is_admin: Callable[[str], bool | None],
+        required: RequiredFactor,
     ) -> None:
         """`service_is_admin` answers None for a service that there isn't."""
+        self._required = required
         self._db = db
         self._clock = clock
         self._roles = roles
@@ -89,6 +93,9 @@ class Identity:
                 return None
             row, user, must_change = found
             grants = read_grants(session, user.id)
+            lacks_factor = self._required.applies(
+                user.name, admin=user.admin, grants=grants
+            ) and not has_factor(session, user.id)
         if row.expires <= now or row.last_seen + IDLE <= now:
             return None
         if abs(now - row.last_seen) > _RESOLUTION:
@@ -96,9 +103,10 @@ class Identity:
         return Principal(
             Kind.USER,
             user.name,
-            self._scopes(user.name, grants, admin=user.admin),
-            admin=user.admin,
+            Scopes({}) if lacks_factor else self._scopes(user.name, grants, admin=user.admin),
+            admin=user.admin and not lacks_factor,
             must_change_password=bool(must_change),
+            must_add_factor=lacks_factor,
             session_id=row.session_id,
             login_id=row.id,
             language=user.language,

@@ -1,7 +1,8 @@
-"""Set-up links: who holds one may choose the user's password, once, within 24 hours.
+"""Links with which a user chooses a password, once: handed out by somebody, or sent by mail.
 
 They make the first admin, and help people who forgot their password. Only the hash of a link's
-token is stored; setting the password by any way ends all links of that user.
+token is stored; setting the password by any way ends all links of that user. A second factor is
+asked for all the same.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -20,13 +22,30 @@ from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.models import OneTimeLink, User, UserState
 from appliance.db.session import Database
-from appliance.errors import NotFound
+from appliance.errors import BadRequest, NotFound
 from appliance.names import Username
 from appliance.native_auth.authenticator import NativeAuthenticator, put_password
 
 log = logging.getLogger(__name__)
 
 LIFETIME: Final = timedelta(hours=24)
+SHORTEST: Final = timedelta(minutes=5)
+LONGEST: Final = timedelta(days=7)
+MAIL_LIFETIME: Final = timedelta(minutes=30)
+
+
+class Purpose(StrEnum):
+    """What a one-time link is for, by how it gets to its user."""
+
+    PASSWORD = "password"  # noqa: S105 - what it is for
+    """To choose a password; a teacher, an admin or root hands it out."""
+    MAIL = "mail"
+    """The same, sent by mail to who asked for it."""
+    EMAIL = "email"
+    """To show that a mail address is one's own (own_email.py)."""
+
+
+_CHOOSES: Final = (Purpose.PASSWORD, Purpose.MAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +67,43 @@ class Links:
         self._authenticator = authenticator
         self._hub_url = hub_url
 
-    def make(self, user: Username) -> MadeLink:
-        """A new link; an older one of the same user stops working."""
+    def make(
+        self,
+        user: Username,
+        *,
+        lifetime: timedelta = LIFETIME,
+        purpose: Purpose = Purpose.PASSWORD,
+    ) -> MadeLink:
+        """A new link; an older one of the same user stops working.
+
+        Those sent by mail don't: strangers may have asked for the newer one.
+        """
+        if not SHORTEST <= lifetime <= LONGEST:
+            raise BadRequest("cannot make such a link", why="it must work for 5 minutes to 7 days")
         now = self._clock.now()
         token = new_secret()
         with self._db.session() as session:
             row = session.scalar(select(User).where(User.name == user))
             if row is None:
                 raise NotFound(f"cannot make a link for {user!r}", why="no such user")
-            session.execute(delete(OneTimeLink).where(OneTimeLink.user_id == row.id))
+            if purpose is Purpose.PASSWORD:
+                session.execute(
+                    delete(OneTimeLink).where(
+                        OneTimeLink.user_id == row.id, OneTimeLink.purpose == purpose
+                    )
+                )
             session.add(
                 OneTimeLink(
                     hash=hash_secret(token),
                     user_id=row.id,
-                    purpose="password",
+                    purpose=purpose,
                     created=now,
-                    expires=now + LIFETIME,
+                    expires=now + lifetime,
                 )
             )
-        log.info("set-up link made for %s", user)
+        log.info("link to choose a password made for %s", user)
         audit.note(Action.MAKE_LINK, user)
-        return MadeLink(f"{self._hub_url}setup?token={token}", now + LIFETIME)
+        return MadeLink(f"{self._hub_url}setup?token={token}", now + lifetime)
 
     def find_user(self, token: str) -> Username | None:
         """Whose link it is, if it still works; uses nothing up."""
@@ -103,7 +138,12 @@ class Links:
         return session.scalar(
             select(User)
             .join(OneTimeLink, OneTimeLink.user_id == User.id)
-            .where(OneTimeLink.hash == hash_secret(token), OneTimeLink.expires > self._clock.now())
+            .where(
+                OneTimeLink.hash == hash_secret(token),
+                OneTimeLink.purpose.in_(_CHOOSES),
+                OneTimeLink.expires > self._clock.now(),
+                User.state != UserState.LOCKED,
+            )
             .options(joinedload(User.password))
         )
 
@@ -111,6 +151,6 @@ class Links:
 def _gone() -> NotFound:
     return NotFound(
         "cannot use this link",
-        why="it was used already or is older than a day",
+        why="it was used already, or its time is over",
         mend="ask for a new one",
     )

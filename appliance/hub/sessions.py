@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import CursorResult, delete, select
@@ -25,6 +26,18 @@ log = logging.getLogger(__name__)
 
 LIFETIME: Final = timedelta(days=14)
 IDLE: Final = timedelta(hours=24)
+FRESH: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A log-in session, as its user sees it."""
+
+    id: int
+    address: str
+    user_agent: str
+    created: datetime
+    last_seen: datetime
 
 
 class Sessions:
@@ -70,6 +83,44 @@ class Sessions:
                     )
                 )
             session.delete(row)
+
+    def list_of(self, user: Username) -> list[SessionView]:
+        """The browsers in which the user is logged in now, the one used last first."""
+        now = self._clock.now()
+        query = (
+            select(LoginSession)
+            .join(User, User.id == LoginSession.user_id)
+            .where(
+                User.name == user,
+                LoginSession.expires > now,
+                LoginSession.last_seen > now - IDLE,
+            )
+            .order_by(LoginSession.last_seen.desc(), LoginSession.id.desc())
+        )
+        with self._db.session() as session:
+            return [
+                SessionView(row.id, row.address, row.user_agent, row.created, row.last_seen)
+                for row in session.scalars(query)
+            ]
+
+    def end(self, user: Username, login_id: int) -> None:
+        """End one of the user's sessions; raises NotFound for what is none of them."""
+        if login_id not in {one.id for one in self.list_of(user)}:
+            raise NotFound("cannot find this session", why="it has ended already")
+        self.close(login_id)
+
+    def end_all(self, user: Username, *, but: int | None = None) -> int:
+        """End all of the user's sessions, or all but one; how many there were."""
+        ended = [one.id for one in self.list_of(user) if one.id != but]
+        for login_id in ended:
+            self.close(login_id)
+        return len(ended)
+
+    def is_fresh(self, login_id: int) -> bool:
+        """Whether it began minutes ago, so that it needn't be proved again who is there."""
+        with self._db.session() as session:
+            row = session.get(LoginSession, login_id)
+            return row is not None and abs(self._clock.now() - row.created) < FRESH
 
     def purge(self) -> int:
         """Delete sessions, tokens and codes whose time is over."""

@@ -151,7 +151,7 @@ class NativeAuthenticator:
         self._throttle.succeeded(keys, remember=f"known:{user} {network_of(address)}")
         if found.hash and not found.must_change and self._hasher.is_outdated(found.hash):
             await self._rehash(user, data, found.hash)
-        log.info("user %s logged in from %s", user, network_of(address))
+        log.info("user %s gave the right password from %s", user, network_of(address))
         return user
 
     async def change_password(
@@ -298,7 +298,10 @@ def put_password(
     )
     session.execute(delete(OAuthCode).where(OAuthCode.user_id == user.id))
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
-    session.execute(delete(OneTimeLink).where(OneTimeLink.user_id == user.id))
+    # A link by which a mail address is shown to be one's own has nothing to do with it.
+    session.execute(
+        delete(OneTimeLink).where(OneTimeLink.user_id == user.id, OneTimeLink.purpose != "email")
+    )
 
 
 def known_cost(db: Database) -> int:

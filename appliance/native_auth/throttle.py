@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, CursorResult, delete, or_, select
 from sqlalchemy.orm import Session
 
 from appliance.clock import Clock
@@ -44,8 +44,18 @@ RULES: Final = {
     # As many as may be in the queue for hashes: a lecture hall behind one address, all at once.
     "address": Rule(free=300, cap_seconds=60, fades_seconds=10),
     "signup": Rule(free=200, cap_seconds=60, fades_seconds=10),
-    "code": Rule(free=20, cap_seconds=300, fades_seconds=60),
+    # A lecture hall behind one address mistypes a code more often than a few guessers would.
+    "code": Rule(free=60, cap_seconds=60, fades_seconds=30),
+    # Of an account, from wherever: who tries has the password. At a hundred tries a day, with three
+    # codes of a million that are right, it takes eight years until half of them would be in.
+    "second": Rule(free=5, cap_seconds=900, fades_seconds=1800),
+    "recovery": Rule(free=10, cap_seconds=600, fades_seconds=300),
+    # Who says that they forgot their password, by network; and mails to one account.
+    "forgot": Rule(free=30, cap_seconds=300, fades_seconds=60),
+    "mails": Rule(free=3, cap_seconds=3600, fades_seconds=1200),
 }
+# What keeps people out of one account, by its name.
+_OF_ACCOUNT: Final = ("account", "second", "recovery")
 _FORGET_AFTER: Final = timedelta(days=1)
 _KNOWN_FOR: Final = timedelta(days=90)
 
@@ -86,12 +96,25 @@ class Throttle:
             if remember:
                 session.merge(Row(key=remember, failures=0.0, updated=now))
             for key, row in self._rows(session, keys).items():
-                shared = _kind(key) in {"address", "signup"}
+                shared = _kind(key) in {"address", "signup", "code"}
                 failures = max(0.0, _faded(key, row, now) - 1) if shared else 0.0
                 if failures:
                     row.failures = failures
                 else:
                     session.delete(row)
+
+    def wait_of(self, user: str) -> float:
+        """Seconds until nobody has to wait any more who tries to log in as the user."""
+        now = self._clock.now()
+        with self._db.session() as session:
+            rows = session.scalars(select(Row).where(_is_about(user)))
+            return max((_remaining(row.key, row, now) for row in rows), default=0.0)
+
+    def forgive(self, user: str) -> bool:
+        """Forget all failures of who tried to log in as the user; whether there were any."""
+        with self._db.session() as session:
+            result = session.execute(delete(Row).where(_is_about(user)))
+            return isinstance(result, CursorResult) and result.rowcount > 0
 
     def forget_old(self) -> None:
         """Delete what has faded away."""
@@ -124,6 +147,13 @@ def network_of(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
     return str(parsed)
+
+
+def _is_about(user: str) -> ColumnElement[bool]:
+    return or_(
+        Row.key.in_([f"{kind}:{user}" for kind in _OF_ACCOUNT]),
+        Row.key.startswith(f"guesser:{user} ", autoescape=True),
+    )
 
 
 def _kind(key: str) -> str:

@@ -15,6 +15,7 @@ from appliance.errors import (
     BadRequest,
     ConfigError,
     Conflict,
+    MailError,
     NotAllowed,
     NotFound,
     ProxyError,
@@ -71,6 +72,7 @@ _STATUS: Final[dict[type[BaseException], tuple[int, str]]] = {
     SpawnTimeout: (504, "spawn_timeout"),
     SpawnError: (500, "spawn_failed"),
     ProxyError: (503, "proxy"),
+    MailError: (502, "mail"),
     StorageError: (507, "storage"),
     ApplianceError: (500, "failed"),
 }

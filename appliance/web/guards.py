@@ -33,6 +33,7 @@ class GuardedPage(Guarded, Protocol):
     """What a page's guard needs besides."""
 
     may_keep_password: bool
+    may_lack_factor: bool
 
     @property
     def is_read(self) -> bool: ...
@@ -103,7 +104,8 @@ def public(method: Method) -> Method:
 def login_needed(method: Method) -> Method:
     """Pages for people who are logged in: others go to the log-in page and come back.
 
-    Who has a password that somebody else knows too is sent to change it first.
+    Who has a password that somebody else knows too is sent to change it first, and who lacks a
+    second factor that a role demands, to set one up.
     """
 
     @functools.wraps(method)
@@ -117,6 +119,10 @@ def login_needed(method: Method) -> Method:
             if not self.is_read:
                 raise must_change_password()
             self.redirect(_detour(self, "password"))
+        elif who.must_add_factor and not self.may_lack_factor:
+            if not self.is_read:
+                raise must_add_factor()
+            self.redirect(_detour(self, "account/second-factor"))
         else:
             await method(self, *args, **kwargs)
 
@@ -130,6 +136,15 @@ def must_change_password() -> NotAllowed:
         "cannot do this yet",
         why="your password was made by somebody else",
         mend="choose a password of your own first",
+    )
+
+
+def must_add_factor() -> NotAllowed:
+    """Why nothing is done for somebody who must prove more than a password."""
+    return NotAllowed(
+        "cannot do this yet",
+        why="your role needs a second factor besides the password",
+        mend="open the hub's pages in a browser and set one up",
     )
 
 

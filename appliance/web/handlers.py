@@ -26,8 +26,9 @@ from appliance.web import languages, notes, xsrf
 from appliance.web.access_log import shown_path
 from appliance.web.asker import FETCHES, LOGIN_COOKIE, AskedRequest
 from appliance.web.failures import Failure, LoginNeeded, TooLarge, XsrfRefused, failure_of
-from appliance.web.guards import MARK, must_change_password
+from appliance.web.guards import MARK, must_add_factor, must_change_password
 from appliance.web.next_url import safe_next
+from appliance.web.parts import CountsWaiting
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,11 @@ class Handler(AskedRequest):
 class PageHandler(Handler):
     """A page: identified by cookie, writes by form with an `_xsrf` field."""
 
+    approvals: CountsWaiting
     may_keep_password: ClassVar[bool] = False
     """Whether the page is open to people who must change their password first."""
+    may_lack_factor: ClassVar[bool] = False
+    """Whether it is open to people who must set up a second factor first."""
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -215,6 +219,8 @@ class PageHandler(Handler):
             "notes": self._take_notes(),
             **values,
         }
+        if "waits" not in values:
+            values["waits"] = self.approvals.count(self.principal) if self.principal else None
         self.finish(self.web.render(template, values))
 
     def leave_note(self, kind: str, text: str) -> None:
@@ -301,6 +307,7 @@ class PageHandler(Handler):
             "error.html",
             status=failure.status,
             failure=failure,
+            waits=None,  # the database may be what failed
         )
 
 
@@ -332,6 +339,8 @@ class ApiHandler(Handler):
                 self._check_write()
             if principal.must_change_password and not self.is_read:
                 raise must_change_password()
+            if principal.must_add_factor and not self.is_read:
+                raise must_add_factor()
 
     def _check_write(self) -> None:
         if not self.is_read:

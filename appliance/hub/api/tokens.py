@@ -13,6 +13,7 @@ from appliance.hub.api.models import token_model
 from appliance.hub.tokens import Tokens
 from appliance.hub.users import Person
 from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.native_auth.second_factor import SecondFactor
 from appliance.web.guards import must_change_password, needs_scope, public
 from appliance.web.parts import Pattern
 
@@ -31,6 +32,7 @@ class TokenListHandler(HubApiHandler):
     """A user's tokens."""
 
     authenticator: NativeAuthenticator
+    second_factor: SecondFactor
     tokens: Tokens
 
     @needs_scope("read:tokens")
@@ -77,6 +79,12 @@ class TokenListHandler(HubApiHandler):
             raise NotAllowed("cannot log in", why=err.why) from err
         if self.authenticator.must_change(found):
             raise must_change_password()
+        if self.second_factor.is_asked(found) or self.second_factor.is_missing(found):
+            raise NotAllowed(
+                "cannot log in",
+                why="a password alone is not enough for this account",
+                mend="make the token on the hub's page about tokens",
+            )
         person = self.person(found)
         return Principal(
             Kind.USER, person.name, self.tokens.scopes_of(person.name), admin=person.admin

@@ -31,6 +31,7 @@ from appliance.hub.classroom.streams import Streams
 from appliance.hub.classroom.visits import Visits
 from appliance.hub.groups import Groups
 from appliance.hub.links import Links
+from appliance.hub.own_accounts import make_own_accounts
 from appliance.hub.secrets import ensure_secret
 from appliance.hub.servers import Servers
 from appliance.hub.sessions import Sessions
@@ -87,12 +88,22 @@ def make_classroom(ground: Ground) -> Classroom:
         parts={
             "classes": classes,
             "people": people,
+            **_make_own_accounts(ground),
             "rights": Rights(roles=ground.roles),
             **materials.parts,
             **live.parts,
         },
         loops={"classes": people.run, **materials.loops, **live.loops},
     )
+
+
+def _make_own_accounts(ground: Ground) -> dict[str, Any]:
+    """What people look after themselves: who they are and how they prove it."""
+    return make_own_accounts(
+        config=ground.config, places=ground.places, clock=ground.clock, db=ground.db,
+        roles=ground.roles, throttle=ground.throttle, users=ground.users, links=ground.links,
+        hub_url=ground.hub_url, run=ground.supervisor.run,
+    )  # fmt: skip
 
 
 def _make_joining(ground: Ground, people: People, rights: Rights) -> dict[str, Any]:
