@@ -1,23 +1,19 @@
-"""Accounts with passwords: signing up, logging in, changing passwords.
+"""Accounts with passwords: logging in, changing passwords.
 
 For names that don't exist, accounts without a password or still waiting, and wrong passwords, a
-log-in does the same work and says the same; the reason goes to the log alone. Signing up under a
-taken name says so, whether its account is active or waiting, because a student who picks a taken
-name must learn it; the throttle makes that a slow way to list names.
+log-in does the same work and says the same; the reason goes to the log alone.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
 from appliance import audit
@@ -26,18 +22,16 @@ from appliance.clock import Clock
 from appliance.config.schema import Passwords, Signup, SignupMode
 from appliance.db.models import (
     ApiToken,
-    Departure,
     Fact,
     LoginSession,
     OAuthCode,
     OneTimeLink,
     Password,
-    Rename,
     User,
     UserState,
 )
 from appliance.db.session import Database
-from appliance.errors import BadRequest, Conflict, NotAllowed, NotFound, TooMany
+from appliance.errors import BadRequest, NotAllowed, NotFound, TooMany
 from appliance.names import Username, parse_username
 from appliance.native_auth import passwords
 from appliance.native_auth.hashing import MIN_COST, Hasher, calibrate
@@ -68,14 +62,6 @@ class LoginRefused(NotAllowed):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class SignUp:
-    """A new account, and whether it may log in already."""
-
-    name: Username
-    state: UserState
-
-
 class NativeAuthenticator:
     """Knows accounts by name and password."""
 
@@ -88,11 +74,7 @@ class NativeAuthenticator:
         throttle: Throttle,
         signup: Signup,
         rules: Passwords,
-        privileged: Collection[str] = (),
     ) -> None:
-        """`privileged` are names to which the configuration gives rights: who signs up under one
-        waits for approval, whatever the mode."""
-        self._privileged = privileged
         self._db = db
         self._clock = clock
         self._hasher = hasher
@@ -103,26 +85,6 @@ class NativeAuthenticator:
     @property
     def mode(self) -> SignupMode:
         return self._signup.mode
-
-    async def sign_up(
-        self, name: str, password: str, *, code: str = "", address: str = ""
-    ) -> SignUp:
-        """Make an account; raises BadRequest, NotAllowed, Conflict for a taken name, or TooMany."""
-        if self.mode is SignupMode.CLOSED:
-            raise NotAllowed(
-                "cannot sign up here", why="sign-up is closed", mend="ask an admin for an account"
-            )
-        user = parse_username(name)
-        data = passwords.check_new(password, user, self.rules)
-        self._throttle.attempt([f"signup:{network_of(address)}"])
-        self._check_code(code, address)
-        hashed = await self._hasher.hash(data)
-        must_wait = self.mode is SignupMode.APPROVAL or user in self._privileged
-        state = UserState.WAITING if must_wait else UserState.ACTIVE
-        self._insert(user, state, hashed)
-        log.info("user %s signed up from %s: %s", user, network_of(address), state)
-        audit.note(Action.SIGN_UP, user, user=user, state=state.value)
-        return SignUp(user, state)
 
     async def log_in(self, name: str, password: str, *, address: str = "") -> Username:
         """The user whose password it is; raises LoginRefused or TooMany."""
@@ -194,38 +156,6 @@ class NativeAuthenticator:
 
     def close(self) -> None:
         self._hasher.close()
-
-    def _check_code(self, code: str, address: str) -> None:
-        if self.mode is not SignupMode.CODE:
-            return
-        key = f"code:{network_of(address)}"
-        self._throttle.attempt([key])
-        wanted = self._signup.code.get_secret_value() if self._signup.code else ""
-        given = code.strip().lower().encode(errors="replace")
-        if not wanted or not hmac.compare_digest(given, wanted.strip().lower().encode()):
-            log.info("sign-up from %s refused: wrong join code", network_of(address))
-            audit.note(Action.SIGN_UP, outcome=Outcome.REFUSED, why="wrong join code")
-            raise NotAllowed(
-                "cannot sign up", why="the join code is wrong", mend="ask your teacher for the code"
-            )
-        self._throttle.succeeded([key])
-
-    def _insert(self, user: Username, state: UserState, hashed: str) -> None:
-        now = self._clock.now()
-        taken = Conflict(
-            f"cannot make the account {user!r}",
-            why="the name is taken",
-            mend="choose another name; if it is yours, log in or ask an admin",
-        )
-        try:
-            with self._db.session() as session:
-                if session.get(Departure, user) or session.get(Rename, user):
-                    raise taken
-                row = User(name=user, state=state, created=now)
-                row.password = Password(hash=hashed, changed=now)
-                session.add(row)
-        except IntegrityError as err:
-            raise taken from err
 
     def _account(self, user: Username) -> _Account:
         with self._db.session() as session:

@@ -1,4 +1,4 @@
-"""The pages of accounts with passwords: log in, log out, sign up, change one's password.
+"""The pages of accounts with passwords: log in, log out, change one's password.
 
 Logging out by GET is allowed, because JupyterLab's menu and JupyterHub's clients do just that, but
 only for a navigation that doesn't come from another site; anything else is asked first.
@@ -6,17 +6,14 @@ only for a navigation that doesn't come from another site; anything else is aske
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
-from appliance.db.models import UserState
-from appliance.errors import ApplianceError, BadRequest, Conflict, NotAllowed, TooMany
-from appliance.names import Username, parse_username
+from appliance.errors import BadRequest, TooMany
+from appliance.names import Username
 from appliance.native_auth.authenticator import LoginRefused, NativeAuthenticator, Refusal
 from appliance.web.failures import XsrfRefused
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed, public
 from appliance.web.handlers import PageHandler
-from appliance.web.parts import Arrivals, Pattern
+from appliance.web.parts import Arrivals, Pattern, TakesCodes
 
 _ADVICE = {Refusal.WAITING: "you can log in as soon as an admin has let you in"}
 _CHECK_BOTH = "check both; passwords tell capitals from small letters"
@@ -27,6 +24,7 @@ class LoginHandler(PageHandler):
 
     authenticator: NativeAuthenticator
     arrivals: Arrivals
+    joining: TakesCodes
     seconds_to_log_in: float | None = None
     """How long it took until it was known who it is; the answer may wait for a server."""
 
@@ -69,6 +67,7 @@ class LoginHandler(PageHandler):
             error=error,
             next_url=self.next_path() or "",
             signup_mode=self.authenticator.mode,
+            takes_codes=self.joining.takes_codes,
         )
 
 
@@ -94,80 +93,6 @@ class LogoutHandler(PageHandler):
         if was_here:
             self.leave_note("good", "You are logged out.")
         self.redirect(self.hub_path("login"))
-
-
-class SignupHandler(PageHandler):
-    """Makes an account, or says why there are none to be had here."""
-
-    authenticator: NativeAuthenticator
-    arrivals: Arrivals
-
-    @public
-    async def get(self) -> None:
-        if self.principal:
-            self.redirect(self.hub_path("home"))
-        elif self.authenticator.mode == "closed":
-            self.render_page("signup_closed.html")
-        else:
-            self._show()
-
-    @public
-    async def post(self) -> None:
-        if self.authenticator.mode == "closed":
-            self.render_page("signup_closed.html", status=403)
-            return
-        field = "username"
-        try:
-            user = parse_username(self.get_body_argument("username", ""))
-            field = "password"
-            password = self.get_body_argument("password", "", strip=False)
-            self.authenticator.check_new_password(password, user)
-            field = ""
-            code = self.get_body_argument("code", "")
-            made = await self.authenticator.sign_up(user, password, code=code, address=self.address)
-        except (BadRequest, Conflict, NotAllowed, TooMany) as error:
-            self._show(FormError.of(error, field=_field_of(error) or field))
-            return
-        if made.state == UserState.WAITING:
-            self.redirect(self.hub_path(f"signup/waiting?{urlencode({'username': made.name})}"))
-        else:
-            note = f"Welcome, {made.name}. Your account is ready."
-            self.enter(made.name, note, self.hub_path("home"))
-            if self.principal:
-                await self.arrivals.at_sign_up(self.principal)
-
-    async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
-        self._show(FormError("", "This page was open for too long.", "Send the form again.", 403))
-
-    def _show(self, error: FormError | None = None) -> None:
-        self.render_page(
-            "signup.html",
-            status=error.status if error else 200,
-            username=self.get_body_argument("username", "")[:200],
-            code=self.get_body_argument("code", "")[:200],
-            error=error,
-            rules=self.authenticator.rules,
-            signup_mode=self.authenticator.mode,
-        )
-
-
-def _field_of(error: ApplianceError) -> str:
-    if isinstance(error, Conflict):
-        return "username"
-    return "code" if isinstance(error, NotAllowed) else ""
-
-
-class WaitingHandler(PageHandler):
-    """Tells somebody who has just signed up what happens next."""
-
-    @public
-    async def get(self) -> None:
-        try:
-            name = parse_username(self.get_query_argument("username", ""))
-        except BadRequest:
-            self.redirect(self.hub_path("signup"))
-        else:
-            self.render_page("signup_waiting.html", username=name)
 
 
 class PasswordHandler(PageHandler):
@@ -220,7 +145,5 @@ class PasswordHandler(PageHandler):
 handlers = [
     Pattern(r"/login", LoginHandler),
     Pattern(r"/logout", LogoutHandler),
-    Pattern(r"/signup", SignupHandler),
-    Pattern(r"/signup/waiting", WaitingHandler),
     Pattern(r"/password", PasswordHandler),
 ]

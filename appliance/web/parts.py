@@ -62,6 +62,19 @@ class Arrivals(Protocol):
     async def at_sign_up(self, principal: Principal) -> None: ...
 
 
+class TakesCodes(Protocol):
+    """Knows whether anybody could have a join code that works."""
+
+    @property
+    def takes_codes(self) -> bool: ...
+
+
+class CountsWaiting(Protocol):
+    """Counts who waits for a decision of whoever looks at a page."""
+
+    def count(self, who: Principal) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Web:
     """The parts that every page and API handler shares."""

@@ -15,19 +15,27 @@ from appliance.config.schema import Config
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.approvals import Approvals
+from appliance.hub.classroom.archives import Archives
+from appliance.hub.classroom.class_servers import ClassServers
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.collecting import Collecting
 from appliance.hub.classroom.deliveries import Deliveries
+from appliance.hub.classroom.folders import ClassFolders
 from appliance.hub.classroom.inbox import Inbox
-from appliance.hub.classroom.lab_keys import LabKeys
-from appliance.hub.classroom.live import LiveClasses
-from appliance.hub.classroom.messages import Messages
-from appliance.hub.classroom.materials import Materials
 from appliance.hub.classroom.invites import Invites
 from appliance.hub.classroom.joining import Joining
+from appliance.hub.classroom.lab_keys import LabKeys
+from appliance.hub.classroom.leaving import Leaving
+from appliance.hub.classroom.live import LiveClasses
+from appliance.hub.classroom.materials import Materials
+from appliance.hub.classroom.messages import Messages
+from appliance.hub.classroom.nbgrader import Nbgrader
+from appliance.hub.classroom.no_files import NoClassFiles
 from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.streams import Streams
+from appliance.hub.classroom.terms import Terms
+from appliance.hub.classroom.uploads import Uploads
 from appliance.hub.classroom.visits import Visits
 from appliance.hub.groups import Groups
 from appliance.hub.links import Links
@@ -84,16 +92,19 @@ def make_classroom(ground: Ground) -> Classroom:
     rights = Rights(roles=ground.roles)
     live = _make_live(ground, people)
     materials = _make_materials(ground, classes, people)
+    terms = _make_terms(ground, classes, people, rights)
     return Classroom(
         parts={
             "classes": classes,
             "people": people,
+            "rights": rights,
             **_make_own_accounts(ground),
-            "rights": Rights(roles=ground.roles),
+            **_make_joining(ground, people, rights),
             **materials.parts,
+            **terms.parts,
             **live.parts,
         },
-        loops={"classes": people.run, **materials.loops, **live.loops},
+        loops={"classes": people.run, **materials.loops, **terms.loops, **live.loops},
     )
 
 
@@ -103,6 +114,32 @@ def _make_own_accounts(ground: Ground) -> dict[str, Any]:
         config=ground.config, places=ground.places, clock=ground.clock, db=ground.db,
         roles=ground.roles, throttle=ground.throttle, users=ground.users, links=ground.links,
         hub_url=ground.hub_url, run=ground.supervisor.run,
+    )  # fmt: skip
+
+
+def _files(ground: Ground) -> ClassFiles:
+    return ground.spawner if isinstance(ground.spawner, ClassFiles) else NoClassFiles()
+
+
+def _make_terms(ground: Ground, classes: Classes, people: People, rights: Rights) -> Classroom:
+    """How classes end, and what is kept of them."""
+    db, clock, users, files = ground.db, ground.clock, ground.users, _files(ground)
+    leaving = Leaving(db=db, clock=clock, groups=ground.groups, rights=rights)
+    terms = Terms(
+        db=db, clock=clock, classes=classes, people=people, leaving=leaving, users=users,
+        servers=ground.servers, files=files, supervisor=ground.supervisor,
+    )  # fmt: skip
+    return Classroom(
+        parts={
+            "leaving": leaving,
+            "terms": terms,
+            "class_files": files,
+            "archives": Archives(
+                db=db, classes=classes, people=people, groups=ground.groups, users=users,
+                files=files,
+            ),
+        },
+        loops={"terms": terms.run},
     )  # fmt: skip
 
 
@@ -138,6 +175,10 @@ def _make_live(ground: Ground, people: People) -> Classroom:
     messages = Messages(db=db, clock=clock, streams=streams)
     visits = Visits(db=db, clock=clock, messages=messages, streams=streams)
     people.follow(settle=visits.settle)
+    live = LiveClasses(
+        db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
+        place_of=ground.servers.place, has_cpu_limit=ground.config.limits.cpu is not None,
+    )  # fmt: skip
     return Classroom(
         parts={
             "streams": streams,
@@ -145,10 +186,8 @@ def _make_live(ground: Ground, people: People) -> Classroom:
             "visits": visits,
             "inbox": Inbox(messages=messages, visits=visits),
             "lab_keys": LabKeys(db=db),
-            "live": LiveClasses(
-                db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
-                place_of=ground.servers.place, has_cpu_limit=ground.config.limits.cpu is not None,
-            ),
+            "live": live,
+            "class_servers": ClassServers(servers=ground.servers, live=live),
         },
         loops={"streams": streams.run, "visits": visits.run},
     )  # fmt: skip
@@ -156,20 +195,20 @@ def _make_live(ground: Ground, people: People) -> Classroom:
 
 def _make_materials(ground: Ground, classes: Classes, people: People) -> Classroom:
     """What a class is given, and what is collected from it."""
-    files = ground.spawner
-    if not isinstance(files, ClassFiles):
-        return Classroom(parts={})
+    files = _files(ground)
     db, clock, supervisor = ground.db, ground.clock, ground.supervisor
     deliveries = Deliveries(db=db, clock=clock, files=files, supervisor=supervisor)
-    people.follow(welcome=deliveries.welcome)
+    folders = ClassFolders(db=db, files=files, classes=classes)
+    people.follow(settle=folders.settle, welcome=deliveries.welcome)
     ground.servers.follow(deliveries.on_state)
     collecting = Collecting(db=db, clock=clock, files=files, supervisor=supervisor)
     return Classroom(
         parts={
-            "materials": Materials(
-                db=db, clock=clock, files=files, classes=classes, deliveries=deliveries
-            ),
+            "materials": Materials(db=db, clock=clock, files=files, deliveries=deliveries),
             "collecting": collecting,
+            "folders": folders,
+            "uploads": Uploads(ground.places.hub_state),
+            "nbgrader": Nbgrader(classes=classes, user_environment=ground.places.software / "user"),
         },
         loops={"deliveries": deliveries.run, "collecting": collecting.run},
     )

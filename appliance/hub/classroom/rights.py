@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from appliance.access.principal import Principal
+from appliance.access.principal import Principal, root
 from appliance.access.roles import Roles
 from appliance.access.scopes import Bearer, Scopes, Target
 from appliance.errors import NotAllowed, NotFound
@@ -78,6 +78,14 @@ class Rights:
                 why="its members have rights that only admins may give",
                 mend="ask an admin to add them",
             )
+
+    def gives_power(self, group: str) -> bool:
+        """Whether being in a class gives more than its teachers may give by themselves."""
+        return self._holds_rights(root(), "", frozenset({group}))
+
+    def holds_rights(self, name: str, groups: frozenset[str]) -> bool:
+        """Whether roles of the configuration give somebody more than everybody has."""
+        return self._holds_rights(root(), name, groups)
 
     def _holds_rights(self, who: Principal, name: str, groups: frozenset[str]) -> bool:
         """Whether roles give more than everybody has, besides the services of who's own classes."""

@@ -8,7 +8,9 @@ from appliance.hub.pages import (
     admin,
     errors,
     home,
+    join,
     language,
+    messages,
     not_running,
     root,
     setup,
@@ -17,14 +19,18 @@ from appliance.hub.pages import (
     tokens,
 )
 from appliance.hub.pages.classroom import list as classes
+from appliance.hub.pages.classroom import materials, upload
+from appliance.hub.pages.classroom import live as class_live
 from appliance.native_auth import handlers as native_auth
 from appliance.web.parts import Pattern
 
 handlers: Final[list[Pattern]] = [
     *root.handlers,
     *native_auth.handlers,
+    *join.handlers,
     *setup.handlers,
     *home.handlers,
+    *messages.handlers,
     *language.handlers,
     *tokens.handlers,
     *spawn.handlers,
@@ -32,5 +38,8 @@ handlers: Final[list[Pattern]] = [
     *shares.handlers,
     *admin.handlers,
     *classes.handlers,
+    *materials.handlers,
+    *upload.handlers,
+    *class_live.handlers,
     *errors.handlers,
 ]
