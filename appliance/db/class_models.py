@@ -182,6 +182,6 @@ class Archive(Table):
     created_by: Mapped[str] = mapped_column(String(48), default="")
     place: Mapped[str] = mapped_column(String(400), default="")
     state: Mapped[str] = mapped_column(String(16))
-    """making, ready or failed."""
+    """making, packed (all is in the archive, and the class goes next), ready or failed."""
     members: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -163,7 +163,7 @@ class Users:
         if self._move(person.name, UserState.ACTIVE, UserState.LOCKED):
             log.info("user %s locked", person.name)
             audit.note(Action.LOCK_USER, person.name)
-            self._tell_end(person.name)
+            self.tell_ends([person.name])
         await self.stop_servers(person.name)
         return self.get(name)
 
@@ -214,7 +214,7 @@ class Users:
             log.info("user %s is %s admin", name, "an" if admin else "no longer an")
             audit.note(Action.MAKE_ADMIN if admin else Action.UNMAKE_ADMIN, name)
             if not admin:
-                self._tell_end(Username(name))
+                self.tell_ends([Username(name)])
         return self.get(name)
 
     async def rename(self, person: Person, new: str) -> Person:
@@ -232,7 +232,7 @@ class Users:
             session.execute(delete(User).where(User.id == person.id))
         log.info("user %s removed", person.name)
         audit.note(Action.REMOVE_USER, person.name)
-        self._tell_end(person.name)
+        self.tell_ends([person.name])
         await self.finish_departures([person.name])
 
     async def finish_renames(self) -> None:
@@ -267,9 +267,11 @@ class Users:
                 mend="make somebody else an admin first",
             )
 
-    def _tell_end(self, user: Username) -> None:
-        for follower in self._followers:
-            follower(user)
+    def tell_ends(self, users: Iterable[Username]) -> None:
+        """Say that rights of these users shrank or ended; call it after the commit."""
+        for user in users:
+            for follower in self._followers:
+                follower(user)
 
 
 def _end_all(session: Session, user_id: int) -> None:

@@ -7,12 +7,13 @@ on the classes taught (appliance/access/roles.py), so pages and API ask the same
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -20,12 +21,14 @@ from appliance.audit import Action
 from appliance.clock import Clock
 from appliance.db.class_models import SchoolClass, Teaching
 from appliance.db.models import Group, Membership, User, UserState
-from appliance.db.session import Database
-from appliance.errors import Conflict, NotFound
+from appliance.db.session import Database, fold
+from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.names import Username, parse_group_name
 from appliance.texts import say
 
 log = logging.getLogger(__name__)
+
+TITLE_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,17 @@ class Classes:
         if only is not None:
             query = query.where(Group.name.in_(list(only)))
         with self._db.session() as session:
-            rows = session.execute(query).all()
-            found = [_view(session, group, row) for group, row in rows]
-        return sorted(found, key=lambda one: (one.title.lower(), one.name))
+            found = _views(session, session.execute(query).all())
+        return sorted(found, key=lambda one: (fold(one.title), one.name))
+
+    def titles(self) -> dict[str, str]:
+        """What people call each class, by its name."""
+
+        def read() -> dict[str, str]:
+            with self._db.reading() as connection:
+                return {row.name: row.title or row.name for row in connection.execute(_TITLES)}
+
+        return self._db.remembered("class-titles", read)
 
     def find(self, name: str) -> ClassView | None:
         return next(iter(self.list_all(only=[name])), None)
@@ -94,7 +105,7 @@ class Classes:
         with self._db.session() as session:
             return list(session.scalars(query))
 
-    def create(self, name: str, *, title: str = "") -> ClassView:
+    def create(self, name: str, *, title: str = "", teachers: Sequence[Username] = ()) -> ClassView:
         """Make a class, of the group of that name if there is one; or raise Conflict."""
         parsed = parse_group_name(name)
         with self._db.session() as session:
@@ -109,12 +120,19 @@ class Classes:
                     why="there is such a class already",
                     mend="choose another name",
                 )
-            session.add(SchoolClass(group_id=group.id, title=title, created=self._clock.now()))
+            session.add(
+                SchoolClass(group_id=group.id, title=parse_title(title), created=self._clock.now())
+            )
+            session.flush()
+            for user in dict.fromkeys(teachers):
+                session.add(Teaching(group_id=group.id, user_id=_user_id(session, user)))
         audit.note(Action.CREATE_CLASS, parsed)
         return self.get(parsed)
 
     def change(self, name: str, **values: Any) -> ClassView:
         """Set some of title, frozen, must_approve and has_nbgrader."""
+        if "title" in values:
+            values["title"] = parse_title(values["title"])
         with self._db.session() as session:
             row = _row(session, name)
             for key, value in values.items():
@@ -141,40 +159,72 @@ class Classes:
             )
         audit.note(Action.REMOVE_TEACHER, name, users=[user])
 
+    def remove(self, name: str) -> None:
+        """Remove a class and its group; accounts and homes stay."""
+        with self._db.session() as session:
+            row = _row(session, name)
+            session.execute(delete(Group).where(Group.id == row.group_id))
+        log.info("class %r removed", name)
+        audit.note(Action.REMOVE_CLASS, name)
+
 
 _CLASSES: Final = select(Group, SchoolClass).join(SchoolClass, SchoolClass.group_id == Group.id)
+_TITLES: Final = select(Group.name, SchoolClass.title).join(
+    SchoolClass, SchoolClass.group_id == Group.id
+)
 
 
-def _view(session: Session, group: Group, row: SchoolClass) -> ClassView:
-    teachers = (
-        select(User.name)
-        .join(Teaching, Teaching.user_id == User.id)
-        .where(Teaching.group_id == group.id)
+def parse_title(text: str) -> str:
+    """Return what people call a class ("" is its name), or raise BadRequest saying why not."""
+    title = " ".join(unicodedata.normalize("NFC", text).split())
+    if len(title) > TITLE_MAX or not title.isprintable():
+        raise BadRequest(
+            say("cannot use {title!r} as a class's title", title=text[:60]),
+            why=say("it is longer than {most} characters, or has some that can't be shown",
+                    most=TITLE_MAX),
+        )  # fmt: skip
+    return title
+
+
+def _views(session: Session, rows: Sequence[Row[Group, SchoolClass]]) -> list[ClassView]:
+    """All of them in two more queries."""
+    ids = [group.id for group, _ in rows]
+    teachers: dict[int, list[Username]] = {}
+    taught = (
+        select(Teaching.group_id, User.name)
+        .join(User, User.id == Teaching.user_id)
+        .where(Teaching.group_id.in_(ids))
         .order_by(User.name)
     )
-    teaches = (
+    for group_id, name in session.execute(taught):
+        teachers.setdefault(group_id, []).append(Username(name))
+    is_teacher = (
         select(Teaching.user_id)
-        .where(Teaching.group_id == group.id, Teaching.user_id == User.id)
+        .where(Teaching.group_id == Membership.group_id, Teaching.user_id == User.id)
         .exists()
     )
     counts = (
-        select(func.count(), func.count().filter(User.state == UserState.WAITING))
-        .select_from(Membership)
+        select(
+            Membership.group_id,
+            func.count(),
+            func.count().filter(User.state == UserState.WAITING),
+        )
         .join(User, User.id == Membership.user_id)
-        .where(Membership.group_id == group.id, ~teaches)
+        .where(Membership.group_id.in_(ids), ~is_teacher)
+        .group_by(Membership.group_id)
     )
-    students, waiting = session.execute(counts).one()
-    return ClassView(
-        name=group.name,
-        title=row.title or group.name,
-        created=row.created,
-        frozen=row.frozen,
-        must_approve=row.must_approve,
-        has_nbgrader=row.has_nbgrader,
-        teachers=tuple(Username(one) for one in session.scalars(teachers)),
-        students=students,
-        waiting=waiting,
-    )
+    counted = {group_id: numbers for group_id, *numbers in session.execute(counts)}
+    found = []
+    for group, row in rows:
+        students, waiting = counted.get(group.id, (0, 0))
+        found.append(
+            ClassView(
+                name=group.name, title=row.title or group.name, created=row.created,
+                frozen=row.frozen, must_approve=row.must_approve, has_nbgrader=row.has_nbgrader,
+                teachers=tuple(teachers.get(group.id, ())), students=students, waiting=waiting,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _row(session: Session, name: str) -> SchoolClass:
