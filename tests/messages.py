@@ -29,6 +29,14 @@ SPOKEN: Final = (
     "systemd_spawner", "web",
 )  # fmt: skip
 """What pages can show words of."""
+SILENT: Final = (
+    "hub/api", "hub/chp_routes.py", "hub/kept_json.py", "hub/services.py",
+    "local_spawner/services.py", "systemd_spawner/daemon.py", "systemd_spawner/listener.py",
+    "systemd_spawner/protocol.py", "systemd_spawner/service_accounts.py",
+    "systemd_spawner/service_settings.py", "systemd_spawner/services.py",
+    "systemd_spawner/settings.py",
+)  # fmt: skip
+"""But for what the API, the journal and the command line alone have: those speak English."""
 TRANSLATED: Final = tuple(code for code in NAMES if code is not LanguageCode.ENGLISH)
 # Which arguments hold sentences: by place, and by name.
 _MAKERS: Final = {
@@ -139,7 +147,12 @@ def _modules() -> list[Path]:
     files = [
         path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))
     ]
-    return sorted(path for path in files if "migrations" not in path.parts)
+    silent = [PACKAGE / name for name in SILENT]
+    return sorted(
+        path
+        for path in files
+        if "migrations" not in path.parts and not any(path.is_relative_to(one) for one in silent)
+    )
 
 
 def _of_module(path: Path) -> Iterator[Found]:
