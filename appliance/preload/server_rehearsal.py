@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import tempfile
 import weakref
@@ -184,6 +185,8 @@ def _play(folder: Path) -> tuple[list[str], weakref.ref[Any]]:
         make_start_lean()
         app = SingleUserApp.instance(appliance=settings, listening=listening, hub=_NoHub(settings))
         app.initialize([])
+        # A daemon that is told to stop now ends at once, not as a server does.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         make_requests_lean()
         remarks = loop.run_until_complete(_visit(path, settings))
         loop.run_until_complete(app._cleanup())  # noqa: SLF001 - what stop() does, without stopping

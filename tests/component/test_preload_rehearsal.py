@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -277,3 +278,26 @@ def test_holes_in_memory_are_filled() -> None:
     before, after = map(int, done.stdout.split())
     assert before > 2_000_000
     assert after < before / 10
+
+
+STOPPED = """
+import sys; sys.path.append({root!r})
+import asyncio, os, signal
+from appliance.preload import server_rehearsal
+
+async def stop(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(30)
+
+server_rehearsal._visit = stop
+server_rehearsal.rehearse()
+"""
+
+
+def test_a_daemon_that_is_stopped_while_it_rehearses_ends_at_once(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", STOPPED.format(root=str(ROOT))],
+        env=ENVIRON | {"HOME": str(tmp_path)}, cwd="/",
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
