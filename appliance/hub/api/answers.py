@@ -76,6 +76,7 @@ _CODES: Final = _ok(enveloped(many(ref("ShareCode"))), query=_PARTS)
 _START: Final = _empty(201, 202, body=OBJECT)
 _PROGRESS: Final = Answers({200: ref("Progress")}, media="text/event-stream")
 _LOG: Final = _ok("Log", query={"lines": WHOLE})
+_EVENTS: Final = Answers({200: ref("Events")}, media="text/event-stream")
 _REFUSED: Final = Answers({})
 
 ANSWERS: Final[Mapping[str, Answers]] = {
@@ -184,6 +185,33 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "PUT /appliance/users/{user}/password": _ok("Password"),
     "POST /appliance/users/{user}/setup-link": _ok("SetupLink", status=201),
     "POST /appliance/apply-limits": _ok("Nothing"),
+    "GET /appliance/messages": _ok("Inbox"),
+    "POST /appliance/messages": _empty(204),
+    "GET /appliance/messages/stream": _EVENTS,
+    "POST /appliance/messages/{message}/seen": _empty(204),
+    "POST /appliance/users/{user}/messages": _empty(204),
+    "GET /appliance/classes/{group}/messages": _ok(many(ref("SentMessage"))),
+    "POST /appliance/classes/{group}/messages": _empty(204),
+    "GET /appliance/visits": _ok(many(ref("Visit"))),
+    "POST /appliance/visits/{visit}": _ok("Visit"),
+    "POST /appliance/users/{user}/visits": _ok("Visit", status=201),
+    "GET /appliance/classes/{group}/live": _ok("LiveClass"),
+    "GET /appliance/classes/{group}/live/stream": _EVENTS,
+    "POST /appliance/classes/{group}/servers": _ok("DoneWithServers"),
     "GET /appliance/users/{user}/server/log": _LOG,
     "GET /appliance/users/{user}/servers/{server}/log": _LOG,
+    # Materials of classes
+    "GET /appliance/classes/{group}/materials": _ok("Materials"),
+    "GET /appliance/classes/{group}/files": _ok(many(ref("Entry")), query={"folder": TEXT}),
+    "PUT /appliance/classes/{group}/files/{path}": Answers(
+        {201: ref("Stored")}, body={}, body_media="application/octet-stream"
+    ),
+    "POST /appliance/classes/{group}/handouts": _ok("Handout", status=201),
+    "GET /appliance/classes/{group}/handouts/{number}": _ok("HandoutInFull"),
+    "DELETE /appliance/classes/{group}/handouts/{number}": _empty(204),
+    "POST /appliance/classes/{group}/handouts/{number}/again": _ok("Handout"),
+    "POST /appliance/classes/{group}/collections": _ok("Collection", status=201),
+    "GET /appliance/classes/{group}/collections/{number}": _ok("CollectionInFull"),
+    "GET /appliance/classes/{group}/nbgrader": _ok("Nbgrader"),
+    "PUT /appliance/classes/{group}/nbgrader": _ok("Nbgrader"),
 }  # fmt: skip

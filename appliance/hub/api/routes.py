@@ -7,8 +7,11 @@ from typing import Final
 from appliance.hub.api import (
     accounts,
     authorizations,
+    class_live,
+    class_materials,
     groups,
     info,
+    messages,
     metrics,
     oauth2,
     openapi,
@@ -20,6 +23,7 @@ from appliance.hub.api import (
     shutdown,
     tokens,
     users,
+    visits,
 )
 from appliance.web.parts import Pattern
 
@@ -38,6 +42,10 @@ handlers: Final[list[Pattern]] = [
     *authorizations.handlers,
     *metrics.handlers,
     *accounts.handlers,
+    *class_materials.handlers,
+    *messages.handlers,
+    *visits.handlers,
+    *class_live.handlers,
     *oauth2.handlers,
 ]
 last_handlers: Final = info.last_handlers

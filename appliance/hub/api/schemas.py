@@ -112,11 +112,37 @@ _SHARE_CODE: Final = always(
     exchange_count=WHOLE, last_exchanged_at=maybe(MOMENT),
 )  # fmt: skip
 
+_HANDOUT: Final = always(
+    id=WHOLE, folder=TEXT, rule={"enum": ["keep", "replace", "beside"]}, created=MOMENT,
+    created_by=TEXT, latecomers=FLAG, done=WHOLE, waiting=WHOLE, failed=WHOLE,
+)  # fmt: skip
+_COLLECTION: Final = always(
+    id=WHOLE, folder=TEXT, place=TEXT, created=MOMENT, created_by=TEXT, note=TEXT,
+    collected=WHOLE, waiting=WHOLE, failed=WHOLE,
+)  # fmt: skip
+# What is known of somebody besides depends on how it went.
+_HOW_IT_WENT: Final[Schema] = by_name(
+    {"type": "object", "required": ["state"], "properties": {"state": TEXT}}
+)
+
 _ABOUT_CALLER: Final = {
     "token_id": maybe(TEXT), "session_id": maybe(TEXT), "scopes": many(TEXT),
 }  # fmt: skip
 _ROOT: Final = always(kind={"const": "root"}, name=TEXT, admin=FLAG)
 _OF_CLASS: Final = {"class": TEXT, "version": TEXT}
+
+_CARD: Final = always(
+    key=TEXT, kind={"enum": ["message", "notice", "question", "visit"]}, title=TEXT, text=TEXT,
+    moment=MOMENT, hide=TEXT,
+    buttons=many(always(label=TEXT, path=TEXT, body=OBJECT, main=FLAG)),
+)  # fmt: skip
+_LIVE_STUDENT: Final = always(
+    name=TEXT, full_name=TEXT, account={"enum": ["waiting", "active", "locked"]}, here=FLAG,
+    state=_SERVER_STATE, queue_position=maybe(WHOLE), idle_minutes=maybe(WHOLE),
+    memory_mb=maybe(WHOLE), memory_limit_mb=maybe(WHOLE), memory_percent=maybe(WHOLE),
+    cores=maybe(NUMBER), cpu_percent=maybe(WHOLE), near={"enum": ["", "memory", "cpu"]},
+    visit=maybe(always(state={"enum": ["asked", "granted"]}, until=MOMENT)),
+)  # fmt: skip
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": {
@@ -166,6 +192,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["data"],
         "properties": {"data": {**TEXT, "contentMediaType": "application/json"}},
     },
+    "Events": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"id": TEXT, "data": {**TEXT, "contentMediaType": "application/json"}},
+    },
+    "Inbox": always(cards=many(_CARD)),
+    "SentMessage": always(
+        id=WHOLE, sender=TEXT, user=maybe(TEXT), text=TEXT, created=MOMENT, expires_at=MOMENT,
+        seen=WHOLE, of=WHOLE,
+    ),
+    "Visit": always(
+        id=WHOLE, visitor=TEXT, user=TEXT, server=TEXT, asked=MOMENT, until=MOMENT,
+        state={"enum": ["asked", "granted", "refused", "ended"]},
+    ),
+    "LiveClass": always(
+        counts=always(students=WHOLE, here=WHOLE, running=WHOLE, near=WHOLE), frozen=FLAG,
+        students=many(_LIVE_STUDENT),
+    ),
+    "DoneWithServers": always(done=many(TEXT), failed=many(always(name=TEXT, why=TEXT))),
     "Log": always(lines=many(TEXT)),
     "Usage": {
         "allOf": [
@@ -180,5 +225,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "type": "object",
         "required": ["version", "users", "servers", "signup_mode", "started", "database"],
     },
+    "Handout": _HANDOUT,
+    "HandoutInFull": _with(_HANDOUT, people=_HOW_IT_WENT),
+    "Collection": _COLLECTION,
+    "CollectionInFull": _with(_COLLECTION, people=_HOW_IT_WENT),
+    "Materials": always(
+        folder=TEXT, handouts=many(ref("Handout")), collections=many(ref("Collection"))
+    ),
+    "Entry": always(
+        name=TEXT, kind={"enum": ["file", "folder", "other"]}, size=WHOLE, modified=MOMENT
+    ),
+    "Stored": always(path=TEXT, size=WHOLE),
+    "Nbgrader": always(on=FLAG, version=TEXT, course=TEXT),
     "Nothing": always(),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from appliance import audit
@@ -271,9 +271,8 @@ def _receivers(
         return [(group_id, None)]
     if not users:
         return [(None, None)]
-    found = dict(
-        session.execute(select(User.name, User.id).where(User.name.in_(list(users)))).tuples()
-    )
+    rows = session.execute(select(User.name, User.id).where(User.name.in_(list(users))))
+    found = {row.name: row.id for row in rows}
     missing = set(users) - set(found)
     if missing:
         raise NotFound(say("cannot find the user {name!r}", name=min(missing)[:60]))
@@ -294,12 +293,11 @@ def _has_seen(user_id: int) -> ColumnElement[bool]:
     )
 
 
-def _readers(group_id: int | None) -> ColumnElement[int]:
+def _readers(group_id: int | None) -> Select[int]:
     """How many of a class read what is said to it."""
     return (
         select(func.count())
         .select_from(Membership)
         .join(User, User.id == Membership.user_id)
         .where(Membership.group_id == group_id, User.state == UserState.ACTIVE)
-        .scalar_subquery()
     )

@@ -16,6 +16,7 @@ from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.classroom.archives import Archives
+from appliance.hub.classroom.care import ClassCare
 from appliance.hub.classroom.class_servers import ClassServers
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.collecting import Collecting
@@ -133,6 +134,10 @@ def _make_terms(ground: Ground, classes: Classes, people: People, rights: Rights
         parts={
             "leaving": leaving,
             "terms": terms,
+            "class_care": ClassCare(
+                classes=classes, people=people, rights=rights, groups=ground.groups,
+                users=users, terms=terms, files=files,
+            ),
             "class_files": files,
             "archives": Archives(
                 db=db, classes=classes, people=people, groups=ground.groups, users=users,

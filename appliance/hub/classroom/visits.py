@@ -145,6 +145,8 @@ class Visits:
                 "cannot answer so", why=say("a visit takes 1 to {most} minutes", most=MOST_MINUTES)
             )
         found = self._find(visit_id, owner)
+        if found.owner != owner:
+            raise NotFound("cannot find the visit", why="there is none, or it isn't yours")
         now = self._clock.now()
         if found.state is not VisitState.ASKED or found.until <= now:
             raise Conflict("cannot answer the question", why="it isn't open any more")
@@ -251,7 +253,7 @@ _VISITS: Final = (
 )
 
 
-def _view(row: Row[Any]) -> VisitView:
+def _view(row: Row[*tuple[Any, ...]]) -> VisitView:
     return VisitView(
         id=row.id,
         visitor=Username(row.visitor),
@@ -264,9 +266,8 @@ def _view(row: Row[Any]) -> VisitView:
 
 
 def _ids(session: Session, visitor: str, owner: str) -> tuple[int, int]:
-    found = dict(
-        session.execute(select(User.name, User.id).where(User.name.in_([visitor, owner]))).tuples()
-    )
+    rows = session.execute(select(User.name, User.id).where(User.name.in_([visitor, owner])))
+    found = {row.name: row.id for row in rows}
     for name in (visitor, owner):
         if name not in found:
             raise NotFound(say("cannot find the user {name!r}", name=name[:60]))

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from appliance.access.scopes import Scopes, Target
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.hub.classroom.inbox import Inbox
 from appliance.hub.pages.goals import pending_path
 from appliance.hub.servers import Servers
 from appliance.hub.services import Services
@@ -42,6 +43,7 @@ class HomePage(PageHandler):
     usage: UsageMeter
     shares: Shares
     services: Services
+    inbox: Inbox
 
     def own_server(self) -> ServerId:
         """The server that a form names; raises BadRequest or NotFound."""
@@ -61,6 +63,7 @@ class HomePage(PageHandler):
             "home.html",
             status=error.status if error else 200,
             server=server,
+            cards=self.inbox.cards(self.user),
             usage=await self.usage.of(server.server) if server.ready else None,
             front_end=self.config.servers.front_end,
             cull_after=culling.timeout if culling.enabled else 0,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from appliance.hub.pages import (
+    account,
+    account_factors,
     admin,
     errors,
+    forgotten,
     home,
     join,
     language,
@@ -18,15 +21,23 @@ from appliance.hub.pages import (
     spawn,
     tokens,
 )
+from appliance.hub.pages.classroom import archives as class_archives
+from appliance.hub.pages.classroom import joining as class_joining
 from appliance.hub.pages.classroom import list as classes
-from appliance.hub.pages.classroom import materials, upload
 from appliance.hub.pages.classroom import live as class_live
+from appliance.hub.pages.classroom import materials, upload
+from appliance.hub.pages.classroom import settings as class_settings
 from appliance.native_auth import handlers as native_auth
+from appliance.native_auth import second_step
 from appliance.web.parts import Pattern
 
 handlers: Final[list[Pattern]] = [
     *root.handlers,
     *native_auth.handlers,
+    *second_step.handlers,
+    *forgotten.handlers,
+    *account.handlers,
+    *account_factors.handlers,
     *join.handlers,
     *setup.handlers,
     *home.handlers,
@@ -38,6 +49,9 @@ handlers: Final[list[Pattern]] = [
     *shares.handlers,
     *admin.handlers,
     *classes.handlers,
+    *class_settings.handlers,
+    *class_archives.handlers,
+    *class_joining.handlers,
     *materials.handlers,
     *upload.handlers,
     *class_live.handlers,
