@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from appliance.access.principal import Kind, Principal
 from appliance.access.scopes import GroupsOf, Target
 from appliance.errors import ApplianceError, BadRequest
+from appliance.hub.classroom.rights import CLASSROOM
 from appliance.hub.pages.goals import pending_path
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
@@ -66,17 +67,21 @@ class Arrivals:
     async def at_sign_up(self, principal: Principal) -> None:
         """Who has just got an account or a password reads a page first; its server gets ready."""
         server = ServerId(principal.username)
-        if not principal.admin and self._may_start(principal, server):
+        if self.front_of(principal).endswith("/spawn") and self._may_start(principal, server):
             await self._start(server)
 
     def front_of(self, principal: Principal | None) -> str:
         """Where people go who don't say where.
 
-        Users go on to their notebooks in one step, as in JupyterHub; admins, who have other things
-        to do here, to the page from which they reach both.
+        Users go on to their notebooks in one step, as in JupyterHub; teachers to their classes, and
+        admins, who have other things to do here, to the page from which they reach all of it.
         """
-        is_admin = principal is not None and principal.admin
-        return f"{self._base_url}hub/{'home' if is_admin else 'spawn'}"
+        page = "spawn"
+        if principal is not None and principal.admin:
+            page = "home"
+        elif principal is not None and principal.scopes.has(CLASSROOM):
+            page = "classes"
+        return f"{self._base_url}hub/{page}"
 
     def _below_base(self, goal: str) -> str:
         return unquote(urlsplit(goal).path).removeprefix(self._base_url)

@@ -102,6 +102,14 @@ class Archives:
             rows = session.scalars(select(Archive).order_by(Archive.id.desc())).all()
             return [archive_view(row) for row in rows]
 
+    def of_teacher(self, user: str) -> list[ArchiveView]:
+        """Those of the classes that a user taught when they ended, and still going on."""
+        return [
+            one
+            for one in self.list_all()
+            if one.state != FAILED and any(m.teacher and m.name == user for m in one.members)
+        ]
+
     def get(self, number: int) -> ArchiveView:
         with self._db.session() as session:
             row = session.get(Archive, number)

@@ -34,6 +34,7 @@ from appliance.hub.classroom.nbgrader import Nbgrader
 from appliance.hub.classroom.no_files import NoClassFiles
 from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
+from appliance.hub.classroom.roster_desk import RosterDesk
 from appliance.hub.classroom.streams import Streams
 from appliance.hub.classroom.terms import Terms
 from appliance.hub.classroom.uploads import Uploads
@@ -99,6 +100,7 @@ def make_classroom(ground: Ground) -> Classroom:
             "classes": classes,
             "people": people,
             "rights": rights,
+            "desk": _make_desk(ground, classes, people),
             **_make_own_accounts(ground),
             **_make_joining(ground, people, rights),
             **materials.parts,
@@ -145,6 +147,14 @@ def _make_terms(ground: Ground, classes: Classes, people: People, rights: Rights
             ),
         },
         loops={"terms": terms.run},
+    )  # fmt: skip
+
+
+def _make_desk(ground: Ground, classes: Classes, people: People) -> RosterDesk:
+    """Where lists of people are looked at and become accounts."""
+    return RosterDesk(
+        clock=ground.clock, users=ground.users, groups=ground.groups, classes=classes,
+        people=people, authenticator=ground.authenticator, supervisor=ground.supervisor,
     )  # fmt: skip
 
 

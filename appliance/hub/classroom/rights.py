@@ -42,10 +42,14 @@ class Rights:
                 why="it isn't there, or isn't yours",
             )
 
-    def check_may_see(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
-        """Raise NotFound for somebody whom they know nothing of; `groups` are the person's."""
+    def may_see(self, who: Principal, person: Person, groups: frozenset[str]) -> bool:
+        """Whether they have to do with somebody; `groups` are the person's."""
         target = Target(user=person.name, groups=groups)
-        if not any(who.scopes.allows(scope, target) for scope in _MANAGE):
+        return any(who.scopes.allows(scope, target) for scope in _MANAGE)
+
+    def check_may_see(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
+        """Raise NotFound for somebody whom they know nothing of."""
+        if not self.may_see(who, person, groups):
             raise NotFound(
                 say("cannot find the user {name!r}", name=person.name[:60]),
                 why="there is no such user, or not in your classes",
@@ -57,9 +61,13 @@ class Rights:
         That is: its password, links and second factors, to approve and to lock it.
         """
         self.check_may_see(who, person, groups)
+        self.check_not_above(who, person, groups)
+
+    def check_not_above(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
+        """Raise NotAllowed for an account by which they would hold more than they do."""
         if who.admin:
             return
-        what = say("cannot change the account {name!r}", name=person.name)
+        what = say("cannot change the user {name!r}", name=person.name)
         if person.admin:
             raise NotAllowed(what, why="only admins may change admins")
         if who.scopes.filters("admin:users") is None:

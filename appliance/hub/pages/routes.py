@@ -8,6 +8,7 @@ from appliance.hub.pages import (
     account,
     account_factors,
     admin,
+    cards,
     errors,
     forgotten,
     home,
@@ -25,7 +26,7 @@ from appliance.hub.pages.classroom import archives as class_archives
 from appliance.hub.pages.classroom import joining as class_joining
 from appliance.hub.pages.classroom import list as classes
 from appliance.hub.pages.classroom import live as class_live
-from appliance.hub.pages.classroom import materials, upload
+from appliance.hub.pages.classroom import materials, roster, roster_lists, upload
 from appliance.hub.pages.classroom import settings as class_settings
 from appliance.native_auth import handlers as native_auth
 from appliance.native_auth import second_step
@@ -48,10 +49,13 @@ handlers: Final[list[Pattern]] = [
     *not_running.handlers,
     *shares.handlers,
     *admin.handlers,
+    *cards.handlers,
     *classes.handlers,
     *class_settings.handlers,
     *class_archives.handlers,
     *class_joining.handlers,
+    *roster.handlers,
+    *roster_lists.handlers,
     *materials.handlers,
     *upload.handlers,
     *class_live.handlers,
