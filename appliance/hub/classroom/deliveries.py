@@ -84,13 +84,12 @@ class Deliveries:
     async def welcome(self, user: Username, group: str) -> None:
         """Give somebody who has just joined a class what was handed out before."""
         with self._db.session() as session:
-            found = session.execute(
-                select(User.id, Group.id).where(User.name == user, Group.name == group)
-            ).one_or_none()
-            if found:
-                self._add(session, *found)
-        if found:
-            self._wake([found[0]])
+            user_id = session.scalar(select(User.id).where(User.name == user))
+            group_id = session.scalar(select(Group.id).where(Group.name == group))
+            if user_id is not None and group_id is not None:
+                self._add(session, user_id, group_id)
+        if user_id is not None:
+            self._wake([user_id])
 
     def on_state(self, server: ServerId, state: ServerState) -> None:
         """When a user's server starts, what could not be delivered is tried again."""

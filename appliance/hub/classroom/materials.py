@@ -20,7 +20,7 @@ from appliance.clock import Clock
 from appliance.db.class_models import Delivery, Handout
 from appliance.db.models import Group, Membership, User
 from appliance.db.session import Database
-from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.errors import BadRequest, Conflict, NotFound, SpawnRefused
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.deliveries import FAILED, WAITING, Deliveries
 from appliance.interfaces import ClassFiles, Entry, Rule
@@ -101,16 +101,25 @@ class Materials:
     async def browse(self, one: ClassView, asker: str, folder: str) -> list[Entry]:
         """What is in a folder below the shared one: folders first, then files."""
         path = parse_folder(folder, may_be_empty=True)
-        return await self._files.list_folder(one.name, self.hand_of(one, asker), path)
+        return await self._list(one, asker, path)
 
     async def upload(
         self, one: ClassView, asker: str, path: str, source: IO[bytes], size: int
     ) -> str:
         """Put a file there, in the place of one of the same name; returns its path."""
         parsed = parse_folder(path)
-        await self._files.put_file(one.name, self.hand_of(one, asker), parsed, source.fileno())
+        try:
+            await self._files.put_file(one.name, self.hand_of(one, asker), parsed, source.fileno())
+        except SpawnRefused as err:
+            raise Conflict(err.what, why=err.why, mend=err.mend) from err
         audit.note(Action.UPLOAD_MATERIAL, one.name, path=parsed, bytes=size)
         return parsed
+
+    async def _list(self, one: ClassView, asker: str, folder: str) -> list[Entry]:
+        try:
+            return await self._files.list_folder(one.name, self.hand_of(one, asker), folder)
+        except SpawnRefused as err:
+            raise NotFound(err.what, why=err.why, mend=err.mend) from err
 
     # Hand-outs
 
@@ -125,7 +134,7 @@ class Materials:
                 why="there is no such rule for files that are there already",
                 mend="choose keep, replace or beside",
             )
-        if not await self._files.list_folder(one.name, self.hand_of(one, asker), path):
+        if not await self._list(one, asker, path):
             raise Conflict(
                 say("cannot hand out {folder!r}", folder=path),
                 why="the folder is empty",
