@@ -6,13 +6,16 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from appliance.errors import BadRequest, NotAllowed
+from appliance.errors import BadRequest, Conflict, NotAllowed
 from appliance.hub.api.handler import Body
 from appliance.hub.api.models import READ_GROUP, group_model
 from appliance.hub.api.paging import PagedHandler
+from appliance.hub.classroom.classes import Classes
+from appliance.hub.classroom.people import People
 from appliance.hub.groups import NAMES_AT_ONCE, GroupView
 from appliance.hub.kept_json import check_kept
-from appliance.names import parse_username
+from appliance.names import Username, parse_username
+from appliance.texts import say
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
 
@@ -41,6 +44,9 @@ class Members(Body):
 
 class GroupModels(PagedHandler):
     """Groups as models."""
+
+    classes: Classes
+    people: People
 
     def model(self, group: GroupView) -> dict[str, Any]:
         return group_model(
@@ -97,6 +103,12 @@ class GroupHandler(GroupModels):
 
     @needs_scope("delete:groups")
     async def delete(self, group: str) -> None:
+        if group in self.classes.titles():
+            raise Conflict(
+                say("cannot remove the group {name!r}", name=group[:60]),
+                why="it is a class, with files and an end of its own",
+                mend="archive or delete the class",
+            )
         self.groups.remove(group)
         self.set_status(204)
         self.finish()
@@ -109,11 +121,19 @@ class MembersHandler(GroupModels):
     async def post(self, group: str) -> None:
         users = self.parse_body(Members).users
         self.check_may_add(users)
-        self.reply(self.model(self.groups.add_users(group, users)))
+        before = set(self.groups.get(group).users)
+        changed = self.groups.add_users(group, users)
+        joined = [Username(name) for name in changed.users if name not in before]
+        await self.people.changed(group, joined=joined)
+        self.reply(self.model(changed))
 
     @needs_scope("groups")
     async def delete(self, group: str) -> None:
-        self.reply(self.model(self.groups.remove_users(group, self.parse_body(Members).users)))
+        before = set(self.groups.get(group).users)
+        changed = self.groups.remove_users(group, self.parse_body(Members).users)
+        left = [Username(name) for name in before.difference(changed.users)]
+        await self.people.changed(group, left=left)
+        self.reply(self.model(changed))
 
 
 class PropertiesHandler(GroupModels):

@@ -10,6 +10,7 @@ from appliance.access.principal import Principal
 from appliance.access.roles import Roles
 from appliance.access.scopes import Filters, Target
 from appliance.errors import NotAllowed, NotFound
+from appliance.hub.classroom.rights import Rights
 from appliance.hub.groups import Groups
 from appliance.hub.servers import Servers
 from appliance.hub.users import Person, Users
@@ -30,6 +31,7 @@ class HubApiHandler(ApiHandler):
     servers: Servers
     groups: Groups
     roles: Roles
+    rights: Rights
 
     def person(self, user: str) -> Person:
         """The user named in the path; raises NotFound."""
@@ -74,10 +76,7 @@ class HubApiHandler(ApiHandler):
         return filters
 
     def check_may_change(self, person: Person) -> Principal:
-        """Raise NotAllowed if somebody who is no admin would change one."""
+        """Raise NotAllowed for an account by which the caller would hold more than now."""
         who = self.identified()
-        if person.admin and not who.admin:
-            raise NotAllowed(
-                f"cannot change the user {person.name!r}", why="only admins may change admins"
-            )
+        self.rights.check_not_above(who, person, self.groups.of(person.name))
         return who

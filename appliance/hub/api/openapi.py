@@ -39,6 +39,7 @@ _NAMES: Final = {
     "token": "the id of a token, such as a1; below authorizations the token itself",
     "cookie": "the name of a cookie",
     "value": "the value of the cookie",
+    "teacher": "the name of a user who teaches, or is to teach",
     "number": "the number that it got when it was made",
     "path": "where it is below the shared folder",
 }

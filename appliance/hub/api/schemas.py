@@ -144,6 +144,20 @@ _LIVE_STUDENT: Final = always(
     visit=maybe(always(state={"enum": ["asked", "granted"]}, until=MOMENT)),
 )  # fmt: skip
 
+_CLASS: Final = always(
+    name=TEXT, title=TEXT, created=MOMENT, frozen=FLAG, must_approve=FLAG, has_nbgrader=FLAG,
+    teachers=many(TEXT), students=WHOLE, waiting=WHOLE,
+    archiving=maybe(always(done=WHOLE, of=WHOLE)),
+)  # fmt: skip
+_ARCHIVE: Final = always(
+    id=WHOLE, name=TEXT, title=TEXT, created=MOMENT, created_by=TEXT,
+    state={"enum": ["making", "packed", "ready", "failed"]}, place=TEXT, bytes=WHOLE,
+    students=WHOLE, done=WHOLE, failure=maybe(always(what=TEXT, why=TEXT, mend=TEXT)),
+)  # fmt: skip
+_ARCHIVED_PERSON: Final = always(
+    name=TEXT, full_name=TEXT, email=TEXT, language=TEXT, teacher=FLAG, leaves=FLAG
+)
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": {
         **sometimes(status=WHOLE, message=maybe(TEXT), code=TEXT, mend=TEXT),
@@ -184,6 +198,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
         created=many(always(name=TEXT, password=maybe(TEXT))),
         skipped=many(always(name=TEXT, why=TEXT)),
     ),
+    "Class": _CLASS,
+    "NewClass": always(
+        **{"class": ref("Class")}, created=many(always(name=TEXT, password=maybe(TEXT)))
+    ),
+    "TakenOut": always(taken_out=many(TEXT)),
+    "ArchiveBegun": always(archive=WHOLE, name=TEXT),
+    "Archive": _ARCHIVE,
+    "ArchiveWithPeople": _with(_ARCHIVE, members=many(_ARCHIVED_PERSON)),
     "Password": always(password=maybe(TEXT)),
     "SetupLink": always(path=TEXT, expires_at=MOMENT),
     # One server-sent event; its data is JSON with progress and message.
