@@ -9,6 +9,7 @@ from __future__ import annotations
 from appliance.errors import BadRequest, TooMany
 from appliance.names import Username
 from appliance.native_auth.authenticator import LoginRefused, NativeAuthenticator, Refusal
+from appliance.native_auth.entering import EntryPage
 from appliance.web.failures import XsrfRefused
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed, public
@@ -19,11 +20,10 @@ _ADVICE = {Refusal.WAITING: "you can log in as soon as an admin has let you in"}
 _CHECK_BOTH = "check both; passwords tell capitals from small letters"
 
 
-class LoginHandler(PageHandler):
+class LoginHandler(EntryPage):
     """The log-in page: the same words for an unknown name and a wrong password."""
 
     authenticator: NativeAuthenticator
-    arrivals: Arrivals
     joining: TakesCodes
     seconds_to_log_in: float | None = None
     """How long it took until it was known who it is; the answer may wait for a server."""
@@ -48,12 +48,9 @@ class LoginHandler(PageHandler):
             self.set_header("Retry-After", str(refused.retry_after_seconds))
             self._show(name, FormError.of(refused))
         else:
-            self.log_in(user)
             self.seconds_to_log_in = self.request.request_time()
-            goal = self.next_path()
-            if self.principal:
-                goal = await self.arrivals.at_log_in(self.principal, goal)
-            self.redirect(goal or self.hub_path(""))
+            if not self.lead_to_second_step(user, goal=self.next_path() or ""):
+                self.redirect(await self.let_in(user))
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         error = FormError("", "This page was open for too long.", "Log in again.", 403)
@@ -67,6 +64,7 @@ class LoginHandler(PageHandler):
             error=error,
             next_url=self.next_path() or "",
             signup_mode=self.authenticator.mode,
+            passkeys=self.offers_passkeys,
             takes_codes=self.joining.takes_codes,
         )
 
@@ -101,6 +99,7 @@ class PasswordHandler(PageHandler):
     authenticator: NativeAuthenticator
     arrivals: Arrivals
     may_keep_password = True
+    may_lack_factor = True
 
     @login_needed
     async def get(self) -> None:

@@ -10,20 +10,20 @@ from appliance.errors import BadRequest, NotFound
 from appliance.hub.links import Links
 from appliance.hub.users import Users
 from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.native_auth.entering import EntryPage
 from appliance.web.forms import FormError
 from appliance.web.guards import public
-from appliance.web.handlers import PageHandler
-from appliance.web.parts import Arrivals, Pattern
+from appliance.web.parts import Pattern
 
 
-class SetupHandler(PageHandler):
+class SetupHandler(EntryPage):
     """Chooses a password by a set-up link."""
 
     authenticator: NativeAuthenticator
     links: Links
     users: Users
-    arrivals: Arrivals
     may_keep_password = True
+    may_lack_factor = True
 
     @public
     async def get(self) -> None:
@@ -40,6 +40,8 @@ class SetupHandler(PageHandler):
         except BadRequest as wrong:
             self._show(token, FormError.of(wrong, field="password"))
         else:
+            if self.lead_to_second_step(user):
+                return
             self.enter(user, f"Welcome, {user}. Your password is set.", self.hub_path("home"))
             if self.principal:
                 await self.arrivals.at_sign_up(self.principal)
