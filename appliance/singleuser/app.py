@@ -24,6 +24,7 @@ from .activity import ActivityReporter, LastUse
 from .hub import Hub
 from .identity import SESSION_CHECK_SECONDS, HubIdentityProvider
 from .listening import notify
+from .messages import lab_key
 from .settings import Settings
 
 # A kernel's sockets are DIRECTORY/kernel-<36 characters>-ipc-<number>, of at most 107 bytes.
@@ -179,6 +180,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             hubPrefix=self.appliance.hub_prefix,
             hubHost=self.appliance.hub_host,
             shareUrl=f"{self.appliance.hub_prefix}user-redirect",
+            applianceLabKey=self._lab_key(handler),
             token="",
             # Nobody can rebuild JupyterLab here, so pages need not ask whether it should be.
             buildAvailable=False,
@@ -186,6 +188,12 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             fullStaticUrl=self._shared_static(handler, str(page_config.get("fullStaticUrl", ""))),
         )
         return page_config
+
+    def _lab_key(self, handler: Any) -> str:
+        """For the owner's pages alone: a visitor's browser has messages of its own."""
+        user = handler.current_user
+        is_owner = user is not None and user.username == self.appliance.user
+        return lab_key(self.appliance.token) if is_owner else ""
 
     def _shared_static(self, handler: Any, url: str) -> str:
         """The address that all servers' pages have in common, if the files are the environment's.

@@ -11,11 +11,14 @@ Standard library only: the installer runs this with the system's Python.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
+LAB_EXTENSION: Final = "appliance/singleuser/labextension"
 USER_SITE_LINE: Final = "import sys, site; site.PREFIXES[:] = [sys.prefix]\n"
 
 # Defaults that a user may change in Lab's settings. A link in a foreign notebook must not run
@@ -41,6 +44,24 @@ def prepare_environment(user_env: Path) -> None:
     overrides = user_env / "share/jupyter/lab/settings/overrides.d/appliance.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
     _write(overrides, json.dumps(LAB_DEFAULTS, indent=2) + "\n")
+    for source in user_env.glob(f"lib/python3*/site-packages/{LAB_EXTENSION}"):
+        install_extension(source, user_env / "share/jupyter/labextensions")
+
+
+def install_extension(source: Path, folder: Path) -> None:
+    """Put our JupyterLab extension where JupyterLab looks for them.
+
+    The script gets its hash into its name, so that the proxy serves it and browsers keep it.
+    """
+    package = json.loads((source / "package.json").read_text("utf-8"))
+    build = package["jupyterlab"]["_build"]
+    script = source / build["load"]
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()[:20]
+    build["load"] = f"static/{script.stem}.{digest}{script.suffix}"
+    place = folder / package["name"]
+    (place / "static").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(script, place / build["load"])
+    _write(place / "package.json", json.dumps(package, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

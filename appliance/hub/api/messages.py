@@ -23,6 +23,7 @@ from appliance.hub.classroom.messages import HOURS, Messages, Sent
 from appliance.hub.classroom.streams import Stream, Streams
 from appliance.names import Username
 from appliance.texts import say
+from appliance.web.formats import until
 from appliance.web.guards import needs_scope, public
 from appliance.web.languages import localized
 from appliance.web.parts import Pattern
@@ -74,8 +75,11 @@ class OwnInbox(HubApiHandler):
             )
         return who.username
 
-    def cards(self, user: str) -> list[dict[str, Any]]:
-        return [card_model(one) for one in self.inbox.cards(user)]
+    def inbox_model(self, user: str) -> dict[str, Any]:
+        return {
+            "title": localized("Messages"),
+            "cards": [card_model(one) for one in self.inbox.cards(user)],
+        }
 
 
 class MessageListHandler(OwnInbox):
@@ -85,7 +89,7 @@ class MessageListHandler(OwnInbox):
 
     @public
     async def get(self) -> None:
-        self.reply({"cards": self.cards(self.reader())})
+        self.reply(self.inbox_model(self.reader()))
 
     @needs_scope("admin:users")
     async def post(self) -> None:
@@ -145,7 +149,7 @@ class StreamHandler(OwnInbox):
         known = self.request.headers.get("Last-Event-ID", "")
         while not stream.is_over:
             stream.news.clear()
-            data = json.dumps({"cards": self.cards(user)})
+            data = json.dumps(self.inbox_model(user))
             version = hashlib.sha256(data.encode()).hexdigest()[:16]
             if version != known:
                 known = version
@@ -230,6 +234,7 @@ def card_model(card: Card) -> dict[str, Any]:
         "title": localized(card.title),
         "text": card.text if card.kind == "message" else localized(card.text),
         "moment": stamp(card.moment),
+        "when": _when(card),
         "hide": localized("Hide") if card.can_hide else "",
         "buttons": [
             {
@@ -241,6 +246,13 @@ def card_model(card: Card) -> dict[str, Any]:
             for one in card.buttons
         ],
     }
+
+
+def _when(card: Card) -> str:
+    moment = until(card.moment)
+    if card.kind in {"question", "visit"}:
+        return localized(say("Until {moment}", moment=moment))
+    return moment
 
 
 def sent_model(one: Sent) -> dict[str, Any]:

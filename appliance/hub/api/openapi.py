@@ -42,6 +42,8 @@ _NAMES: Final = {
     "teacher": "the name of a user who teaches, or is to teach",
     "number": "the number that it got when it was made",
     "path": "where it is below the shared folder",
+    "message": "the number of a message",
+    "visit": "the number of a visit",
 }
 
 

@@ -133,7 +133,7 @@ _OF_CLASS: Final = {"class": TEXT, "version": TEXT}
 
 _CARD: Final = always(
     key=TEXT, kind={"enum": ["message", "notice", "question", "visit"]}, title=TEXT, text=TEXT,
-    moment=MOMENT, hide=TEXT,
+    moment=MOMENT, when=TEXT, hide=TEXT,
     buttons=many(always(label=TEXT, path=TEXT, body=OBJECT, main=FLAG)),
 )  # fmt: skip
 _LIVE_STUDENT: Final = always(
@@ -219,7 +219,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["data"],
         "properties": {"id": TEXT, "data": {**TEXT, "contentMediaType": "application/json"}},
     },
-    "Inbox": always(cards=many(_CARD)),
+    "Inbox": always(title=TEXT, cards=many(_CARD)),
     "SentMessage": always(
         id=WHOLE, sender=TEXT, user=maybe(TEXT), text=TEXT, created=MOMENT, expires_at=MOMENT,
         seen=WHOLE, of=WHOLE,

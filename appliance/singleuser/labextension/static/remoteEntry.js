@@ -1,0 +1,213 @@
+// Shows messages of the hub in JupyterLab and Notebook: what a teacher says, who asks to open this
+// server, whose visit goes on. Plain JavaScript that the page loads as it is; it uses nothing of
+// JupyterLab's own modules, so it fits every version, and it takes the focus from nobody: a question
+// mustn't be answered by the next key that somebody types in a cell.
+//
+// The hub sends cards with all their text and buttons. What arrives is put into the page as text.
+
+(() => {
+  "use strict";
+
+  const name = "@hub-appliance/classroom";
+  const hiddenMs = 60000;
+  const firstPauseMs = 30000;
+  const longestPauseMs = 600000;
+
+  function settings() {
+    const place = document.getElementById("jupyter-config-data");
+    const config = JSON.parse(place?.textContent || "{}");
+    // Without a key the hub is another one, or this server isn't the visitor's own.
+    if (!config.applianceLabKey || config.hubUser !== config.hubServerUser) return null;
+    return { hub: `${config.hubPrefix}api/`, key: config.applianceLabKey };
+  }
+
+  function make(tag, style, text = "") {
+    const element = document.createElement(tag);
+    Object.assign(element.style, style);
+    element.textContent = text;
+    return element;
+  }
+
+  class Cards {
+    constructor({ hub, key }) {
+      this.hub = hub;
+      this.key = key;
+      this.shown = new Map();
+      this.hidden = new Set();
+      this.before = null;
+      this.region = make("div", {
+        position: "fixed", right: "16px", bottom: "40px", zIndex: "9998", width: "min(360px, calc(100vw - 32px))",
+        maxHeight: "70vh", overflowY: "auto", display: "flex", flexDirection: "column", gap: "8px",
+      });
+      this.region.className = "appliance-messages";
+      this.region.setAttribute("role", "region");
+      this.region.setAttribute("aria-live", "polite");
+      this.region.setAttribute("aria-keyshortcuts", "Alt+Shift+M");
+      this.region.dataset.lmSuppressShortcuts = "true";
+      this.region.addEventListener("focusin", ({ relatedTarget }) => {
+        if (relatedTarget && !this.region.contains(relatedTarget)) this.before = relatedTarget;
+      });
+      this.region.addEventListener("keydown", ({ key: pressed }) => {
+        if (pressed === "Escape") this.before?.focus();
+      });
+      document.body.append(this.region);
+    }
+
+    show({ title, cards }) {
+      this.region.setAttribute("aria-label", title);
+      const had = this.region.contains(document.activeElement);
+      const keys = new Set(cards.map((card) => card.key));
+      for (const [key, { element }] of this.shown) {
+        if (!keys.has(key)) {
+          element.remove();
+          this.shown.delete(key);
+        }
+      }
+      for (const card of cards) this.put(card);
+      if (had && !this.region.contains(document.activeElement)) this.before?.focus();
+    }
+
+    put(card) {
+      const text = JSON.stringify(card);
+      const known = this.shown.get(card.key);
+      if (known?.text === text || this.hidden.has(card.key)) return;
+      const element = this.element(card);
+      if (known) known.element.replaceWith(element);
+      else this.region.append(element);
+      this.shown.set(card.key, { text, element });
+    }
+
+    element(card) {
+      const element = make("div", {
+        background: "var(--jp-layout-color1, #fff)", color: "var(--jp-ui-font-color1, #222)",
+        border: "1px solid var(--jp-border-color1, #999)", borderLeft: "4px solid var(--jp-brand-color1, #1976d2)",
+        borderRadius: "4px", padding: "12px", fontSize: "var(--jp-ui-font-size1, 13px)",
+        boxShadow: "var(--jp-elevation-z8, 0 2px 8px rgb(0 0 0 / 30%))", flexShrink: "0",
+      });
+      element.setAttribute("role", "group");
+      const title = make("div", { fontWeight: "600", overflowWrap: "anywhere" }, card.title);
+      title.id = `appliance-card-${card.key}`;
+      element.setAttribute("aria-labelledby", title.id);
+      const text = make("div", { whiteSpace: "pre-wrap", overflowWrap: "anywhere", margin: "6px 0" }, card.text);
+      const when = make("div", { color: "var(--jp-ui-font-color2, #555)", fontSize: "0.92em" }, card.when);
+      const wrong = make("div", { color: "var(--jp-error-color0, #a00)" });
+      wrong.setAttribute("role", "alert");
+      const buttons = make("div", { display: "flex", flexWrap: "wrap", gap: "8px", marginTop: "10px" });
+      for (const one of card.buttons) {
+        const button = this.button(one.label, one.main);
+        button.addEventListener("click", () => this.press(one, buttons, wrong));
+        buttons.append(button);
+      }
+      if (card.hide) {
+        const button = this.button(card.hide, false);
+        button.addEventListener("click", () => {
+          this.hidden.add(card.key);
+          this.shown.delete(card.key);
+          element.remove();
+          this.before?.focus();
+        });
+        buttons.append(button);
+      }
+      element.append(title, text, when, wrong, buttons);
+      return element;
+    }
+
+    button(label, isMain) {
+      const button = make("button", { margin: "0" }, label);
+      button.type = "button";
+      button.className = `jp-mod-styled ${isMain ? "jp-mod-accept" : "jp-mod-reject"}`;
+      return button;
+    }
+
+    async press({ path, body }, buttons, wrong) {
+      const all = [...buttons.children];
+      for (const one of all) one.disabled = true;
+      wrong.textContent = "";
+      try {
+        const answer = await fetch(this.hub + path, {
+          method: "POST",
+          headers: { "Content-Type": "application/json", "X-Appliance-Lab-Key": this.key },
+          body: JSON.stringify(body),
+        });
+        if (!answer.ok) throw new Error((await answer.json()).message);
+      } catch (error) {
+        wrong.textContent = error.message;
+        for (const one of all) one.disabled = false;
+      }
+    }
+
+    focus() {
+      this.region.querySelector("button")?.focus();
+    }
+  }
+
+  class Stream {
+    constructor({ hub, key }, hear) {
+      this.address = `${hub}appliance/messages/stream?lab_key=${key}`;
+      this.hear = hear;
+      this.source = null;
+      this.pauseMs = firstPauseMs;
+      this.timer = 0;
+    }
+
+    open() {
+      clearTimeout(this.timer);
+      if (this.source) return;
+      this.source = new EventSource(this.address);
+      this.source.addEventListener("message", ({ data }) => {
+        this.pauseMs = firstPauseMs;
+        this.hear(JSON.parse(data));
+      });
+      this.source.addEventListener("error", () => {
+        // A connection that broke comes back by itself. One that the hub refused may do so later, and
+        // not all of a class at the same moment.
+        if (this.source?.readyState !== EventSource.CLOSED) return;
+        this.close();
+        this.timer = setTimeout(() => this.open(), this.pauseMs * (0.5 + Math.random()));
+        this.pauseMs = Math.min(this.pauseMs * 2, longestPauseMs);
+      });
+    }
+
+    close() {
+      clearTimeout(this.timer);
+      this.source?.close();
+      this.source = null;
+    }
+  }
+
+  function follow(found, app) {
+    const cards = new Cards(found);
+    const stream = new Stream(found, (event) => cards.show(event));
+    // Browsers have few connections to one host: pages that nobody sees give theirs back.
+    let leaving = 0;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(leaving);
+      if (document.hidden) leaving = setTimeout(() => stream.close(), hiddenMs);
+      else stream.open();
+    });
+    app.commands.addCommand("appliance:messages", { label: "Messages", execute: () => cards.focus() });
+    app.commands.addKeyBinding({ command: "appliance:messages", keys: ["Alt Shift M"], selector: "body" });
+    stream.open();
+  }
+
+  const plugin = {
+    id: `${name}:messages`,
+    description: "Shows what a teacher says, and asks before a teacher opens the server",
+    autoStart: true,
+    activate: (app) => {
+      const found = settings();
+      // The page comes first.
+      if (found) app.restored.then(() => follow(found, app));
+    },
+  };
+
+  const container = {
+    init: async () => {},
+    get: async (module) => {
+      if (module !== "./extension") throw new Error(`there is no ${module} in ${name}`);
+      return () => ({ __esModule: true, default: plugin });
+    },
+  };
+  window._JUPYTERLAB = window._JUPYTERLAB ?? {};
+  window._JUPYTERLAB[name] = container;
+})();
