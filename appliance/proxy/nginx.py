@@ -250,6 +250,14 @@ server {{
 {_indent(_to_hub(), 8)}
         error_page 502 504 = @hub_down;
     }}
+    location = /-upload {{
+{_indent(_upload(), 8)}
+        error_page 502 504 = @hub_down;
+    }}
+    location = /-api_upload {{
+{_indent(_upload(), 8)}
+        error_page 502 504 = @api_down;
+    }}
     location = /-api {{
         internal;
 {_indent(_to_hub(), 8)}
@@ -367,6 +375,15 @@ proxy_read_timeout 180s;
 """
 
 
+def _upload(*, headers: str = "") -> str:
+    """Large files go on to the hub as they come; it knows at once who may send them."""
+    return f"""\
+internal;
+proxy_request_buffering off;
+{_to_hub(body=SERVER_BODY, headers=headers).rstrip()}
+"""
+
+
 def _down_locations() -> str:
     page = importlib.resources.files("appliance.proxy").joinpath("hub_down.html").read_text("utf-8")
     answer = '{"status": 503, "message": "The hub is starting; try again in a moment."}'
@@ -405,13 +422,17 @@ server {{
     listen {quote(f"unix:{places.api_socket}")};
     server_name _;
     error_log stderr emerg;
-    if ($appliance_route != api) {{
+    if ($appliance_route !~ ^api) {{
         return 404;
     }}
     if ($appliance_refused_method) {{
         return 405;
     }}
-    rewrite ^ /-api last;
+    rewrite ^ /-$appliance_route last;
+    location = /-api_upload {{
+{_indent(_upload(headers=headers), 8)}
+        error_page 502 504 = @api_down;
+    }}
     location = /-api {{
         internal;
 {_indent(_to_hub(headers=headers), 8)}

@@ -67,6 +67,8 @@ def routes(
     found += [
         (_pattern(rf"{user}{named}(?:[/?]|$)"), "server"),
         (_pattern(user), "server"),
+        (_pattern(rf"{base}hub/classes/[^/?]{{1,800}}/materials/upload(?:\?|$)"), "upload"),
+        (_pattern(rf"{base}hub/api/appliance/classes/[^/?]{{1,800}}/files/"), "api_upload"),
         (_pattern(rf"{base}hub/api(?:[/?]|$)"), "api"),
         *services,
     ]

@@ -400,6 +400,27 @@ async def test_api_socket_serves_the_hubs_api_alone(nginx: Proxy) -> None:
         assert (await send(socket, path)).status == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/hub/classes/bio/materials/upload?folder=a", 200),
+        ("/hub/api/appliance/classes/bio%20a/files/week1/film.mp4", 200),
+        ("/hub/classes/bio/materials", 413),
+        ("/hub/classes/bio/x/materials/upload", 413),
+        ("/hub/api/appliance/classes/bio/files", 413),
+    ],
+)
+async def test_only_uploads_to_classes_may_be_large(nginx: Proxy, path: str, status: int) -> None:
+    body = b"x" * (3 * 2**20)
+    reply = await send(nginx.address, path, method="POST", body=body)
+    assert reply.status == status
+    if status == 200:
+        assert (reply.json()["uri"], len(reply.json()["body"])) == (path, len(body))
+    if path.startswith("/hub/api/appliance/classes/bio%20a"):
+        inside = await send(nginx.places.api_socket, path, method="POST", body=body)
+        assert inside.status == 200
+
+
 async def test_page_of_a_hub_that_is_away_tries_again(nginx: Proxy) -> None:
     await nginx.stop("hub")
     try:
