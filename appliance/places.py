@@ -47,6 +47,8 @@ class Places:
     """Sockets."""
     homes: Path
     trial: bool = False
+    class_files: Path = Path("/srv/appliance")
+    """What classes have in common, and their archives."""
 
     @classmethod
     def installed(cls) -> Self:
@@ -69,6 +71,7 @@ class Places:
             run=_trial_run(folder),
             homes=folder / "homes",
             trial=True,
+            class_files=folder / "class-files",
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import os
 import secrets
 import signal
@@ -12,17 +13,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from appliance.config.schema import Config
 from appliance.errors import SpawnFailed, SpawnRefused, SpawnTimeout
 from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.local_spawner.class_files import local_keeper
 from appliance.local_spawner.process import ServerProcess
 from appliance.local_spawner.usage import read_usage
 from appliance.names import ServerId, Username
 from appliance.places import Places
+from appliance.systemd_spawner.class_client import ClassFilesClient
 from appliance.systemd_spawner.environment import server_environment
 from appliance.systemd_spawner.programs import check_program, server_command
+from appliance.systemd_spawner.protocol import parse_request
 from appliance.systemd_spawner.settings import ServerSettings, read_settings
 from appliance.systemd_spawner.sockets import Sockets
 
@@ -50,13 +54,15 @@ class _Server:
     stopping: bool = False
 
 
-class LocalSpawner:
-    """Servers of this process; they end with it."""
+class LocalSpawner(ClassFilesClient):
+    """Servers of this process; they end with it. Classes' files are worked on in its threads."""
 
     def __init__(self, config: Config, places: Places, *, command: list[str] | None = None) -> None:
+        super().__init__()
         self._settings = ServerSettings.from_config(config.model_dump(mode="json"))
         self._places = places
         self._command = command
+        self._classes = local_keeper(places)
         self._sockets = Sockets(places.server_sockets, proxy_group=os.getgid())
         self._servers: dict[ServerId, _Server] = {}
         self._starting: set[ServerId] = set()
@@ -86,6 +92,7 @@ class LocalSpawner:
         settings = self._read_settings()
         command = self._command_for(settings.servers_program)
         home = self._ensure_folder(self._places.homes / server.user)
+        await asyncio.to_thread(self._classes.settle, server.user)
         self._ensure_folder(self._places.run)
         with self._sockets.open(server) as listener:
             # Short, because kernels' sockets are in it, and their paths may have 107 bytes.
@@ -203,6 +210,7 @@ class LocalSpawner:
             # No user name begins with a dot.
             retired = self._ensure_folder(self._places.homes / ".retired")
             home.rename(retired / f"{user}.{time.time_ns()}")
+        self._classes.forget_user(user)
         self._sockets.forget(user)
 
     async def rename_user(self, user: Username, new: Username) -> None:
@@ -217,10 +225,18 @@ class LocalSpawner:
                     what, why=f"{wanted} is there already", mend="choose another name"
                 )
             home.rename(wanted)
+        self._classes.rename_user(user, new)
         self._sockets.forget(user)
 
     async def apply_limits(self) -> None:
         """Without systemd there is nothing that could hold a server to a limit."""
+
+    async def ask(
+        self, message: dict[str, Any], *, seconds: float, descriptor: int = -1
+    ) -> dict[str, Any]:
+        """What the root daemon answers elsewhere: here it is done by a thread."""
+        request = parse_request(json.dumps(message).encode())
+        return await asyncio.to_thread(self._classes.carry_out, request, descriptor)
 
     def _read_settings(self) -> ServerSettings:
         rendered = self._places.rendered / "spawner.json"

@@ -130,6 +130,13 @@ class Bus:
 
         return self._call(read) if self._is_loaded(unit) else ""
 
+    def groups(self, unit: str) -> list[str]:
+        def read(bus: DBus) -> list[str]:
+            groups: list[bytes] = _get(bus, unit, "Service", "SupplementaryGroups", "as") or []
+            return [group.decode() for group in groups]
+
+        return self._call(read) if self._is_loaded(unit) else []
+
     def usage(self, unit: str) -> UnitUsage | None:
         def read(bus: DBus) -> UnitUsage:
             cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))

@@ -26,7 +26,12 @@ from appliance.notify import listen_fds, notify, watchdog_interval
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Accounts, StoreDamagedError
 from appliance.systemd_spawner.bus import Bus
+from appliance.systemd_spawner.class_files import ClassFilesKeeper
+from appliance.systemd_spawner.class_folders import ClassFolders
+from appliance.systemd_spawner.class_machine import ClassMachine
+from appliance.systemd_spawner.class_store import ClassStore
 from appliance.systemd_spawner.ends import Ends
+from appliance.systemd_spawner.file_jobs import UnitRunner, stop_file_jobs
 from appliance.systemd_spawner.host import Host
 from appliance.systemd_spawner.journal import Journal
 from appliance.systemd_spawner.listener import Listener
@@ -36,7 +41,7 @@ from appliance.systemd_spawner.service_accounts import ServiceAccounts
 from appliance.systemd_spawner.services import ManagedServices
 from appliance.systemd_spawner.settings import read_settings
 from appliance.systemd_spawner.sockets import Sockets
-from appliance.systemd_spawner.units import SystemdError
+from appliance.systemd_spawner.units import SystemdError, Units
 
 log = logging.getLogger("appliance.spawner")
 
@@ -116,6 +121,7 @@ def _run(places: Places) -> int:
     accounts.finish_interrupted()
     watch, ends = Watch(), Ends()
     bus = Bus(on_changed=watch.on_changed, on_connected=watch.on_connected)
+    classes = _classes(places, accounts, host, bus)
     servers = Servers(
         units=bus,
         accounts=accounts,
@@ -125,6 +131,7 @@ def _run(places: Places) -> int:
         read_settings=lambda: read_settings(places.rendered / "spawner.json"),
         denied_addresses=_read_denied_addresses,
         ends=ends,
+        classes=classes,
     )
     services = ManagedServices(
         units=bus,
@@ -135,11 +142,14 @@ def _run(places: Places) -> int:
     bus.open()
     threading.Thread(target=watch.run, args=(servers,), name="watch", daemon=True).start()
     servers.clean()
+    stop_file_jobs(bus)
+    threading.Thread(target=classes.finish_interrupted, name="classes", daemon=True).start()
     watch.synced.wait(timeout=_BUS_STUCK_SECONDS)
     listener = Listener(
         _listening_socket(places),
         servers=servers,
         services=services,
+        classes=classes,
         ends=ends,
         allowed_uids=_allowed_uids,
     )
@@ -153,6 +163,21 @@ def _run(places: Places) -> int:
     listener.serve(stop=stop, tick=tick, interval=min(watchdog_interval() or _TICK_SECONDS, 10.0))
     notify("STOPPING=1")
     return 0
+
+
+def _classes(places: Places, accounts: Accounts, host: Host, units: Units) -> ClassFilesKeeper:
+    folders = ClassFolders(places.class_files)
+    store = ClassStore(
+        places.spawner_state / "classes.json",
+        is_slug_taken=lambda slug: folders.is_taken(slug) or host.has_class_group(slug),
+        is_id_taken=host.is_id_taken,
+    )
+    return ClassFilesKeeper(
+        store=store,
+        folders=folders,
+        machine=ClassMachine(accounts=accounts, host=host, units=units),
+        runner=UnitRunner(units, places),
+    )
 
 
 def _stop_descriptor() -> int:

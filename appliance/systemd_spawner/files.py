@@ -2,7 +2,8 @@
 
 The daemon has its own copy because root must not run code from an environment that it doesn't need:
 no dependency of the hub, and no file of the hub's environment, is ever imported by root. With it
-come the scripts that a preload daemon's unit runs before the users' environment.
+come the program that works on files for classes, and the scripts that a preload daemon's unit runs
+before the users' environment.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 _PACKAGE: Final = (
     "__init__.py",
     "errors.py",
+    "interfaces.py",
     "names.py",
     "notify.py",
     "places.py",
@@ -19,11 +21,17 @@ _PACKAGE: Final = (
 _DAEMON: Final = (
     "__init__.py",
     "accounts.py",
+    "acl.py",
     "bus.py",
     "causes.py",
+    "class_files.py",
+    "class_folders.py",
+    "class_machine.py",
+    "class_store.py",
     "daemon.py",
     "ends.py",
     "environment.py",
+    "file_jobs.py",
     "host.py",
     "journal.py",
     "listener.py",
@@ -43,6 +51,19 @@ _DAEMON: Final = (
     "units.py",
 )
 
+# What works on files of classes and homes, as the user concerned.
+_FILE_WORKER: Final = (
+    "__init__.py",
+    "archiving.py",
+    "bundles.py",
+    "collecting.py",
+    "handing_out.py",
+    "reading.py",
+    "shelves.py",
+    "trees.py",
+    "worker.py",
+)
+
 # What root must know of the users' environment before it runs any of it.
 _PRELOAD: Final = ("__init__.py", "import_path.py", "options.py")
 
@@ -50,6 +71,7 @@ DAEMON_FILES: Final[dict[str, str]] = {
     "systemd_spawner/__main__.py": "__main__.py",
     **{name: f"appliance/{name}" for name in _PACKAGE},
     **{f"systemd_spawner/{name}": f"appliance/systemd_spawner/{name}" for name in _DAEMON},
+    **{f"file_worker/{name}": f"appliance/file_worker/{name}" for name in _FILE_WORKER},
     **{f"preload/{name}": f"appliance/preload/{name}" for name in _PRELOAD},
 }
 """From the package `appliance` to the daemon's directory, /opt/appliance/spawner."""

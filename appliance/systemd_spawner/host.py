@@ -77,6 +77,10 @@ class Host:
             or os.path.lexists(self.home(account))
         )
 
+    def has_class_group(self, slug: str) -> bool:
+        """Whether there is a group of the names that a class with that folder would have."""
+        return any(_find_group(f"{kind}-{slug}") is not None for kind in ("nbc", "nbt"))
+
     def is_id_taken(self, number: int) -> bool:
         """Whether a user or group has the number."""
         for lookup in (pwd.getpwuid, grp.getgrgid):
@@ -113,6 +117,24 @@ class Host:
             "-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0", "--", account,
         ]
         # fmt: on
+
+    def ensure_group(self, group: str, number: int) -> None:
+        """Make a group with that number where it is missing."""
+        found = _find_group(group)
+        if found is None:
+            self._run(["groupadd", "--gid", str(number), "--", group])
+        elif found.gr_gid != number:
+            raise SpawnRefused(
+                f"cannot use the Unix group '{group}'",
+                why=f"it has the id {found.gr_gid}, not {number}; it was changed by hand",
+                mend="give it back the id that /var/lib/appliance/spawner/classes.json says",
+            )
+
+    def remove_group(self, group: str, number: int) -> None:
+        """Remove a group unless it is gone, or somebody else's by now."""
+        found = _find_group(group)
+        if found is not None and found.gr_gid == number:
+            self._run(["groupdel", "--", group])
 
     def ensure_system_account(self, account: str, home: Path) -> None:
         """Make a service's group and account where missing; nobody can log in to it."""

@@ -7,6 +7,7 @@ up a list. A client that stalls or vanishes costs its own thread until a timeout
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import select
 import socket
@@ -16,8 +17,10 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, BadRequest, SpawnError
+from appliance.systemd_spawner.class_files import ClassFilesKeeper
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.protocol import (
+    CLASS_VERBS,
     LINE_MAX,
     Request,
     encode,
@@ -47,6 +50,7 @@ class Listener:
         *,
         servers: Servers,
         services: ManagedServices,
+        classes: ClassFilesKeeper,
         ends: Ends,
         allowed_uids: Callable[[], Collection[int]],
         connections_max: int = CONNECTIONS_MAX,
@@ -56,6 +60,7 @@ class Listener:
         self._listening.settimeout(0)
         self._servers = servers
         self._services = services
+        self._classes = classes
         self._ends = ends
         self._allowed_uids = allowed_uids
         self._request_timeout = request_timeout
@@ -107,26 +112,32 @@ class Listener:
 
     def _serve_requests(self, connection: socket.socket) -> None:
         buffered = bytearray()
-        while True:
-            connection.settimeout(self._request_timeout)
-            line = _read_line(connection, buffered)
-            if line is None:
-                return
-            connection.settimeout(_SEND_TIMEOUT_SECONDS)
-            try:
-                request = parse_request(line)
-            except BadRequest as err:
-                # What follows a line that isn't understood isn't either.
-                connection.sendall(encode(failure_reply(err)))
-                return
-            if request.verb == "watch":
-                self._watch(connection)
-                return
-            connection.sendall(encode(self._reply(request)))
-
-    def _reply(self, request: Request) -> dict[str, Any]:
+        descriptors: list[int] = []
         try:
-            return {"ok": True, **self._carry_out(request)}
+            while True:
+                connection.settimeout(self._request_timeout)
+                line = _read_line(connection, buffered, descriptors)
+                if line is None:
+                    return
+                connection.settimeout(_SEND_TIMEOUT_SECONDS)
+                try:
+                    request = parse_request(line)
+                except BadRequest as err:
+                    # What follows a line that isn't understood isn't either.
+                    connection.sendall(encode(failure_reply(err)))
+                    return
+                if request.verb == "watch":
+                    self._watch(connection)
+                    return
+                descriptor = descriptors[0] if descriptors else -1
+                connection.sendall(encode(self._reply(request, descriptor)))
+                _close(descriptors)
+        finally:
+            _close(descriptors)
+
+    def _reply(self, request: Request, descriptor: int) -> dict[str, Any]:
+        try:
+            return {"ok": True, **self._carry_out(request, descriptor)}
         except ApplianceError as err:
             log.info("%s: %s", request.verb, err)
             return failure_reply(err)
@@ -137,7 +148,8 @@ class Listener:
             )
         except Exception:
             # The edge: a bug, whose traceback is for the journal.
-            log.exception("%s of %s failed", request.verb, request.server_id)
+            subject = request.school_class or request.server_id
+            log.exception("%s of %s failed", request.verb, subject)
             return failure_reply(
                 SpawnError(
                     f"cannot {request.verb}",
@@ -146,7 +158,7 @@ class Listener:
                 )
             )
 
-    def _carry_out(self, request: Request) -> dict[str, Any]:
+    def _carry_out(self, request: Request, descriptor: int) -> dict[str, Any]:
         servers = self._servers
         match request.verb:
             case "start":
@@ -169,6 +181,8 @@ class Listener:
                 return {"services": self._services.listing()}
             case "apply_limits":
                 return {"changed": servers.apply_limits()}
+            case verb if verb in CLASS_VERBS:
+                return self._classes.carry_out(request, descriptor)
         return {}
 
     def _watch(self, connection: socket.socket) -> None:
@@ -192,8 +206,13 @@ class Listener:
             self._ends.unsubscribe(watcher)
 
 
-def _read_line(connection: socket.socket, buffered: bytearray) -> bytes | None:
-    """The next line without its end; None when the client is done or sends too much."""
+def _read_line(
+    connection: socket.socket, buffered: bytearray, descriptors: list[int]
+) -> bytes | None:
+    """The next line without its end; None when the client is done or sends too much.
+
+    Descriptors that come with it are added to the list: at most one, the kernel drops others.
+    """
     while True:
         end = buffered.find(b"\n")
         if end >= 0:
@@ -211,7 +230,15 @@ def _read_line(connection: socket.socket, buffered: bytearray) -> bytes | None:
                 )
             )
             return None
-        received = connection.recv(16 * 1024)
+        received, came, _, _ = socket.recv_fds(
+            connection, 16 * 1024, 0 if descriptors else 1, socket.MSG_CMSG_CLOEXEC
+        )
+        descriptors += came
         if not received:
             return None
         buffered += received
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())

@@ -103,6 +103,7 @@ def service_properties(
     denied_addresses: Sequence[str],
     settings: ServerSettings,
     places: Places,
+    class_groups: Sequence[int] = (),
 ) -> list[Property]:
     """The whole unit; `runtime_directory` is below /run, `credential` the token's path."""
     return [
@@ -112,6 +113,8 @@ def service_properties(
         _flag("AddRef"),
         Property("CollectMode", "s", "inactive-or-failed"),
         *_process(account=account, home=home, command=command, environment=environment),
+        # Numbers, so that a group that somebody removed doesn't keep the server from starting.
+        Property("SupplementaryGroups", "as", [USERS_GROUP, *map(str, class_groups)]),
         Property("NotifyAccess", "s", notify_access(settings.servers_program)),
         Property("LoadCredential", "a(ss)", [("token", credential)]),
         Property("StandardInputFileDescriptor", "h", socket_descriptor),
@@ -138,7 +141,6 @@ def _process(
         Property("ExecStart", "a(sasb)", [(command[0], list(command), False)]),
         Property("User", "s", account),
         Property("Group", "s", account),
-        Property("SupplementaryGroups", "as", [USERS_GROUP]),
         Property("WorkingDirectory", "s", home),
         Property("UMask", "u", 0o077),
         Property("Environment", "as", [f"{name}={value}" for name, value in environment.items()]),
@@ -167,7 +169,8 @@ def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
         # Other homes aren't there at all, which is stronger than their mode.
         Property("ProtectHome", "s", "tmpfs"),
         Property("BindPaths", "a(ssbt)", [(home, home, False, _MS_REC)]),
-        Property("ReadWritePaths", "as", [home]),
+        # In classes' folders, access lists say who may do what.
+        Property("ReadWritePaths", "as", [home, f"-{places.class_files / 'classes'}"]),
         _flag("PrivateTmp"),
         # Of the appliance's sockets only the one to the hub's API and those of the preload daemons
         # are the user's business.

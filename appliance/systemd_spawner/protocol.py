@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from appliance.errors import (
@@ -18,28 +21,50 @@ from appliance.errors import (
     SpawnRefused,
     SpawnTimeout,
 )
+from appliance.interfaces import Area, Rule
 from appliance.names import (
     ServerId,
     ServerName,
     Username,
+    parse_archive,
+    parse_folder,
+    parse_group_name,
+    parse_home_folder,
     parse_server_name,
     parse_service_name,
     parse_username,
 )
 
-LINE_MAX: Final = 64 * 1024
+# Of a class with as many people as may be, with room to spare.
+LINE_MAX: Final = 512 * 1024
+PEOPLE_MAX: Final = 5000
 LOG_LINES_MAX: Final = 1000
 
 _NOBODY: Final = Username("")
 _DEFAULT_SERVER: Final = ServerName("")
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 _GIVEN_TOKEN: Final = re.compile(r"[!-~]{8,64}")
+_CLASS_FIELDS: Final[dict[str, frozenset[str]]] = {
+    "set_class": frozenset({"class", "members", "teachers"}),
+    "list_folder": frozenset({"class", "user", "area", "folder"}),
+    "put_file": frozenset({"class", "user", "folder"}),
+    "hand_out": frozenset({"class", "user", "folder", "rule"}),
+    "collect": frozenset({"class", "user", "teacher", "folder", "place"}),
+    "begin_archive": frozenset({"class", "archive"}),
+    "archive_home": frozenset({"class", "archive", "user"}),
+    "archive_folder": frozenset({"class", "archive"}),
+    "finish_archive": frozenset({"class", "archive"}),
+    "delete_archive": frozenset({"archive"}),
+    "forget_class": frozenset({"class"}),
+}
+CLASS_VERBS: Final = frozenset(_CLASS_FIELDS)
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "start": frozenset({"user", "server", "token"}),
     "stop": frozenset({"user", "server"}),
     "log": frozenset({"user", "server", "lines"}),
     "forget_user": frozenset({"user"}),
     "rename_user": frozenset({"user", "new"}),
+    **_CLASS_FIELDS,
     "start_service": frozenset({"service", "token"}),
     "stop_service": frozenset({"service"}),
     "list_services": frozenset(),
@@ -62,6 +87,16 @@ class Request:
     service: str = ""
     token: str = ""
     lines: int = 0
+    school_class: str = ""
+    members: tuple[Username, ...] = ()
+    teacher: Username = _NOBODY
+    teachers: tuple[Username, ...] = ()
+    area: str = ""
+    folder: str = ""
+    """Below the area or the home that the verb is about; put_file's is the file's path."""
+    place: str = ""
+    rule: str = ""
+    archive: str = ""
 
     @property
     def server_id(self) -> ServerId:
@@ -90,7 +125,29 @@ def parse_request(line: bytes) -> Request:
         service=_service(content["service"]) if "service" in content else "",
         token=_token(content["token"], given="service" in content) if "token" in content else "",
         lines=_lines(content["lines"]) if "lines" in content else 0,
+        **_class_fields(verb, content),
     )
+
+
+def _class_fields(verb: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of verbs on classes, as far as they are there."""
+    folder = parse_home_folder if verb in ("hand_out", "collect") else parse_folder
+    if verb == "list_folder":
+        folder = partial(parse_folder, may_be_empty=True)
+    parsers: dict[str, tuple[str, Callable[[Any], Any]]] = {
+        "class": ("school_class", partial(_canonical, "class", parse_group_name)),
+        "members": ("members", partial(_people, "members")),
+        "teachers": ("teachers", partial(_people, "teachers")),
+        "teacher": ("teacher", _user),
+        "area": ("area", partial(_choice, "area", Area)),
+        "rule": ("rule", partial(_choice, "rule", Rule)),
+        "folder": ("folder", partial(_canonical, "folder", folder)),
+        "place": ("place", partial(_canonical, "place", parse_folder)),
+        "archive": ("archive", partial(_canonical, "archive", parse_archive)),
+    }
+    return {
+        field: parse(content[name]) for name, (field, parse) in parsers.items() if name in content
+    }
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -130,6 +187,24 @@ def _user(value: object) -> Username:
     if not isinstance(value, str) or parse_username(value) != value:
         raise _bad("its user is no canonical user name")
     return Username(value)
+
+
+def _people(name: str, value: object) -> tuple[Username, ...]:
+    if not isinstance(value, list) or len(value) > PEOPLE_MAX:
+        raise _bad(f"its {name} are no list of at most {PEOPLE_MAX} names")
+    return tuple(_user(one) for one in value)
+
+
+def _canonical(name: str, parse: Callable[[str], str], value: object) -> str:
+    if not isinstance(value, str) or parse(value) != value:
+        raise _bad(f"its {name} is not what it should look like")
+    return value
+
+
+def _choice(name: str, choices: type[StrEnum], value: object) -> str:
+    if not isinstance(value, str) or value not in [str(one) for one in choices]:
+        raise _bad(f"its {name} is none of {', '.join(choices)}")
+    return value
 
 
 def _server(value: object) -> ServerName:

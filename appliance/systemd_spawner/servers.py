@@ -28,6 +28,7 @@ from appliance.names import (
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Accounts
 from appliance.systemd_spawner.causes import Causes
+from appliance.systemd_spawner.class_files import ClassFilesKeeper
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.journal import Journal
 from appliance.systemd_spawner.properties import limit_properties
@@ -72,6 +73,7 @@ class Servers:
         read_settings: Callable[[], ServerSettings],
         denied_addresses: Callable[[], list[str]],
         ends: Ends,
+        classes: ClassFilesKeeper | None = None,
     ) -> None:
         causes = Causes(journal=journal, read_settings=read_settings)
         self._units = units
@@ -90,7 +92,9 @@ class Servers:
             places=places,
             read_settings=read_settings,
             denied_addresses=denied_addresses,
+            classes=classes,
         )
+        self._classes = classes
         self._lock = threading.Lock()
         self._claims: dict[ServerId, _Claim] = {}
         self._stopping: set[ServerId] = set()
@@ -176,6 +180,8 @@ class Servers:
         for server in sorted(starting | running):
             self.stop(server)
         self._accounts.retire(user)
+        if self._classes is not None:
+            self._classes.forget_user(user)
         self._sockets.forget(user)
 
     def rename_user(self, user: Username, new: Username) -> None:
@@ -190,6 +196,8 @@ class Servers:
                     mend="stop it first",
                 )
         self._accounts.rename(user, new)
+        if self._classes is not None:
+            self._classes.rename_user(user, new)
         self._sockets.forget(user)
 
     # Looking

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
@@ -27,11 +29,12 @@ from appliance.errors import (
 )
 from appliance.interfaces import Exited, Running, Started, StartRequest
 from appliance.names import ServerId, ServerName, Username
+from appliance.systemd_spawner.class_client import ClassFilesClient
 
 log = logging.getLogger(__name__)
 
-# A list of a thousand servers is a quarter of this.
-_REPLY_MAX: Final = 2**20
+# Of the fullest folder with the longest names; a list of a thousand servers is a small part of it.
+_REPLY_MAX: Final = 2**23
 _ANSWER_SECONDS: Final = 60.0
 # Beyond the server's own time: its account and home, its stop, and a daemon that is just starting.
 _START_SLACK_SECONDS: Final = 120.0
@@ -44,11 +47,12 @@ class ConnectionBrokeError(SpawnError):
     """The daemon went away before it answered; what was asked may have been done."""
 
 
-class SystemdSpawner:
-    """Fulfils `interfaces.Spawner` with the root daemon of this package."""
+class SystemdSpawner(ClassFilesClient):
+    """Fulfils `interfaces.Spawner`, and `ClassFiles` too, with the root daemon of this package."""
 
     def __init__(self, socket: Path, *, start_timeout_seconds: int = 3600) -> None:
         """The daemon ends a start in time by itself; `start_timeout_seconds` is a last resort."""
+        super().__init__()
         self._socket = socket
         self._start_seconds = start_timeout_seconds + _START_SLACK_SECONDS
         self._known: set[ServerId] = set()
@@ -148,11 +152,14 @@ class SystemdSpawner:
         )
 
     async def ask(
-        self, message: dict[str, Any], *, seconds: float = _ANSWER_SECONDS
+        self, message: dict[str, Any], *, seconds: float = _ANSWER_SECONDS, descriptor: int = -1
     ) -> dict[str, Any]:
+        """The daemon's reply; a descriptor goes with the request if it needs one."""
         reader, writer = await self._connect()
         try:
             async with asyncio.timeout(seconds):
+                if descriptor >= 0:
+                    await self._send_descriptor(writer, descriptor)
                 await self._send(writer, message)
                 return _check(await _read(reader))
         except TimeoutError as err:
@@ -173,6 +180,16 @@ class SystemdSpawner:
                 why=f"{self._socket}: {err.strerror or err}",
                 mend="systemctl status appliance-spawner.socket appliance-spawner.service",
             ) from err
+
+    async def _send_descriptor(self, writer: asyncio.StreamWriter, descriptor: int) -> None:
+        """Ahead of the request, with the blank that a message must have at least."""
+        connection = writer.get_extra_info("socket")
+        try:
+            # Nothing else was sent yet, so there is room.
+            with socket.socket(fileno=os.dup(connection.fileno())) as same:
+                socket.send_fds(same, [b" "], [descriptor])
+        except OSError as err:
+            raise _broken() from err
 
     async def _send(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         try:

@@ -16,6 +16,7 @@ from appliance.names import ServerId
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Account, Accounts
 from appliance.systemd_spawner.causes import Causes
+from appliance.systemd_spawner.class_files import ClassFilesKeeper
 from appliance.systemd_spawner.environment import server_environment
 from appliance.systemd_spawner.programs import (
     check_program,
@@ -57,6 +58,7 @@ class Starter:
         places: Places,
         read_settings: Callable[[], ServerSettings],
         denied_addresses: Callable[[], list[str]],
+        classes: ClassFilesKeeper | None = None,
     ) -> None:
         self._units = units
         self._accounts = accounts
@@ -65,6 +67,7 @@ class Starter:
         self._places = places
         self._read_settings = read_settings
         self._denied_addresses = denied_addresses
+        self._classes = classes
 
     def start(
         self, server: ServerId, token: str, *, is_cancelled: Callable[[], bool]
@@ -73,6 +76,8 @@ class Starter:
         settings = self._read_settings()
         check_program(settings.servers_program, self._places.user_environment)
         account = self._accounts.ensure(server.user)
+        if self._classes is not None:
+            self._classes.settle(server.user)
         with (
             self._socket_unless_failed(server) as listener,
             self._credential(token) as credential,
@@ -128,6 +133,7 @@ class Starter:
             denied_addresses=self._denied_addresses(),
             settings=settings,
             places=self._places,
+            class_groups=self._classes.groups_of(server.user) if self._classes else (),
         )
 
     def _start_unit(

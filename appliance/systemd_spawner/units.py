@@ -14,6 +14,7 @@ from appliance.systemd_spawner.properties import Property
 
 PATTERN: Final = "appliance-user-*.service"
 SERVICES_PATTERN: Final = "appliance-service-*.service"
+FILES_PATTERN: Final = "appliance-files-*.service"
 
 
 class SystemdError(Exception):
@@ -86,6 +87,10 @@ class Units(Protocol):
 
     def usage(self, unit: str) -> UnitUsage | None:
         """None when systemd doesn't know the unit."""
+        ...
+
+    def groups(self, unit: str) -> list[str]:
+        """The groups that its properties gave it; none when systemd doesn't know the unit."""
         ...
 
     def listing(self, pattern: str = PATTERN) -> dict[str, str]:

@@ -86,6 +86,9 @@ class FakeUnits:
             raise BusLostError("the connection to systemd broke")
         return self.status if unit in self.loaded else ""
 
+    def groups(self, unit: str) -> list[str]:
+        return list(self.properties.get(unit, {}).get("SupplementaryGroups", []))
+
     def usage(self, unit: str) -> UnitUsage | None:
         limit = self.properties.get(unit, {}).get("MemoryMax", INFINITY)
         return UnitUsage(1.7e9, 5 * 2**20, limit, 0.25, 3) if unit in self.loaded else None
@@ -132,6 +135,7 @@ class FakeHost(Host):
         super().__init__(homes=homes)
         self.homes = homes
         self.accounts: dict[str, int] = {}
+        self.groups: dict[str, int] = {}
         self.homes_of: dict[str, int] = {}
         self.taken_names: set[str] = set()
         self.taken_ids: set[int] = set()
@@ -158,6 +162,16 @@ class FakeHost(Host):
     def ensure_account(self, account: str, uid: int) -> None:
         self._change()
         assert self.accounts.setdefault(account, uid) == uid
+        self._change()
+
+    def ensure_group(self, group: str, number: int) -> None:
+        self._change()
+        assert self.groups.setdefault(group, number) == number
+        self._change()
+
+    def remove_group(self, group: str, number: int) -> None:
+        self._change()
+        self.groups.pop(group, None)
         self._change()
 
     def ensure_system_account(self, account: str, home: Path) -> None:

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from appliance.config.schema import Config
+from appliance.local_spawner.class_files import ChildRunner
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Accounts
+from appliance.systemd_spawner.class_files import ClassFilesKeeper
+from appliance.systemd_spawner.class_folders import ClassFolders
+from appliance.systemd_spawner.class_machine import ClassMachine
+from appliance.systemd_spawner.class_store import ClassStore
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.listener import Listener
 from appliance.systemd_spawner.servers import Servers
@@ -33,9 +38,11 @@ def places() -> Iterator[Places]:
             state=base / "state",
             run=base / "run",
             homes=base / "homes",
+            class_files=base / "class-files",
         )
         for path in (places.rendered, places.run, places.homes, places.spawner_state):
             path.mkdir(parents=True)
+        places.class_files.mkdir()
         (places.rendered / "spawner.json").write_text(Config().model_dump_json())
         yield places
 
@@ -61,18 +68,47 @@ def ends() -> Ends:
 
 
 @pytest.fixture
+def accounts(places: Places, host: FakeHost) -> Accounts:
+    return Accounts(places.spawner_state / "accounts.json", host=host)
+
+
+@pytest.fixture
+def classes(
+    places: Places, accounts: Accounts, host: FakeHost, units: FakeUnits
+) -> ClassFilesKeeper:
+    """As the daemon has it, but everything belongs to whoever runs the tests."""
+    folders = ClassFolders(places.class_files, has_groups=False)
+    return ClassFilesKeeper(
+        store=ClassStore(
+            places.spawner_state / "classes.json",
+            is_slug_taken=folders.is_taken,
+            is_id_taken=host.is_id_taken,
+        ),
+        folders=folders,
+        machine=ClassMachine(accounts=accounts, host=host, units=units),
+        runner=ChildRunner(),
+    )
+
+
+@pytest.fixture
 def servers(
-    places: Places, units: FakeUnits, journal: FakeJournal, host: FakeHost, ends: Ends
+    places: Places,
+    units: FakeUnits,
+    journal: FakeJournal,
+    accounts: Accounts,
+    classes: ClassFilesKeeper,
+    ends: Ends,
 ) -> Servers:
     servers = Servers(
         units=units,
-        accounts=Accounts(places.spawner_state / "accounts.json", host=host),
+        accounts=accounts,
         sockets=Sockets(places.server_sockets, proxy_group=os.getgid()),
         journal=journal,
         places=places,
         read_settings=lambda: read_settings(places.rendered / "spawner.json"),
         denied_addresses=list,
         ends=ends,
+        classes=classes,
     )
     units.on_changed = servers.look
     return servers
@@ -93,8 +129,16 @@ def managed(
 class Daemon:
     """A listener in a thread, which can be restarted under its clients."""
 
-    def __init__(self, path: Path, servers: Servers, services: ManagedServices, ends: Ends) -> None:
+    def __init__(
+        self,
+        path: Path,
+        servers: Servers,
+        services: ManagedServices,
+        classes: ClassFilesKeeper,
+        ends: Ends,
+    ) -> None:
         self.path = path
+        self._classes = classes
         self._servers = servers
         self._services = services
         self._ends = ends
@@ -113,6 +157,7 @@ class Daemon:
             listening,
             servers=self._servers,
             services=self._services,
+            classes=self._classes,
             ends=self._ends,
             allowed_uids=lambda: self.allowed,
             connections_max=self.connections_max,
@@ -140,9 +185,13 @@ class Daemon:
 
 @pytest.fixture
 def daemon(
-    places: Places, servers: Servers, managed: ManagedServices, ends: Ends
+    places: Places,
+    servers: Servers,
+    managed: ManagedServices,
+    classes: ClassFilesKeeper,
+    ends: Ends,
 ) -> Iterator[Daemon]:
-    daemon = Daemon(places.spawner_socket, servers, managed, ends)
+    daemon = Daemon(places.spawner_socket, servers, managed, classes, ends)
     daemon.start()
     yield daemon
     daemon.stop()

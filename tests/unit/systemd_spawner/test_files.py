@@ -42,7 +42,12 @@ def test_every_file_of_the_daemon_is_there() -> None:
     assert all((PACKAGE / source).is_file() for source in DAEMON_FILES)
     mine = {path.name for path in (PACKAGE / "systemd_spawner").glob("*.py")}
     named = {Path(source).name for source in DAEMON_FILES if source.startswith("systemd_spawner/")}
-    assert mine - named == {"spawner.py", "service_runner.py", "files.py"}
+    assert mine - named == {
+        "class_client.py",
+        "spawner.py",
+        "service_runner.py",
+        "files.py",
+    }
 
 
 @pytest.mark.skipif(not has_pystemd(), reason="needs the distribution's python3-pystemd")
