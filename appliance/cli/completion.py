@@ -92,6 +92,18 @@ def user_names(incomplete: str) -> list[str]:
         return []
 
 
+def class_names(incomplete: str) -> list[str]:
+    """Classes, for who may ask the hub."""
+    from appliance.client.classes import ClassesClient
+    from appliance.client.hub import HubClient
+
+    try:
+        classes = ClassesClient(HubClient.of(Places.current(), timeout=_SECONDS)).all()
+        return [one["name"] for one in classes if one["name"].startswith(incomplete)]
+    except (ApplianceError, KeyError, TypeError):
+        return []
+
+
 def server_names(incomplete: str) -> list[str]:
     """Servers that run, as USER or USER/NAME."""
     from appliance.client.hub import HubClient

@@ -24,6 +24,7 @@ from appliance.rollout.render import SPAWNER_FILE
 # Passwords are hashed as they are made, slowly by design: small parts keep each answer short.
 _PART: Final = 20
 _SECONDS: Final = 120.0
+_STATES: Final = {"waiting": "waits for approval", "locked": "locked"}
 
 
 def list_users(places: Places, output: Output, *, waiting: bool, admins: bool) -> None:
@@ -35,8 +36,8 @@ def list_users(places: Places, output: Output, *, waiting: bool, admins: bool) -
     rows = [
         [
             user["name"],
-            "admin" if user["admin"] else "",
-            "waits for approval" if user["state"] == "waiting" else "",
+            ", ".join(user["roles"]),
+            _STATES.get(user["state"], ""),
             "" if user["has_password"] else "no password",
             ", ".join(name or "running" for name in user["servers"]),
             age(user["last_activity"]),
@@ -88,7 +89,7 @@ def add(
 def remove(places: Places, output: Output, names: Sequence[str], *, yes: bool) -> None:
     users = [parse_username(name) for name in names]
     if not yes:
-        _confirm(f"Remove {', '.join(users)}? Servers stop; files stay.")
+        confirm(f"Remove {', '.join(users)}? Servers stop; files stay.")
     hub = HubClient.of(places)
     _each(output, users, hub.remove_user, "removed")
 
@@ -121,6 +122,16 @@ def set_admin(places: Places, output: Output, names: Sequence[str], *, admin: bo
 
     said = "is an admin" if admin else "is no admin any more"
     _each(output, [parse_username(name) for name in names], change, said)
+
+
+def lock(places: Places, output: Output, names: Sequence[str]) -> None:
+    hub = HubClient.of(places)
+    _each(output, [parse_username(name) for name in names], hub.lock, "locked")
+
+
+def unlock(places: Places, output: Output, names: Sequence[str]) -> None:
+    hub = HubClient.of(places)
+    _each(output, [parse_username(name) for name in names], hub.unlock, "may log in again")
 
 
 def passwd(places: Places, output: Output, name: str, *, stdin: bool, generate: bool) -> None:
@@ -158,6 +169,8 @@ def _user(model: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": model["name"],
         "admin": model["admin"],
+        "roles": [role for role in model.get("roles", ()) if role != "user"],
+        "full_name": ours.get("full_name", ""),
         "state": ours.get("state", "active"),
         "has_password": ours.get("has_password", False),
         "servers": sorted(model.get("servers") or {}),
@@ -221,7 +234,8 @@ def _each(
         )
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
+    """Go on only if somebody says yes, or said so before."""
     if not sys.stdin.isatty():
         raise UsageError("cannot go on without an answer", why=question, mend="add --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

@@ -10,6 +10,14 @@ from typing import Final
 _CHANGED: Final = """\
 {"changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}],
  "effects": ["servers that run get it at once"], "notes": [], "healed": "", "in_force": true}"""
+_CLASS: Final = """\
+{"name": "physics-7a", "title": "Physics 7a", "created": "2030-01-01T08:00:00Z", "frozen": false,
+ "must_approve": true, "has_nbgrader": false, "teachers": ["ada"], "students": 24, "waiting": 0,
+ "archiving": null}"""
+_ARCHIVE: Final = """\
+{"id": 3, "name": "physics-7a", "title": "Physics 7a", "created": "2030-07-01T08:00:00Z",
+ "created_by": "ada", "state": "ready", "place": "/srv/appliance/archives/physics-7a-2030-07-01-3",
+ "bytes": 80000000, "students": 24, "done": 24, "failure": null}"""
 _DONE: Final = """{"done": ["ada"], "failed": [{"name": "bob", "why": "…"}]}"""
 
 SHAPES: Final[dict[str, str]] = {
@@ -68,10 +76,11 @@ Of a group, or without a name: a list of them, without `value`.""",
  "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"],
  "notes": []}""",
     "user list": """\
-[{"name": "ada", "admin": true, "state": "active", "has_password": true, "servers": [""],
-  "created": "2030-01-01T08:00:00Z", "last_activity": null}]
+[{"name": "ada", "admin": true, "roles": ["admin"], "full_name": "", "state": "active",
+  "has_password": true, "servers": [""], "created": "2030-01-01T08:00:00Z",
+  "last_activity": null}]
 
-`state` is `active` or `waiting`; the default server's name is "".""",
+`state` is `active`, `waiting` or `locked`; the default server's name is "".""",
     "user add": """\
 {"created": [{"name": "ada", "password": "…"}], "skipped": [{"name": "Ä", "why": "…"}],
  "file": null}
@@ -80,11 +89,29 @@ Of a group, or without a name: a list of them, without `value`.""",
     "user remove": _DONE,
     "user rename": """{"name": "grace"}""",
     "user approve": _DONE,
+    "user lock": _DONE,
+    "user unlock": _DONE,
     "user admin": _DONE,
     "user passwd": """{"name": "ada", "password": null}""",
     "user link": """\
 {"name": "ada", "url": "http://192.0.2.10/hub/setup?token=…",
  "expires_at": "2030-01-01T08:00:00Z"}""",
+    "class list": f"[{_CLASS}]",
+    "class show": _CLASS,
+    "class change": _CLASS,
+    "class add": f"""\
+{{"class": {_CLASS},
+ "created": [{{"name": "ada", "password": "…"}}]}}
+
+`created` has the teacher's account, if it is new.""",
+    "class teacher": """{"name": "ada", "password": null}""",
+    "class take-out": """{"taken_out": ["bob"]}""",
+    "class remove": """{"removed": "physics-7a"}""",
+    "class archive": _ARCHIVE,
+    "class archives": f"[{_ARCHIVE}]",
+    "class restore": """\
+{"created": [{"name": "bob", "password": "…"}], "skipped": []}""",
+    "class remove-archive": """{"removed": 3}""",
     "token add": """\
 {"id": "a7", "note": "grading", "scopes": ["read:users!user=ada"],
  "created": "2030-01-01T08:00:00Z", "last_activity": null, "expires_at": "2030-01-31T08:00:00Z",

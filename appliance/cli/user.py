@@ -123,6 +123,24 @@ def approve(
 
 
 @app.command()
+def lock(names: Names, *, quiet: Quiet = False, json: Json = False) -> None:
+    """Keep users out; their sessions, tokens and servers end at once."""
+    from appliance.cli import people
+
+    require_root(Places.current())
+    people.lock(Places.current(), Output(json, quiet), names)
+
+
+@app.command()
+def unlock(names: Names, *, quiet: Quiet = False, json: Json = False) -> None:
+    """Let locked users in again."""
+    from appliance.cli import people
+
+    require_root(Places.current())
+    people.unlock(Places.current(), Output(json, quiet), names)
+
+
+@app.command()
 def passwd(
     name: Name,
     *,

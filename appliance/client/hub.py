@@ -188,6 +188,13 @@ class HubClient:
     def approve(self, user: Username) -> None:
         self.request("POST", f"/appliance/users/{quote(user)}/approve", {})
 
+    def lock(self, user: Username) -> None:
+        """Keep a user out; sessions, tokens and servers end at once."""
+        self.request("PUT", f"/appliance/users/{quote(user)}/lock", {})
+
+    def unlock(self, user: Username) -> None:
+        self.request("DELETE", f"/appliance/users/{quote(user)}/lock")
+
     def set_password(self, user: Username, password: str) -> None:
         self.request("PUT", f"/appliance/users/{quote(user)}/password", {"password": password})
 
