@@ -1,6 +1,6 @@
 """Recovery codes: ten that one prints, each of which works once in place of the second factor.
 
-Only keyed hashes are stored. A code has 59 random bits, as generated passwords have.
+Only keyed hashes are stored. A code has 49 random bits, as generated passwords have.
 """
 
 from __future__ import annotations

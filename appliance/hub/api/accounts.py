@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from pydantic import Field
+
 from appliance.clock import stamp
+from appliance.db.models import UserState
 from appliance.errors import BadRequest, NotAllowed
 from appliance.hub.api.handler import Body, HubApiHandler
+from appliance.hub.api.proofs import ManagedHandler
 from appliance.hub.api.users import UserHandlerBase
+from appliance.hub.classroom.approvals import Approvals
+from appliance.hub.classroom.rights import Rights
 from appliance.hub.links import Links
 from appliance.interfaces import Spawner
 from appliance.native_auth.authenticator import NativeAuthenticator
@@ -29,6 +37,12 @@ class NewPassword(Body):
     generate: bool = False
 
 
+class WantedLink(Body):
+    """How long a link is to work, in seconds."""
+
+    expires_in: int = Field(86400, ge=300, le=7 * 86400)
+
+
 class AccountListHandler(HubApiHandler):
     """Makes many accounts; tells the generated passwords, this once."""
 
@@ -50,25 +64,31 @@ class AccountListHandler(HubApiHandler):
 
 
 class ApproveHandler(UserHandlerBase):
-    """Lets a waiting user in."""
+    """Lets a waiting user in; one who is in already stays so."""
 
-    @needs_scope("admin:users")
+    approvals: Approvals
+    rights: Rights
+
+    @needs_scope("admin:users", "classroom")
     async def post(self, user: str) -> None:
-        person = self.person(user)
-        self.check_may_change(person)
-        self.reply(self.model(self.users.approve(person.name)))
+        who, person = self.identified(), self.person(user)
+        self.rights.check_may_manage(who, person, self.groups.of(person.name))
+        if person.state is not UserState.ACTIVE:
+            decided = await self.approvals.approve(who, [person.name])
+            for error in decided.failed:
+                raise error
+        self.reply(self.model(self.person(user)))
 
 
-class PasswordHandler(HubApiHandler):
+class PasswordHandler(ManagedHandler):
     """Sets a user's password; a generated one must be changed at the first log-in."""
 
     authenticator: NativeAuthenticator
 
-    @needs_scope("admin:users")
+    @needs_scope("admin:users", "classroom")
     async def put(self, user: str) -> None:
         body = self.parse_body(NewPassword)
-        person = self.person(user)
-        self.check_may_change(person)
+        person = self.managed(user)
         if (body.password is None) != body.generate:
             raise BadRequest(
                 "cannot set the password", why="the request must have either password or generate"
@@ -80,16 +100,16 @@ class PasswordHandler(HubApiHandler):
             self.reply({"password": None})
 
 
-class SetupLinkHandler(HubApiHandler):
-    """Makes a set-up link, with which a user chooses a password."""
+class SetupLinkHandler(ManagedHandler):
+    """Makes a link with which a user chooses a password, once."""
 
     links: Links
 
-    @needs_scope("admin:users")
+    @needs_scope("admin:users", "classroom")
     async def post(self, user: str) -> None:
-        person = self.person(user)
-        self.check_may_change(person)
-        made = self.links.make(person.name)
+        body = self.parse_body(WantedLink)
+        person = self.managed(user)
+        made = self.links.make(person.name, lifetime=timedelta(seconds=body.expires_in))
         self.reply({"path": made.path, "expires_at": stamp(made.expires)}, status=201)
 
 

@@ -37,11 +37,13 @@ _NAMES: Final = {
     "owner": "whose server it is",
     "of": "the name of the owner's server",
     "token": "the id of a token, such as a1; below authorizations the token itself",
+    "session": "the number of a log-in session",
     "cookie": "the name of a cookie",
     "value": "the value of the cookie",
     "teacher": "the name of a user who teaches, or is to teach",
     "number": "the number that it got when it was made",
     "path": "where it is below the shared folder",
+    "invite": "the number of a join code",
     "message": "the number of a message",
     "visit": "the number of a visit",
 }

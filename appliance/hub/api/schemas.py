@@ -206,8 +206,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "ArchiveBegun": always(archive=WHOLE, name=TEXT),
     "Archive": _ARCHIVE,
     "ArchiveWithPeople": _with(_ARCHIVE, members=many(_ARCHIVED_PERSON)),
+    "Invite": always(
+        **{"class": maybe(TEXT)}, id=WHOLE, code=maybe(TEXT), note=TEXT, created=MOMENT,
+        created_by=TEXT, expires_at=maybe(MOMENT), uses=WHOLE, most_uses=maybe(WHOLE), works=FLAG,
+    ),
+    "Waiter": always(name=TEXT, full_name=TEXT, signed_up=MOMENT, taken_for=maybe(TEXT)),
+    "Decided": always(done=many(TEXT), failed=many(TEXT)),
+    "Joined": always(**{"class": TEXT}, title=TEXT, already=FLAG),
     "Password": always(password=maybe(TEXT)),
     "SetupLink": always(path=TEXT, expires_at=MOMENT),
+    "Factors": always(app=FLAG, passkeys=WHOLE, recovery_codes=WHOLE, required=FLAG),
+    "Wait": always(wait_seconds=WHOLE),
+    "Session": always(
+        id=TEXT, device=TEXT, address=TEXT, created=MOMENT, last_seen=MOMENT, current=FLAG
+    ),
+    "EndedSessions": always(ended=WHOLE),
+    "MailState": always(set_up=FLAG, failure=maybe(always(at=MOMENT, why=TEXT))),
     # One server-sent event; its data is JSON with progress and message.
     "Progress": {
         "type": "object",
