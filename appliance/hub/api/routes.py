@@ -7,6 +7,7 @@ from typing import Final
 from appliance.hub.api import (
     accounts,
     authorizations,
+    class_joining,
     class_live,
     class_materials,
     classes,
@@ -52,6 +53,7 @@ handlers: Final[list[Pattern]] = [
     *messages.handlers,
     *visits.handlers,
     *class_live.handlers,
+    *class_joining.handlers,
     *oauth2.handlers,
 ]
 last_handlers: Final = info.last_handlers
