@@ -1,4 +1,4 @@
-"""What JupyterLab's pages need to hear the hub's messages: a key that this server's pages alone have.
+"""What pages of JupyterLab need for the hub's messages: a key that no other server's pages have.
 
 Pages of other servers on the same host come with the same cookie of the hub's, and may not read
 what is meant for its owner. The key follows from the server's token, which the hub knows, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
@@ -78,7 +79,10 @@ class LiveStreamHandler(ClassLive):
     """
 
     _viewers = 0
-    _left = False
+
+    def initialize(self, **parts: Any) -> None:
+        super().initialize(**parts)
+        self._left = asyncio.Event()
 
     @needs_scope("classroom")
     async def get(self, group: str) -> None:
@@ -99,12 +103,12 @@ class LiveStreamHandler(ClassLive):
             LiveStreamHandler._viewers -= 1
 
     def on_connection_close(self) -> None:
-        self._left = True
+        self._left.set()
 
     async def _follow(self, name: str) -> None:
         known: dict[str, object] = {}
         silent = 0
-        while not self._left and self._may_still(name):
+        while not self._left.is_set() and self._may_still(name):
             found = self.classes.find(name)
             if found is None:
                 return
@@ -123,7 +127,8 @@ class LiveStreamHandler(ClassLive):
                 await self.flush()
             silent += 1
             known = now
-            await asyncio.sleep(_EACH_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), _EACH_SECONDS)
 
     def _may_still(self, name: str) -> bool:
         """Whether the log-in or token is good, and for this class, at this moment."""

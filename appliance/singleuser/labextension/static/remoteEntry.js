@@ -36,7 +36,7 @@
       this.hidden = new Set();
       this.before = null;
       this.region = make("div", {
-        position: "fixed", right: "16px", bottom: "40px", zIndex: "9998", width: "min(360px, calc(100vw - 32px))",
+        position: "fixed", right: "16px", top: "40px", zIndex: "9998", width: "min(360px, calc(100vw - 32px))",
         maxHeight: "70vh", overflowY: "auto", display: "flex", flexDirection: "column", gap: "8px",
       });
       this.region.className = "appliance-messages";

@@ -1,0 +1,131 @@
+"""A teacher's words and questions in a student's JupyterLab, in Chromium, on the whole product."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from appliance.hub.app import Hub
+from appliance.hub.groups import Groups
+from appliance.proxy.static_files import find_static_roots
+from appliance.singleuser.environment import install_extension
+from tests.fakes.chromium import chromium
+from tests.fakes.single_user import ROOT
+from tests.fakes.whole import PASSWORD, Whole, whole
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+SLOW_MS = 60_000
+EXTENSION = ROOT / "appliance/singleuser/labextension"
+
+
+@dataclass
+class Room:
+    """The appliance with a class of lovelace's, of which emmy is."""
+
+    appliance: Whole
+    browser: Browser
+    complaints: list[str] = field(default_factory=list)
+
+    async def person(self, name: str) -> Page:
+        """Somebody's browser, logged in."""
+        port = self.appliance.config.http.port
+        context = await self.browser.new_context(base_url=f"http://127.0.0.1:{port}")
+        page = await context.new_page()
+        page.set_default_timeout(SLOW_MS)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        await page.goto("/hub/login?next=/hub/home")
+        await page.get_by_label("User name").fill(name)
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await page.wait_for_url("**/hub/home")
+        return page
+
+    def hub(self) -> Hub:
+        assert self.appliance.hub is not None
+        return self.appliance.hub._hub
+
+    def parts(self) -> dict[str, Any]:
+        return self.hub().classroom.parts
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
+    folder = tmp_path_factory.mktemp("room")
+    extensions = folder / "labextensions"
+    install_extension(EXTENSION, extensions)
+    async with (
+        whole(folder / "trial", static=find_static_roots(Path(sys.prefix))) as appliance,
+        chromium() as chrome,
+    ):
+        for name in ("emmy", "lovelace"):
+            await appliance.visitor().sign_up_and_log_in(name)
+        # As if the environment had it: here the checkout's packages aren't installed.
+        config = appliance.nginx.places.homes / "emmy/.jupyter/jupyter_server_config.json"
+        config.parent.mkdir(parents=True)
+        places = {"LabServerApp": {"extra_labextensions_path": [str(extensions)]}}
+        config.write_text(json.dumps(places))
+        found = Room(appliance, chrome)
+        classes = found.parts()["classes"]
+        classes.create("algebra", title="Algebra")
+        classes.add_teacher("algebra", "lovelace")
+        Groups(db=found.hub().db).add_users("algebra", ["emmy"])
+        yield found
+
+
+async def test_a_lesson(room: Room) -> None:
+    student, teacher = await room.person("emmy"), await room.person("lovelace")
+    await student.goto("/hub/spawn?next=/user/emmy/lab")
+    await student.wait_for_url("**/user/emmy/lab**")
+    await student.locator(".jp-LauncherCard").first.wait_for()
+    messages = student.locator(".appliance-messages")
+    await expect(messages).to_have_count(1)
+
+    # She sees who is here, and says something.
+    await teacher.goto("/hub/classes/algebra")
+    row = teacher.locator('tr[data-user="emmy"]')
+    await expect(row.locator("[data-state]")).to_have_text("Running")
+    await expect(row.locator("[data-presence]")).to_have_text("On line")
+    await expect(row.locator("[data-memory]")).to_contain_text("MB")
+    await teacher.get_by_label("Message", exact=True).fill("Look at <b>cell</b> 3.\nThen stop.")
+    await teacher.get_by_role("button", name="Send", exact=True).click()
+    await expect(messages).to_contain_text("Look at <b>cell</b> 3.")
+
+    # It takes the focus from nobody, and goes when it is read.
+    assert await student.evaluate("document.activeElement.closest('.appliance-messages') === null")
+    await student.keyboard.press("Alt+Shift+M")
+    await student.keyboard.press("Enter")
+    await expect(messages.get_by_role("group")).to_have_count(0)
+    await teacher.reload()
+    await expect(teacher.locator("#say")).to_contain_text("read by 1 of 1")
+
+    # She asks, the student lets her in, she opens the server.
+    await expect(teacher.get_by_role("link", name="Open the server of emmy")).to_be_hidden()
+    await teacher.get_by_role("button", name="Ask emmy to let you in").click()
+    await expect(messages).to_contain_text("lovelace asks to open your server")
+    await messages.get_by_role("button", name="Allow for 30 minutes").click()
+    await expect(messages).to_contain_text("lovelace may open your server")
+    opening = teacher.get_by_role("link", name="Open the server of emmy")
+    await expect(opening).to_be_visible()
+    await opening.click()
+    await teacher.get_by_role("button", name="Allow", exact=True).click()
+    await teacher.wait_for_url("**/user/emmy/lab**")
+    await teacher.locator(".jp-LauncherCard").first.wait_for()
+    await expect(messages).to_contain_text("lovelace opened your server.")
+    # In another's Lab the visitor gets nobody's messages.
+    await expect(teacher.locator(".appliance-messages")).to_have_count(0)
+
+    # The student ends it.
+    await messages.get_by_role("button", name="End the visit now").click()
+    await expect(messages).to_contain_text("The visit of lovelace has ended.")
+    await teacher.goto("/hub/classes/algebra")
+    await expect(teacher.get_by_role("link", name="Open the server of emmy")).to_be_hidden()
+    assert not room.complaints
