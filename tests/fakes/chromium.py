@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -22,7 +22,7 @@ ARGUMENTS: Final = [
     "--disable-sync",
 ]
 WIDTHS: Final = (1280, 375)
-SCHEMES: Final = ("light", "dark")
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 # Playwright's own 5 seconds are short where two browsers and a hub share two processors.
 expect.set_options(timeout=20_000)
 
@@ -44,11 +44,16 @@ def _axe() -> str:
     return (files("axe_playwright_python") / "axe.min.js").read_text()
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page at both widths, light and dark; also sideways scrolling."""
+async def violations(
+    page: Page,
+    *,
+    widths: Sequence[int] = WIDTHS,
+    schemes: Sequence[Literal["light", "dark"]] = SCHEMES,
+) -> list[str]:
+    """What axe finds wrong with a page at these widths, light and dark; also sideways scrolling."""
     found: list[str] = []
-    for scheme in SCHEMES:
-        for width in WIDTHS:
+    for scheme in schemes:
+        for width in widths:
             await page.set_viewport_size({"width": width, "height": 800})
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found += [f"{width} {scheme}: {one}" for one in await _axe_violations(page)]
