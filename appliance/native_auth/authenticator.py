@@ -95,6 +95,8 @@ class NativeAuthenticator:
             user, data = Username(""), b"\1"
         keys = keys_for_login(user, address)
         found = self._account(user)
+        if found.must_change:
+            data = passwords.normalise(passwords.as_generated(password))
         try:
             self._throttle.attempt(keys, unless_known=f"known:{user} {network_of(address)}")
         except TooMany:
@@ -127,6 +129,22 @@ class NativeAuthenticator:
         await self._store(user, data, must_change=False)
         audit.note(Action.CHANGE_PASSWORD, user)
 
+    async def choose_first(self, user: Username, new: str) -> None:
+        """One's own password in the place of a generated one, with which one has just come in."""
+        data = passwords.check_new(new, user, self.rules)
+        found = self._account(user)
+        if not found.must_change:
+            raise BadRequest(
+                "cannot change the password so",
+                why="the one that you have is your own",
+                mend="give the one that you have, too",
+            )
+        typed = passwords.as_generated(new).encode()
+        if await self._hasher.check(typed, found.hash):
+            raise BadRequest("cannot use this password", why="it is the one you have now")
+        await self._store(user, data, must_change=False)
+        audit.note(Action.CHANGE_PASSWORD, user)
+
     async def set_password(self, user: Username, new: str, *, must_change: bool = False) -> None:
         """Set a user's password without asking for the old one; ends the user's sessions."""
         await self._store(user, passwords.check_new(new, user, self.rules), must_change=must_change)
@@ -140,7 +158,7 @@ class NativeAuthenticator:
         return password
 
     async def hash_generated(self) -> tuple[str, str]:
-        """A generated password and its hash; 59 random bits need no more than the least cost."""
+        """A generated password and its hash; 49 random bits need no more than the least cost."""
         password = passwords.generate()
         return password, await self._hasher.hash(password.encode(), cost=MIN_COST)
 

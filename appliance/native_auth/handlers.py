@@ -126,7 +126,11 @@ class PasswordHandler(PageHandler):
                 await self.arrivals.at_sign_up(self.principal)
 
     async def _change(self, user: Username, old: str, new: str) -> None:
-        await self.authenticator.change_password(user, old, new, address=self.address)
+        if self.principal and self.principal.must_change_password:
+            # The one from the card was typed a moment ago; twice is a nuisance on a phone.
+            await self.authenticator.choose_first(user, new)
+        else:
+            await self.authenticator.change_password(user, old, new, address=self.address)
         self.principal = None  # all sessions have ended, this one too
         self.enter(user, "Your password is changed.", self.next_path() or self.hub_path("home"))
 

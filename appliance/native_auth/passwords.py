@@ -21,8 +21,17 @@ from appliance.names import Username
 
 # bcrypt reads no more; a longer password would be cut off without a word.
 MAX_BYTES: Final = 72
-# No look-alikes: people copy these from paper.
-_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+# Generated ones are copied from paper, often on a phone: so they can be spoken, have small letters
+# alone, and none that looks like another (l) or has another place on keyboards of other countries.
+_CONSONANTS: Final = "bdfghjkmnprstvw"
+_VOWELS: Final = "aeiou"
+_GROUPS: Final = 4
+# What nobody wants to find on a child's card.
+_UNFIT: Final = (
+    "babi boba fika fiki fuki fuku gaga gago homo joda jodo kaka kake kaki kona kono kuso majo "
+    "mija moro neka niga nige nigu pede pedi pedo pena pene peni peta pipi popo puka puta pute "
+    "puti puto rape seka seko siki suka teta tete titi tito tusi vaka vaki"
+)
 _LIST: Final = Path(__file__).with_name("common_passwords.txt.gz")
 
 
@@ -79,9 +88,24 @@ def is_common(password: str) -> bool:
 
 
 def generate() -> str:
-    """A password of 59 bits in three groups, easy to read and to type."""
-    letters = "".join(secrets.choice(_LETTERS) for _ in range(12))
-    return f"{letters[:4]}-{letters[4:8]}-{letters[8:]}"
+    """A password such as `kemo-ruda-nifa-besu`: 49 random bits, easy to read and to type."""
+    return "-".join(_group() for _ in range(_GROUPS))
+
+
+def _group() -> str:
+    while True:
+        group = "".join(secrets.choice(letters) for letters in (_CONSONANTS, _VOWELS) * 2)
+        if group not in _UNFIT:
+            return group
+
+
+def as_generated(text: str) -> str:
+    """What was typed for a generated password, as that is written: phones begin with a capital,
+    and not everybody types the hyphens."""
+    letters = re.sub(r"[\s-]", "", text.lower())
+    if not re.fullmatch(rf"(?:[{_CONSONANTS}][{_VOWELS}]){{{2 * _GROUPS}}}", letters):
+        return text
+    return "-".join(letters[at : at + 4] for at in range(0, len(letters), 4))
 
 
 @cache

@@ -384,30 +384,6 @@ async def test_nothing_chosen_says_so(ada: Browser) -> None:
     assert await note(ada, answer) == "warn: Choose users in the list first."
 
 
-async def test_pasted_names_become_accounts_with_passwords_shown_to_their_maker_alone(
-    machine: Machine, ada: Browser
-) -> None:
-    answer = await ada.post("/hub/admin/add", {"names": "Anna, ben\n bob ;cleo"})
-    sheet = await ada.get(answer.location)
-    assert "3 passwords to hand out" in sheet.body
-    assert "<strong>bob</strong>: there is such a user already" in sheet.body
-    [anna, *_] = re.findall(r'<dd class="secret">(.+?)</dd>', sheet.body)
-    assert (await machine.browser().log_in("anna", anna)).status == 302
-    await ada.post("/hub/admin/users/carol", {"do": "make-admin"})
-    carol = await logged_in(machine, "carol")
-    gone = await carol.get(answer.location)
-    assert gone.status == 404
-    assert anna not in gone.body
-
-
-async def test_a_slip_in_pasted_names_changes_nothing(machine: Machine, ada: Browser) -> None:
-    answer = await ada.post("/hub/admin/add", {"names": "anna\n<b>x</b>\nroot"})
-    assert answer.status == 400
-    assert "2 names can't be used" in answer.body
-    assert "&lt;b&gt;x&lt;/b&gt;" in answer.body
-    assert machine.hub.users.find("anna") is None
-
-
 async def test_a_link_to_choose_a_password_is_shown_once(machine: Machine, ada: Browser) -> None:
     answer = await ada.post("/hub/admin/users/bob", {"do": "link"})
     page = await ada.get(answer.location)

@@ -55,7 +55,7 @@ class Room:
         await page.goto("/hub/login?next=/hub/home")
         await page.get_by_label("User name").fill(name)
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Log in", exact=True).click()
         await page.wait_for_url("**/hub/home")
         return page
 
@@ -113,7 +113,7 @@ async def test_logging_in_starts_the_server_and_ends_in_it(room: Room) -> None:
     await page.goto("/")
     await page.get_by_label("User name").fill("bob")
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("button", name="Log in", exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your server is starting")
     await expect(page.locator(".stages")).to_contain_text("Starting the server")
     await expect(page.locator("[data-seconds]")).to_have_text(re.compile(r"^\d seconds? ago$"))
@@ -148,7 +148,7 @@ async def test_a_deep_link_survives_log_in_and_start(room: Room) -> None:
     await page.goto("/user/bob/lab/tree/week%201/a.ipynb?x=1")
     await page.get_by_label("User name").fill("bob")
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("button", name="Log in", exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your server is not running")
     await page.get_by_role("button", name="Start and go on").click()
     await expect(page.locator("code")).to_have_text("/user/bob/lab/tree/week%201/a.ipynb?x=1")
@@ -213,20 +213,6 @@ async def test_rows_follow_a_start_and_keep_what_is_chosen(room: Room) -> None:
     await expect(row).to_contain_text("Running")
     await expect(page.get_by_label("Choose carol")).to_be_checked()
     await expect(page.locator("[data-chosen]")).to_have_text("1 user chosen")
-
-
-async def test_pasted_names_become_a_sheet_that_prints_alone(room: Room) -> None:
-    page = await room.logged_in("ada")
-    await page.goto("/hub/admin/add")
-    await page.get_by_label("User names").fill("anna, ben\ncleo")
-    await expect(page.locator("#names-count")).to_have_text("3 names")
-    await page.get_by_role("button", name="Add and show the passwords").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("3 passwords to hand out")
-    await page.emulate_media(media="print")
-    await expect(page.locator(".slip")).to_have_count(3)
-    await expect(page.locator(".slip").first).to_be_visible()
-    await expect(page.locator("header.top")).to_be_hidden()
-    await expect(page.get_by_role("heading", level=1)).to_be_hidden()
 
 
 async def test_a_set_up_link_is_for_another_browser(room: Room) -> None:

@@ -187,9 +187,9 @@ def _looks_like(cells: list[str]) -> Meaning:
         return Meaning.IGNORE
     if most(ADDRESS):
         return Meaning.EMAIL
-    if most(USERNAME_PATTERN):
-        return Meaning.USERNAME
-    return Meaning.CLASS if most(r"\d+\s?[A-Za-z]{0,3}") else Meaning.NAME
+    if most(r"\d{1,2}[ .-]?[A-Za-z]{1,3}"):
+        return Meaning.CLASS
+    return Meaning.USERNAME if most(USERNAME_PATTERN) else Meaning.NAME
 
 
 def _are_whole(cells: list[str]) -> bool:

@@ -14,15 +14,15 @@ from urllib.parse import quote, urlencode
 from appliance.access.principal import Principal
 from appliance.access.scopes import Target
 from appliance.db.models import UserState
-from appliance.errors import BadRequest, NotAllowed, NotFound
+from appliance.errors import NotAllowed, NotFound
 from appliance.hub.pages.admin_actions import Actions, Outcome
-from appliance.hub.pages.admin_rights import LOOK, check_may, check_may_add
-from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
+from appliance.hub.pages.admin_rights import LOOK, check_may
+from appliance.hub.pages.shown_once import Sheet, ShownOnce
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.usage import Usage, UsageMeter
 from appliance.hub.users import Page, Person, Users
-from appliance.names import ServerId, Username, parse_server_name, parse_username
+from appliance.names import ServerId, Username, parse_server_name
 from appliance.web.failures import LoginNeeded
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
@@ -121,8 +121,8 @@ class AdminPage(PageHandler):
         return server
 
     def show_sheet(self, sheet: Sheet) -> None:
-        """Go to the page with new passwords."""
-        self.redirect(self.hub_path(f"admin/sheets/{self.shown_once.put(self.user, sheet)}"))
+        """Go to the page with cards of the new passwords."""
+        self.redirect(self.hub_path(f"cards/{self.shown_once.put(self.user, sheet)}"))
 
     def tell(self, outcome: Outcome) -> None:
         """Leave a note of what was done and what was not."""
@@ -225,74 +225,6 @@ class ActionsHandler(AdminPage):
             self.redirect(back)
 
 
-class AddHandler(AdminPage):
-    """Many users at once, from pasted names."""
-
-    @login_needed
-    async def get(self) -> None:
-        self.check_admin()
-        self._show()
-
-    @login_needed
-    async def post(self) -> None:
-        self.check_admin()
-        text = self.get_body_argument("names", "")
-        admin = self.get_body_argument("admin", "") == "1"
-        check_may_add(self.asker, admins=admin)
-        names = [name for name in re.split(r"[\s,;]+", text) if name]
-        problems = _problems(names)
-        if problems:
-            self._show(names=text, admin=admin, problems=problems)
-            return
-        made = await self.users.create_many(names, admin=admin, generate=True)
-        slips = tuple(Slip(new.name, new.password) for new in made.created if new.password)
-        if slips:
-            self.show_sheet(Sheet(slips, tuple(made.skipped)))
-        else:
-            self._show(names=text, problems=[f"{one.name}: {one.why}" for one in made.skipped])
-
-    def _show(
-        self, *, names: str = "", admin: bool = False, problems: list[str] | None = None
-    ) -> None:
-        self.render_page(
-            "admin_add.html",
-            status=400 if problems else 200,
-            names=names,
-            admin=admin,
-            problems=problems or [],
-        )
-
-
-def _problems(names: list[str]) -> list[str]:
-    """What keeps the list from being used: better to mend a slip than to make half a class."""
-    if not names:
-        return ["The list is empty."]
-    if len(names) > _NAMES_AT_ONCE:
-        return [f"The list has {len(names)} names, and {_NAMES_AT_ONCE} at once is the most."]
-    problems = []
-    for name in names:
-        try:
-            parse_username(name)
-        except BadRequest as error:
-            problems.append(f"{name[:60]}: {error.why}")
-    return problems
-
-
-class SheetHandler(AdminPage):
-    """New passwords to print and hand out, for a while and only for who made them."""
-
-    @login_needed
-    async def get(self, key: str) -> None:
-        self.check_admin()
-        sheet = self.shown_once.find_sheet(key, self.user)
-        if sheet is None:
-            self.render_page("admin_sheet_gone.html", status=404)
-        else:
-            self.render_page(
-                "admin_sheet.html", slips=sheet.slips, skipped=sheet.skipped, site=self.site
-            )
-
-
 class UserHandler(AdminPage):
     """One user: server, account, rights."""
 
@@ -370,8 +302,6 @@ class RemoveHandler(AdminPage):
 handlers = [
     Pattern(r"/admin", ListHandler),
     Pattern(r"/admin/actions", ActionsHandler),
-    Pattern(r"/admin/add", AddHandler),
-    Pattern(r"/admin/sheets/(?P<key>[A-Za-z0-9_-]+)", SheetHandler),
     Pattern(r"/admin/remove", RemoveHandler),
     Pattern(r"/admin/users/(?P<name>[^/]+)", UserHandler),
     Pattern(r"/admin/users/(?P<name>[^/]+)/log", LogHandler),

@@ -36,7 +36,7 @@ _DONE_NAMED: Final = {
     "stop": "The server {} is stopping.",
     "forget": "The server {} is off the list; files stay.",
 }
-_NOT_ON_ONESELF: Final = {"unmake-admin", "remove"}
+_NOT_ON_ONESELF: Final = {"unmake-admin", "remove", "lock"}
 _FAILURES_TOLD: Final = 5
 
 # Raises NotAllowed for what may not be done with a user.
@@ -73,6 +73,8 @@ class Actions:
             "make-admin": self._make_admin,
             "unmake-admin": self._unmake_admin,
             "remove": self._remove,
+            "lock": self._lock,
+            "unlock": self._unlock,
         }
 
     async def do(self, verb: str, names: Sequence[str], *, by: Username, may: May) -> Outcome:
@@ -127,7 +129,7 @@ class Actions:
                 person = self._users.get(name)
                 may("passwords", person)
                 password = await self._authenticator.generate_for(person.name)
-                slips.append(Slip(person.name, password))
+                slips.append(Slip(person.name, password, person.full_name))
             except ApplianceError as error:
                 skipped.append(Skipped(name, error.why or error.what))
         log.info("%s: new passwords for %s", by, ", ".join(slip.name for slip in slips) or "nobody")
@@ -153,6 +155,12 @@ class Actions:
 
     async def _unmake_admin(self, person: Person) -> None:
         self._users.set_admin(person.name, admin=False)
+
+    async def _lock(self, person: Person) -> None:
+        await self._users.lock(person.name)
+
+    async def _unlock(self, person: Person) -> None:
+        self._users.unlock(person.name)
 
     async def _remove(self, person: Person) -> None:
         await self._users.remove(person.name)

@@ -26,6 +26,7 @@ class Slip:
 
     name: Username
     password: str
+    full_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Sheet:
 
     slips: tuple[Slip, ...]
     skipped: tuple[Skipped, ...] = ()
+    back: str = "admin"
+    """The page below /hub/ from which they come."""
 
 
 @dataclass(frozen=True, slots=True)

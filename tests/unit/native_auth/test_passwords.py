@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from appliance.config.schema import Passwords
 from appliance.errors import BadRequest
 from appliance.names import Username
-from appliance.native_auth.passwords import check_new, generate, is_common, normalise
+from appliance.native_auth.passwords import (
+    as_generated,
+    check_new,
+    generate,
+    is_common,
+    normalise,
+)
 
 BOB = Username("bob")
 RULES = Passwords()
@@ -66,7 +74,22 @@ def test_generated_passwords_are_good_and_never_the_same() -> None:
     assert len(made) == 100
     for password in made:
         assert check_new(password, BOB, RULES)
-        assert len(password) == 14
+        assert re.fullmatch(r"(?:[b-w][aeiou][b-w][aeiou]-){3}[b-w][aeiou][b-w][aeiou]", password)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("kemo-ruda-nifa-besu", "kemo-ruda-nifa-besu"),
+        ("Kemorudanifabesu", "kemo-ruda-nifa-besu"),
+        ("KEMO RUDA nifa besu ", "kemo-ruda-nifa-besu"),
+        ("kemo-ruda-nifa", "kemo-ruda-nifa"),
+        ("Blue Tree", "Blue Tree"),
+        ("", ""),
+    ],
+)
+def test_generated_passwords_may_be_typed_as_phones_do(typed: str, meant: str) -> None:
+    assert as_generated(typed) == meant
 
 
 def test_the_list_knows_the_usual_suspects() -> None:

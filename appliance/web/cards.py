@@ -1,0 +1,79 @@
+"""Log-in cards: what a student needs for the first log-in, on paper to be cut.
+
+The QR code opens the log-in page with the user name filled in. It never has the password: cards
+lie on desks, and a phone remembers every address it was sent to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from appliance.web.renderer import STATIC
+
+PER_PAGE: Final = 10
+# Where people write on Letter; the rest of the world has A4.
+_LETTER: Final = frozenset(["US", "CA", "MX", "PH", "CL", "CO", "VE", "GT", "CR", "PA", "DO", "PR"])
+
+
+class Paper(StrEnum):
+    """What is in the printer."""
+
+    A4 = "a4"
+    LETTER = "letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """With what somebody logs in for the first time."""
+
+    name: str
+    password: str
+    full_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card as it is printed."""
+
+    login: Login
+    qr: Markup
+
+
+def make_pages(logins: Iterable[Login], site: str) -> list[list[Card]]:
+    """The cards, as many together as fit on a sheet; `site` is the appliance's address."""
+    cards = [
+        Card(one, _qr(f"{site}hub/login?{urlencode({'username': one.name})}")) for one in logins
+    ]
+    return [cards[at : at + PER_PAGE] for at in range(0, len(cards), PER_PAGE)]
+
+
+def paper_for(accepted_languages: str) -> Paper:
+    """The paper that is usual where a browser comes from."""
+    first = accepted_languages.partition(",")[0].partition(";")[0].strip()
+    return Paper.LETTER if first.partition("-")[2].upper() in _LETTER else Paper.A4
+
+
+def styles(paper: Paper) -> Sequence[str]:
+    """The style sheets of a page with cards, below static/."""
+    return "cards.css", f"cards-{paper}.css"
+
+
+def style_text(paper: Paper) -> Markup:
+    """The same as text, for a file that is opened without the hub."""
+    parts = [(STATIC / name).read_text("utf-8") for name in ("appliance.css", *styles(paper))]
+    return Markup("\n".join(parts))  # noqa: S704 - our own files
+
+
+def _qr(address: str) -> Markup:
+    # Loaded for the first cards, not when the hub starts.
+    import segno
+
+    code = segno.make(address, error="m", micro=False)
+    svg = code.svg_inline(omitsize=True, border=2, dark="#000", light="#fff", svgclass="qr-code")
+    return Markup(svg)  # noqa: S704 - made of squares
