@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from appliance import __version__
-from appliance.cli import classes, completion, config, server, token, user
+from appliance.cli import classes, completion, config, mail, server, token, user_proofs
 from appliance.cli.errors import require_root
 from appliance.cli.options import Follow, Json, Lines
 from appliance.cli.output import Output
@@ -26,10 +26,11 @@ app = typer.Typer(
     epilog="--debug, anywhere, shows where an error comes from.",
 )
 app.add_typer(config.app, name="config")
-app.add_typer(user.app, name="user")
+app.add_typer(user_proofs.app, name="user")
 app.add_typer(classes.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
+app.add_typer(mail.app, name="mail")
 
 
 @app.command()

@@ -96,6 +96,18 @@ Of a group, or without a name: a list of them, without `value`.""",
     "user link": """\
 {"name": "ada", "url": "http://192.0.2.10/hub/setup?token=…",
  "expires_at": "2030-01-01T08:00:00Z"}""",
+    "user reset-factors": """{"name": "ada"}""",
+    "user allow-tries": """{"name": "ada"}""",
+    "user sessions": """\
+[{"id": "12", "device": "Firefox on Windows", "address": "192.0.2.7",
+  "created": "2030-01-01T08:00:00Z", "last_seen": "2030-01-01T09:30:00Z"}]
+
+With --end: {"ended": 2}""",
+    "mail test": """{"sent_to": "ada@example.org"}""",
+    "mail status": """\
+{"set_up": true, "failure": {"at": "2030-01-01T08:00:00Z", "why": "it doesn't answer"}}
+
+`failure` is null once a mail was sent again.""",
     "class list": f"[{_CLASS}]",
     "class show": _CLASS,
     "class change": _CLASS,
