@@ -60,11 +60,12 @@ def pack(grants: Iterable[Grant]) -> bytes:
     return _HEAD.pack(_VERSION) + b"".join(_ENTRY.pack(*row) for row in rows)
 
 
-def put_list(descriptor: int, grants: Iterable[Grant], *, inherited: bool) -> None:
-    """Give an open folder its access list, and what is made in it the same if `inherited`."""
-    content = pack(grants)
-    _set(descriptor, DEFAULT, content if inherited else b"")
-    _set(descriptor, ACCESS, content)
+def put_list(
+    descriptor: int, grants: Iterable[Grant], *, inherited: Iterable[Grant] | None
+) -> None:
+    """Give an open folder its access list, and what is made in it another if there is one."""
+    _set(descriptor, DEFAULT, b"" if inherited is None else pack(inherited))
+    _set(descriptor, ACCESS, pack(grants))
 
 
 def _set(descriptor: int, name: str, content: bytes) -> None:

@@ -46,11 +46,16 @@ class ClassFilesClient:
         """The reply to a request; raises what it says went wrong."""
 
     async def set_class(
-        self, name: str, *, members: Sequence[Username], teachers: Sequence[Username]
+        self,
+        name: str,
+        *,
+        members: Sequence[Username],
+        teachers: Sequence[Username],
+        nbgrader: bool = False,
     ) -> ClassFolder:
-        message = {"verb": "set_class", "class": name}
-        people = {"members": list(members), "teachers": list(teachers)}
-        reply = await self.ask({**message, **people}, seconds=_QUICK_SECONDS)
+        message: dict[str, Any] = {"verb": "set_class", "class": name}
+        message |= {"members": list(members), "teachers": list(teachers), "nbgrader": nbgrader}
+        reply = await self.ask(message, seconds=_QUICK_SECONDS)
         outdated = tuple(Username(str(user)) for user in reply["needs_restart"])
         return ClassFolder(str(reply["slug"]), outdated)
 

@@ -147,6 +147,7 @@ class ClassFilesKeeper:
         with self._making:
             one = self._store.plan(request.school_class)
             self._machine.ensure_groups(one.group_names)
+            one = self._store.change(one.slug, nbgrader=request.nbgrader)
             self._folders.ensure(one)
             self._store.change(one.slug, state=ClassState.READY)
             one = self._store.set_people(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +16,15 @@ from typing import Any, Final
 from appliance.errors import SpawnFailed, SpawnRefused
 from appliance.interfaces import Area
 from appliance.systemd_spawner.accounts import write_atomically
-from appliance.systemd_spawner.acl import CHANGE, ENTER, LOOK, Grant, put_list
+from appliance.systemd_spawner.acl import CHANGE, ENTER, LOOK, WRITE, Grant, put_list
 from appliance.systemd_spawner.class_store import STUDENT, StoredClass
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_STICKY: Final = 0o1000
 _REMOVE_SECONDS: Final = 1800
 # A twentieth of the disk.
 _KEPT_FREE: Final = 20
+COURSE: Final = "nbgrader"
+"""Where a class's teachers have their course, as nbgrader calls it."""
 
 
 class ClassFolders:
@@ -69,9 +70,38 @@ class ClassFolders:
             self._ensure(top / Area.TOGETHER, grants(CHANGE, CHANGE), inherited=True)
             self._ensure(top / Area.DROP_BOXES, grants(ENTER, LOOK))
             self._ensure(top / Area.COLLECTED, grants(0, CHANGE), inherited=True)
-            self._ensure(top / Area.EXCHANGE, grants(CHANGE, CHANGE), sticky=True)
+            self._ensure_nbgrader(one, grants)
         except OSError as err:
             raise self._refused(one, err) from err
+
+    def _ensure_nbgrader(self, one: StoredClass, grants: Callable[[int, int], list[Grant]]) -> None:
+        """The course's own folder, which is the teachers', and its exchange.
+
+        nbgrader itself would have everybody make folders in the exchange, and rely on names that
+        nobody guesses.
+        """
+        exchange = self.of(one) / Area.EXCHANGE
+        if not one.nbgrader:
+            self._shut(exchange)
+            return
+        if not self._has_groups and exchange.is_dir():
+            exchange.chmod(0o700)
+        self._ensure(exchange, grants(LOOK, LOOK))
+        self._ensure(exchange / "outbound", grants(LOOK, CHANGE), inherited=True)
+        # What a student handed in, no other reads even with its path.
+        handed_in = [Grant(0, group=one.students_group), *grants(0, CHANGE)]
+        self._ensure(exchange / "inbound", grants(WRITE | ENTER, CHANGE), inherited=handed_in)
+        self._ensure(exchange / "feedback", grants(ENTER, CHANGE), inherited=grants(LOOK, CHANGE))
+        self._ensure(self.of(one) / COURSE, grants(0, CHANGE), inherited=True)
+
+    def _shut(self, path: Path) -> None:
+        """Let nobody in; what is there stays for another time."""
+        if not path.is_dir():
+            return
+        if self._has_groups:
+            self._ensure(path, [])
+        else:
+            path.chmod(0)
 
     def ensure_drop_box(self, one: StoredClass, account: str, uid: int) -> None:
         """A student's own: she and the teachers write, nobody else sees it."""
@@ -205,10 +235,13 @@ class ClassFolders:
         grants: Sequence[Grant] | None,
         *,
         mode: int = 0o700,
-        inherited: bool = False,
-        sticky: bool = False,
+        inherited: Sequence[Grant] | bool = False,
     ) -> None:
-        """Make a folder for nobody else first, and let people in when its list is complete."""
+        """Make a folder for nobody else first, and let people in when its list is complete.
+
+        What is made in it gets another list, or with True the same.
+        """
+        made_in_it = (grants if inherited is True else inherited) or None
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
         descriptor = os.open(path, _FOLDER)
@@ -216,11 +249,7 @@ class ClassFolders:
             if grants is None:
                 os.fchmod(descriptor, mode)
             elif self._has_groups:
-                # The group's part of a mode is the list's mask: a change would shut all out for a
-                # moment.
-                if sticky and not os.fstat(descriptor).st_mode & _STICKY:
-                    os.fchmod(descriptor, _STICKY | 0o700)
-                put_list(descriptor, grants, inherited=inherited)
+                put_list(descriptor, grants, inherited=made_in_it)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

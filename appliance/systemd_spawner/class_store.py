@@ -55,6 +55,8 @@ class StoredClass:
     teachers: frozenset[Username] = frozenset()
     settled: Mapping[Username, str] = field(default_factory=dict)
     """Who has drop box and links, and as what."""
+    nbgrader: bool = False
+    """Whether it is a course of nbgrader's, with an exchange."""
 
     @property
     def is_current(self) -> bool:
@@ -232,6 +234,7 @@ def _row(one: StoredClass) -> dict[str, Any]:
         "students": sorted(one.students),
         "teachers": sorted(one.teachers),
         "settled": dict(one.settled),
+        "nbgrader": one.nbgrader,
     }
 
 
@@ -262,6 +265,7 @@ def _class_of(row: dict[str, Any]) -> StoredClass:
         frozenset(Username(str(user)) for user in row["students"]),
         frozenset(Username(str(user)) for user in row["teachers"]),
         {Username(str(user)): str(role) for user, role in row["settled"].items()},
+        nbgrader=bool(row.get("nbgrader", False)),
     )
 
 

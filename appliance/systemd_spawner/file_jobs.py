@@ -19,7 +19,13 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from appliance.errors import SpawnFailed, SpawnRefused, SpawnTimeout
 from appliance.places import Places
-from appliance.systemd_spawner.properties import SANDBOX, SLICE, USERS_GROUP, Property
+from appliance.systemd_spawner.properties import (
+    MS_REC,
+    SANDBOX,
+    SLICE,
+    USERS_GROUP,
+    Property,
+)
 from appliance.systemd_spawner.units import FILES_PATTERN, SystemdError, Units, UnitState
 
 log = logging.getLogger(__name__)
@@ -162,7 +168,7 @@ def _identity(job: FileJob, places: Places) -> list[Property]:
         Property("User", "s", person.account),
         Property("Group", "s", person.account),
         Property("SupplementaryGroups", "as", [USERS_GROUP, *map(str, person.groups)]),
-        Property("BindPaths", "a(ssbt)", [(home, home, False, 0)]),
+        Property("BindPaths", "a(ssbt)", [(home, home, False, MS_REC)]),
         Property("ReadWritePaths", "as", [home, f"-{places.class_files / 'classes'}"]),
     ]
 

@@ -43,7 +43,7 @@ _REFUSED_CALLS: Final = (
     "@reboot",
     "@swap",
 )
-_MS_REC: Final = 0x4000
+MS_REC: Final = 0x4000
 _MEMORY_GAP_MAX: Final = 8 * 2**20
 
 
@@ -168,14 +168,14 @@ def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
         Property("ProtectSystem", "s", "strict"),
         # Other homes aren't there at all, which is stronger than their mode.
         Property("ProtectHome", "s", "tmpfs"),
-        Property("BindPaths", "a(ssbt)", [(home, home, False, _MS_REC)]),
+        Property("BindPaths", "a(ssbt)", [(home, home, False, MS_REC)]),
         # In classes' folders, access lists say who may do what.
         Property("ReadWritePaths", "as", [home, f"-{places.class_files / 'classes'}"]),
         _flag("PrivateTmp"),
         # Of the appliance's sockets only the one to the hub's API and those of the preload daemons
         # are the user's business.
         Property("TemporaryFileSystem", "a(ss)", [(str(places.run), "ro")]),
-        Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, _MS_REC) for path in sockets]),
+        Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, MS_REC) for path in sockets]),
         Property("InaccessiblePaths", "as", [f"-{places.settings}", f"-{places.state}"]),
     ]
 

@@ -45,7 +45,7 @@ _DEFAULT_SERVER: Final = ServerName("")
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 _GIVEN_TOKEN: Final = re.compile(r"[!-~]{8,64}")
 _CLASS_FIELDS: Final[dict[str, frozenset[str]]] = {
-    "set_class": frozenset({"class", "members", "teachers"}),
+    "set_class": frozenset({"class", "members", "teachers", "nbgrader"}),
     "list_folder": frozenset({"class", "user", "area", "folder"}),
     "put_file": frozenset({"class", "user", "folder"}),
     "hand_out": frozenset({"class", "user", "folder", "rule"}),
@@ -91,6 +91,7 @@ class Request:
     members: tuple[Username, ...] = ()
     teacher: Username = _NOBODY
     teachers: tuple[Username, ...] = ()
+    nbgrader: bool = False
     area: str = ""
     folder: str = ""
     """Below the area or the home that the verb is about; put_file's is the file's path."""
@@ -139,6 +140,7 @@ def _class_fields(verb: str, content: dict[str, Any]) -> dict[str, Any]:
         "members": ("members", partial(_people, "members")),
         "teachers": ("teachers", partial(_people, "teachers")),
         "teacher": ("teacher", _user),
+        "nbgrader": ("nbgrader", partial(_flag, "nbgrader")),
         "area": ("area", partial(_choice, "area", Area)),
         "rule": ("rule", partial(_choice, "rule", Rule)),
         "folder": ("folder", partial(_canonical, "folder", folder)),
@@ -224,6 +226,12 @@ def _token(value: object, *, given: bool) -> str:
     pattern = _GIVEN_TOKEN if given else _TOKEN
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _bad("its token is not what a token looks like")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _bad(f"its {name} is neither true nor false")
     return value
 
 
