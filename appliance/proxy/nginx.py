@@ -249,6 +249,7 @@ server {{
         internal;
 {_indent(_to_hub(), 8)}
         error_page 502 504 = @hub_down;
+        error_page 413 = @too_large;
     }}
     location = /-upload {{
 {_indent(_upload(), 8)}
@@ -385,21 +386,26 @@ proxy_request_buffering off;
 
 
 def _down_locations() -> str:
-    page = importlib.resources.files("appliance.proxy").joinpath("hub_down.html").read_text("utf-8")
+    """What is said where nobody can be asked, or nothing is passed on."""
+    pages = importlib.resources.files("appliance.proxy")
+    down, too_large = (
+        pages.joinpath(name).read_text("utf-8") for name in ("hub_down.html", "too_large.html")
+    )
     answer = '{"status": 503, "message": "The hub is starting; try again in a moment."}'
     return "".join(
         f"""\
 location @{name} {{
     default_type {kind};
-    add_header Retry-After 4 always;
+    {"add_header Retry-After 4 always;" if status == "503" else ""}
     add_header Cache-Control no-store always;
 {_indent(CLOSED)}\
-    return 503 {quote(text)};
+    return {status} {quote(text)};
 }}
 """
-        for name, kind, text in (
-            ("hub_down", '"text/html; charset=utf-8"', page),
-            ("api_down", "application/json", answer),
+        for name, status, kind, text in (
+            ("hub_down", "503", '"text/html; charset=utf-8"', down),
+            ("api_down", "503", "application/json", answer),
+            ("too_large", "413", '"text/html; charset=utf-8"', too_large),
         )
     )
 

@@ -156,10 +156,11 @@ class PageHandler(Handler):
         )
 
     async def prepare(self) -> None:
-        self.check_body_size()
         audit.asked_by(self)
         self.principal = self.identify_root() or self.identify_cookie()
         languages.use(self.language)
+        # Not before it is known who asks: a refusal as to a stranger would change their cookie.
+        self.check_body_size()
         if self.is_read:
             # A script of a student's own page may not read ours, and the token in it.
             if self.principal and self._fetch_mode in FETCHES:

@@ -421,6 +421,17 @@ async def test_only_uploads_to_classes_may_be_large(nginx: Proxy, path: str, sta
         assert inside.status == 200
 
 
+async def test_a_list_of_fifty_megabytes_is_refused_before_it_is_there(nginx: Proxy) -> None:
+    path = "/hub/classes/bio/roster/lists"
+    head = f"POST {path} HTTP/1.1\r\nHost: hub.test\r\nContent-Length: {50 * 2**20}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(*nginx.address)
+    writer.write(head.encode() + b"x" * 1000)
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"save the one sheet with the names as CSV")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 async def test_page_of_a_hub_that_is_away_tries_again(nginx: Proxy) -> None:
     await nginx.stop("hub")
     try:

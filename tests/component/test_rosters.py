@@ -48,10 +48,12 @@ class School:
         self.place = answer.location
         return await browser.get(answer.location)
 
-    async def make(self, *, by: Browser | None = None, **fields: str) -> Answer:
+    async def make(
+        self, fields: dict[str, str] | None = None, *, by: Browser | None = None
+    ) -> Answer:
         """Make what the list says; the answer is where it leads in the end."""
         browser = by or self.bob
-        answer = await browser.post(self.place, {"do": "make", **fields})
+        answer = await browser.post(self.place, {"do": "make", **(fields or {})})
         return await self.finish(answer, browser)
 
     async def finish(self, answer: Answer, browser: Browser) -> Answer:
@@ -202,7 +204,7 @@ async def test_names_are_told_apart_inside_the_list_and_from_others(school: Scho
         "Line 3 has the same mail address.", "The name is taken.", "'anna.ek' is taken.",
     ):  # fmt: skip
         assert told in text
-    await school.make(row="9", out="9", **{"username-9": "weg", "full_name-9": "Weg"})
+    await school.make({"row": "9", "out": "9", "username-9": "weg", "full_name-9": "Weg"})
     assert school.members() == ["anna.ek", "anna.ek2", "anna.ek3"]
 
 
@@ -226,7 +228,7 @@ async def test_columns_and_classes_are_chosen(school: School) -> None:
     answer = await school.bob.post(school.place, fields)
     page = await school.bob.get(answer.location)
     assert rows(page) == {1: ("anna.ek", "new"), 2: ("", "left_out")}
-    await school.make(**{"column-0": "first", "column-1": "last"})
+    await school.make({"column-0": "first", "column-1": "last"})
     assert school.members() == ["anna.ek"]
 
 
