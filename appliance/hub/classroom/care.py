@@ -152,6 +152,16 @@ class ClassCare:
         await self._people.changed(name, joined=joined)
         return made
 
+    async def put_in(self, who: Principal, name: str, users: Sequence[str]) -> list[Username]:
+        """Put people into a class who have an account; returns those who weren't in it."""
+        check_admin(who, "cannot put people into classes")
+        self._classes.get(name)
+        before = set(self._classes.members(name))
+        self._groups.add_users(name, users)
+        joined = [user for user in dict.fromkeys(map(parse_username, users)) if user not in before]
+        await self._people.changed(name, joined=joined)
+        return joined
+
     async def take_out(self, who: Principal, name: str, users: Sequence[str]) -> list[Username]:
         """Take people out of a class; accounts and homes stay, servers stop."""
         self._rights.check_may_run(who, name)

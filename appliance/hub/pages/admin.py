@@ -6,22 +6,22 @@ Every change is a POST that ends in a redirect. What only shows once (passwords,
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import Target
 from appliance.db.models import UserState
 from appliance.errors import NotAllowed, NotFound
+from appliance.hub.classroom.rights import Rights
 from appliance.hub.pages.admin_actions import Actions, Outcome
-from appliance.hub.pages.admin_rights import LOOK, check_may
+from appliance.hub.pages.admin_rights import LOOK, POWER, check_may
 from appliance.hub.pages.shown_once import Sheet, ShownOnce
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.usage import Usage, UsageMeter
-from appliance.hub.users import Page, Person, Users
+from appliance.hub.users import Person, Users
 from appliance.names import ServerId, Username, parse_server_name
 from appliance.web.failures import LoginNeeded
 from appliance.web.guards import login_needed
@@ -51,6 +51,10 @@ class Row:
     def waiting(self) -> bool:
         return self.person.state is UserState.WAITING
 
+    @property
+    def locked(self) -> bool:
+        return self.person.state is UserState.LOCKED
+
 
 class AdminPage(PageHandler):
     """What the admin pages share."""
@@ -60,6 +64,7 @@ class AdminPage(PageHandler):
     usage: UsageMeter
     shown_once: ShownOnce
     actions: Actions
+    rights: Rights
 
     def check_admin(self) -> None:
         """Raise NotAllowed unless the admin pages are open to who asks."""
@@ -80,6 +85,8 @@ class AdminPage(PageHandler):
         """Raise NotAllowed for what the asker may not do with a user."""
         groups = self.web.groups_of(person.name)
         check_may(self.asker, verb, person, groups=groups, server=server)
+        if verb in POWER:
+            self.rights.check_not_above(self.asker, person, groups)
 
     def person(self, name: str) -> Person:
         """A user whom the asker may see; raises NotFound."""
@@ -135,135 +142,6 @@ class AdminPage(PageHandler):
         return self.hub_path(f"admin/users/{quote(name, safe='@')}")
 
 
-class ListHandler(AdminPage):
-    """Users and servers: search, filter, pages."""
-
-    @login_needed
-    async def get(self) -> None:
-        self.check_admin()
-        show = self.get_query_argument("show", "all")
-        show = show if show in {"waiting", "running"} else "all"
-        search = self.get_query_argument("search", "")[:48].lower()
-        page = self._find(show, search, self._number())
-        rows = await self.rows(page.items)
-        self.render_page(
-            "admin.html",
-            rows=rows,
-            show=show,
-            search=search,
-            counts=self._counts(),
-            moving=any(one.pending for row in rows for one in (row.server, *row.named)),
-            query=f"?{self.request.query}" if self.request.query else "",
-            first=page.offset + 1,
-            last=page.offset + len(page.items),
-            total=page.total,
-            previous_url=self._page_url(show, search, page, -1),
-            next_page_url=self._page_url(show, search, page, +1),
-            site=self.site,
-        )
-
-    def _counts(self) -> dict[str, int]:
-        if not self.asker.admin:
-            return {show: self._page(show, "", 1).total for show in ("all", "waiting", "running")}
-        counts = self.users.counts()
-        running = len(self._running())
-        return {"all": counts.total, "waiting": counts.waiting, "running": running}
-
-    def _find(self, show: str, search: str, number: int) -> Page:
-        """The page asked for, or the last one if there are fewer by now."""
-        page = self._page(show, search, number)
-        if page.items or number == 1:
-            return page
-        return self._page(show, search, max(1, -(-page.total // PAGE_SIZE)))
-
-    def _page(self, show: str, search: str, number: int) -> Page:
-        return self.users.list_page(
-            offset=(number - 1) * PAGE_SIZE,
-            limit=PAGE_SIZE,
-            search=search,
-            state=UserState.WAITING if show == "waiting" else None,
-            only=self._running() if show == "running" else None,
-            within=self.asker.scopes.filters("list:users"),
-        )
-
-    def _number(self) -> int:
-        text = self.get_query_argument("page", "1")
-        return min(100_000, max(1, int(text))) if re.fullmatch(r"[0-9]{1,6}", text) else 1
-
-    def _running(self) -> set[str]:
-        return {view.server.user for view in self.servers.active()}
-
-    def _page_url(self, show: str, search: str, page: Page, step: int) -> str:
-        number = page.offset // PAGE_SIZE + 1 + step
-        if number < 1 or (number - 1) * PAGE_SIZE >= page.total:
-            return ""
-        values = {"show": show if show != "all" else "", "search": search, "page": str(number)}
-        query = urlencode({name: value for name, value in values.items() if value})
-        return f"{self.hub_path('admin')}?{query}"
-
-
-class ActionsHandler(AdminPage):
-    """What the list's buttons do: for one user ("approve ada"), or for all that are chosen."""
-
-    @login_needed
-    async def post(self) -> None:
-        self.check_admin()
-        verb, _, one = self.get_body_argument("do", "").partition(" ")
-        names = [one] if one else self.get_body_arguments("user")[:PAGE_SIZE]
-        back = self.hub_path(f"admin?{self.request.query}" if self.request.query else "admin")
-        if not names:
-            self.leave_note("warn", "Choose users in the list first.")
-            self.redirect(back)
-        elif verb == "remove":
-            self.redirect(self.hub_path(f"admin/remove?{urlencode([('user', n) for n in names])}"))
-        elif verb == "passwords":
-            self.show_sheet(
-                await self.actions.new_passwords(names, by=self.user, may=self.check_may)
-            )
-        else:
-            self.tell(await self.actions.do(verb, names, by=self.user, may=self.check_may))
-            self.redirect(back)
-
-
-class UserHandler(AdminPage):
-    """One user: server, account, rights."""
-
-    @login_needed
-    async def get(self, name: str) -> None:
-        self.check_admin()
-        [row] = await self.rows([self.person(name)])
-        key = self.get_query_argument("link", "")
-        link = self.shown_once.find_link(key, self.user) if key else None
-        self.render_page(
-            "admin_user.html",
-            row=row,
-            link=link if link and link.user == row.name else None,
-            origin=self.origin,
-        )
-
-    @login_needed
-    async def post(self, name: str) -> None:
-        self.check_admin()
-        person = self.person(name)
-        verb = self.get_body_argument("do", "")
-        server = self.get_body_argument("server", "")
-        if server:
-            self.check_may(verb, person, server=server)
-            self.tell(await self.actions.do_with_named(verb, self.named_server(person, server)))
-            self.redirect(self.user_page(name))
-        elif verb == "password":
-            self.show_sheet(
-                await self.actions.new_passwords([person.name], by=self.user, may=self.check_may)
-            )
-        elif verb == "link":
-            self.check_may(verb, person)
-            key = self.shown_once.put(self.user, self.actions.new_link(person.name, by=self.user))
-            self.redirect(f"{self.user_page(name)}?link={key}")
-        else:
-            self.tell(await self.actions.do(verb, [person.name], by=self.user, may=self.check_may))
-            self.redirect(self.user_page(name))
-
-
 class LogHandler(AdminPage):
     """The last lines that a user's server wrote."""
 
@@ -300,9 +178,6 @@ class RemoveHandler(AdminPage):
 
 
 handlers = [
-    Pattern(r"/admin", ListHandler),
-    Pattern(r"/admin/actions", ActionsHandler),
     Pattern(r"/admin/remove", RemoveHandler),
-    Pattern(r"/admin/users/(?P<name>[^/]+)", UserHandler),
     Pattern(r"/admin/users/(?P<name>[^/]+)/log", LogHandler),
 ]

@@ -17,24 +17,45 @@ from appliance.hub.servers import Servers
 from appliance.hub.users import Person, Skipped, Users
 from appliance.names import ServerId, Username
 from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.texts import Text, say, say_many
 from appliance.web.formats import sentence
-from appliance.web.forms import told
+from appliance.web.forms import joined, told
+from appliance.web.languages import localized
 
 log = logging.getLogger(__name__)
 
 # What a note says of one user and of many.
-_DONE: Final = {
-    "approve": ("{} is approved and can log in now.", "{} users are approved and can log in now."),
-    "start": ("The server of {} is starting.", "{} servers are starting."),
-    "stop": ("The server of {} is stopping.", "{} servers are stopping."),
-    "make-admin": ("{} is an admin now.", "{} users are admins now."),
-    "unmake-admin": ("{} is no longer an admin.", "{} users are no longer admins."),
-    "remove": ("{} is removed.", "{} users are removed."),
-}
-_DONE_NAMED: Final = {
-    "start": "The server {} is starting.",
-    "stop": "The server {} is stopping.",
-    "forget": "The server {} is off the list; files stay.",
+_DONE: Final[dict[str, Callable[[int, str], Text]]] = {
+    "approve": lambda count, name: say_many(
+        "{name} is approved and can log in now.",
+        "{count} users are approved and can log in now.", count, name=name,
+    ),
+    "start": lambda count, name: say_many(
+        "The server of {name} is starting.", "{count} servers are starting.", count, name=name
+    ),
+    "stop": lambda count, name: say_many(
+        "The server of {name} is stopping.", "{count} servers are stopping.", count, name=name
+    ),
+    "make-admin": lambda count, name: say_many(
+        "{name} is an admin now.", "{count} users are admins now.", count, name=name
+    ),
+    "unmake-admin": lambda count, name: say_many(
+        "{name} is no longer an admin.", "{count} users are no longer admins.", count, name=name
+    ),
+    "lock": lambda count, name: say_many(
+        "{name} is locked out.", "{count} users are locked out.", count, name=name
+    ),
+    "unlock": lambda count, name: say_many(
+        "{name} can log in again.", "{count} users can log in again.", count, name=name
+    ),
+    "remove": lambda count, name: say_many(
+        "{name} is removed.", "{count} users are removed.", count, name=name
+    ),
+}  # fmt: skip
+_DONE_NAMED: Final[dict[str, Callable[[str], Text]]] = {
+    "start": lambda name: say("The server {name} is starting.", name=name),
+    "stop": lambda name: say("The server {name} is stopping.", name=name),
+    "forget": lambda name: say("The server {name} is off the list; files stay.", name=name),
 }
 _NOT_ON_ONESELF: Final = {"unmake-admin", "remove", "lock"}
 _FAILURES_TOLD: Final = 5
@@ -88,7 +109,9 @@ class Actions:
             try:
                 if verb in _NOT_ON_ONESELF and name == by:
                     raise Conflict(
-                        f"cannot do this to {name!r}", why="that is you", mend="ask another admin"
+                        say("cannot do this to {name!r}", name=name),
+                        why="that is you",
+                        mend="ask another admin",
                     )
                 person = self._users.get(name)
                 may(verb, person)
@@ -113,7 +136,7 @@ class Actions:
                 self._servers.forget(server)
         except ApplianceError as error:
             return Outcome(told(error), failed=True)
-        return Outcome(_DONE_NAMED[verb].format(server), failed=False)
+        return Outcome(_DONE_NAMED[verb](str(server)), failed=False)
 
     async def new_passwords(self, names: Sequence[str], *, by: Username, may: May) -> Sheet:
         """Give users generated passwords, to be changed at the first log-in."""
@@ -167,15 +190,16 @@ class Actions:
 
 
 def _words(verb: str, done: Sequence[str], failures: Sequence[ApplianceError]) -> str:
-    one, many = _DONE[verb]
     parts = []
     if done:
-        parts.append(one.format(done[0]) if len(done) == 1 else many.format(len(done)))
+        parts.append(localized(_DONE[verb](len(done), done[0])))
     for error in failures[:_FAILURES_TOLD]:
-        parts.append(sentence(f"{error.what}: {error.why}" if error.why else error.what))
+        parts.append(sentence(joined(error)))
         if len(failures) == 1 and error.mend:
-            parts.append(sentence(error.mend))
+            parts.append(sentence(localized(error.mend)))
     more = len(failures) - _FAILURES_TOLD
     if more > 0:
-        parts.append(f"And {more} more failed.")
+        parts.append(
+            localized(say_many("And {count} more failed.", "And {count} more failed.", more))
+        )
     return " ".join(parts)

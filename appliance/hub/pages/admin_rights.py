@@ -18,6 +18,8 @@ _SCOPES: Final = {
     "approve": "admin:users",
     "passwords": "admin:users",
     "link": "admin:users",
+    "lock": "admin:users",
+    "unlock": "admin:users",
     "remove": "delete:users",
     "start": "start:servers",
     "stop": "delete:servers",
@@ -25,7 +27,7 @@ _SCOPES: Final = {
     "log": "admin:server_state",
 }
 # What would make somebody master of another's account.
-_NOT_ON_ADMINS: Final = frozenset({"approve", "passwords", "link", "remove"})
+POWER: Final = frozenset({"approve", "passwords", "link", "lock", "unlock", "remove"})
 
 
 def check_may(
@@ -36,7 +38,7 @@ def check_may(
         return
     what = f"cannot do this with {person.name!r}"
     scope = _SCOPES.get(verb)
-    if scope is None or (person.admin and verb in _NOT_ON_ADMINS):
+    if scope is None or (person.admin and verb in POWER):
         raise NotAllowed(what, why="only admins may")
     if not who.scopes.allows(scope, Target(user=person.name, server=server, groups=groups)):
         raise NotAllowed(what, why=f"it needs the scope {scope}")

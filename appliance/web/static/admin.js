@@ -29,7 +29,52 @@ if (form) {
   });
   form.addEventListener("change", count);
   count();
+  chooseRanges(form, boxes, count);
+  moveByKeys(form);
   followMoves(form, boxes, count);
+}
+
+// With Shift, all between the box that was chosen last and this one become as this one.
+function chooseRanges(form, boxes, count) {
+  let last = null;
+  form.addEventListener("click", (event) => {
+    const box = event.target.closest?.('input[name="user"]');
+    if (!box) return;
+    const all = boxes();
+    const from = all.findIndex((one) => one.value === last);
+    if (event.shiftKey && from >= 0) {
+      const to = all.indexOf(box);
+      for (const one of all.slice(Math.min(from, to), Math.max(from, to) + 1)) one.checked = box.checked;
+      count();
+    }
+    last = box.value;
+  });
+}
+
+// Arrows go from row to row within a column; Space chooses and Enter opens, as everywhere.
+function moveByKeys(form) {
+  form.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const row = event.target.closest("tbody tr");
+    if (!step || !row || event.altKey || event.ctrlKey || event.metaKey) return;
+    const next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
+    const kind = event.target.matches("input") ? "input" : event.target.matches("a") ? "a" : "button";
+    const goal = next?.querySelector(kind) ?? next?.querySelector("input");
+    if (!goal) return;
+    event.preventDefault();
+    goal.focus();
+  });
+}
+
+const find = document.querySelector("[data-find]");
+if (find) {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (event.key !== "/" || typing || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    find.focus();
+    find.select();
+  });
 }
 
 function followMoves(form, boxes, count) {

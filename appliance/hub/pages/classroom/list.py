@@ -50,7 +50,7 @@ def sheet_path(keeper: ShownOnce, owner: Username, made: Created) -> str:
     slips = tuple(Slip(new.name, new.password) for new in made.created if new.password)
     if not slips:
         return ""
-    return f"admin/sheets/{keeper.put(owner, Sheet(slips, tuple(made.skipped)))}"
+    return f"cards/{keeper.put(owner, Sheet(slips, tuple(made.skipped), back='classes'))}"
 
 
 class ListHandler(ClassesPage):
