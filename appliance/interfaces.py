@@ -177,7 +177,7 @@ class Area(StrEnum):
     COLLECTED = "collected"
     """For teachers: what was collected."""
     EXCHANGE = "exchange"
-    """For nbgrader: everybody may make folders, and change or remove only their own."""
+    """For nbgrader: what teachers give out, and what students hand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +263,17 @@ class ClassFiles(Protocol):
     """
 
     async def set_class(
-        self, name: str, *, members: Sequence[Username], teachers: Sequence[Username]
+        self,
+        name: str,
+        *,
+        members: Sequence[Username],
+        teachers: Sequence[Username],
+        nbgrader: bool = False,
     ) -> ClassFolder:
         """Make the class's folder, or let these and nobody else into it.
+
+        With `nbgrader` it is a course too: students hand in what nobody else reads but teachers,
+        who have a folder for the course in common. Without, what was there is shut, and stays.
 
         Asking again changes nothing. Who is in both lists is a teacher. It is quick even for a
         thousand members: their accounts, drop boxes and links are made when they first start a

@@ -29,6 +29,8 @@ class FakeClassFiles:
     def __init__(self) -> None:
         self.classes: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         """Members and teachers by class."""
+        self.courses: set[str] = set()
+        """Classes that are courses of nbgrader's."""
         self.common: dict[tuple[str, str], bytes] = {}
         """By class and path below its folder: ("bio", "shared/lab/a.ipynb")."""
         self.homes: dict[tuple[str, str], bytes] = {}
@@ -42,10 +44,16 @@ class FakeClassFiles:
         """What every method here raises."""
 
     async def set_class(
-        self, name: str, *, members: Sequence[Username], teachers: Sequence[Username]
+        self,
+        name: str,
+        *,
+        members: Sequence[Username],
+        teachers: Sequence[Username],
+        nbgrader: bool = False,
     ) -> ClassFolder:
         self._check_files()
         self.classes[name] = (frozenset(members) - frozenset(teachers), frozenset(teachers))
+        (self.courses.add if nbgrader else self.courses.discard)(name)
         return ClassFolder(_slug(name), self.needs_restart)
 
     async def list_folder(

@@ -33,7 +33,7 @@ class ClassFolders:
         with self._db.reading() as connection:
             members = [Username(name) for name in connection.scalars(query)]
         self._known[group] = await self._files.set_class(
-            group, members=members, teachers=one.teachers
+            group, members=members, teachers=one.teachers, nbgrader=one.has_nbgrader
         )
 
     async def folder(self, group: str) -> ClassFolder:

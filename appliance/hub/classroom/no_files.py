@@ -22,7 +22,12 @@ class NoClassFiles:
     """Fulfils `ClassFiles` for a spawner of one's own that doesn't."""
 
     async def set_class(
-        self, name: str, *, members: Sequence[Username], teachers: Sequence[Username]
+        self,
+        name: str,
+        *,
+        members: Sequence[Username],
+        teachers: Sequence[Username],
+        nbgrader: bool = False,
     ) -> ClassFolder:
         return ClassFolder("")
 

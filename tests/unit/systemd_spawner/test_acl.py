@@ -39,7 +39,7 @@ def test_the_kernel_keeps_what_was_packed_and_hands_it_on(tmp_path: Path) -> Non
     folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     before = os.umask(0o077)
     try:
-        put_list(folder, grants, inherited=True)
+        put_list(folder, grants, inherited=grants)
         (tmp_path / "lab").mkdir()
         (tmp_path / "lab/notes").write_text("a")
     finally:
@@ -53,20 +53,22 @@ def test_the_kernel_keeps_what_was_packed_and_hands_it_on(tmp_path: Path) -> Non
 
 
 def test_a_folder_can_stop_handing_it_on(tmp_path: Path) -> None:
+    grants = [Grant(LOOK, group=10_000)]
     folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        put_list(folder, [Grant(LOOK, group=10_000)], inherited=True)
+        put_list(folder, grants, inherited=grants)
         for _ in range(2):
-            put_list(folder, [Grant(LOOK, group=10_000)], inherited=False)
+            put_list(folder, grants, inherited=None)
     finally:
         os.close(folder)
     assert acl.DEFAULT not in os.listxattr(tmp_path)
 
 
 def test_a_file_system_without_lists_is_named() -> None:
+    grants = [Grant(LOOK, group=10_000)]
     folder = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     try:
         with pytest.raises(SpawnRefused, match="no access lists"):
-            put_list(folder, [Grant(LOOK, group=10_000)], inherited=True)
+            put_list(folder, grants, inherited=grants)
     finally:
         os.close(folder)
