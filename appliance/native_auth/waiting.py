@@ -60,7 +60,7 @@ class WaitingTickets:
         if row is None or row.password is None:
             return ""
         expires = int((self._clock.now() + LIFETIME).timestamp())
-        said = f"{row.name}:{row.id}:{_mark(row.password.changed)}:{expires}"
+        said = f"{row.name}:{_mark(row.created)}:{self._of_hash(row.password.hash)}:{expires}"
         return f"{said}:{self._sign(said)}"
 
     def read(self, ticket: str) -> Standing | None:
@@ -68,13 +68,13 @@ class WaitingTickets:
         said, _, signature = ticket[:_TICKET_MAX].rpartition(":")
         if not hmac.compare_digest(signature.encode(errors="replace"), self._sign(said).encode()):
             return None
-        name, number, changed, expires = said.split(":")
+        name, created, password, expires = said.split(":")
         if int(expires) <= self._clock.now().timestamp():
             return None
         row = self._find(name)
-        if row is None or row.id != int(number):
+        if row is None or _mark(row.created) != created:
             return Standing(Username(name), Stage.GONE)
-        if row.password is None or _mark(row.password.changed) != changed:
+        if row.password is None or self._of_hash(row.password.hash) != password:
             return None
         return Standing(Username(name), _stage(row))
 
@@ -82,6 +82,10 @@ class WaitingTickets:
         with self._db.session() as session:
             query = select(User).where(User.name == name).options(joinedload(User.password))
             return session.scalar(query)
+
+    def _of_hash(self, hashed: str) -> str:
+        """What changes with the password, and tells nothing of it."""
+        return self._sign(f"password\0{hashed}")[:32]
 
     def _sign(self, text: str) -> str:
         message = f"waiting\0{text}".encode()
