@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from unittest import mock
 
 import pyotp
@@ -141,9 +143,13 @@ class TestCodes:
     ) -> None:
         app, _ = await set_up(bob, clock)
         clock.pass_time(60)
-        assert (await second(await first_step(machine), code=app.code(steps=steps))).status == status
+        assert (
+            await second(await first_step(machine), code=app.code(steps=steps))
+        ).status == status
 
-    @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "١٢٣٤٥٦", "0x1234", "-12345"])
+    @pytest.mark.parametrize(
+        "code", ["", "12345", "1234567", "abcdef", "١٢٣٤٥٦", "0x1234", "-12345"]
+    )
     async def test_what_is_no_code(
         self, machine: Machine, bob: Browser, clock: FakeClock, code: str
     ) -> None:
@@ -326,9 +332,7 @@ class TestSwitchingOff:
 
 @pytest.mark.parametrize("config", [REQUIRED])
 class TestRequiredByRole:
-    async def test_who_has_none_can_do_nothing_else(
-        self, machine: Machine, ada: Browser
-    ) -> None:
+    async def test_who_has_none_can_do_nothing_else(self, machine: Machine, ada: Browser) -> None:
         for path in ("/hub/home", "/hub/admin", "/hub/token", "/hub/account"):
             answer = await ada.get(path)
             assert (answer.status, answer.location.partition("?")[0]) == (302, PAGE), path
@@ -362,13 +366,13 @@ class TestRequiredByRole:
         assert (await eve.get("/hub/home")).location.startswith(PAGE)
 
 
-async def test_a_log_in_without_factors_loads_no_library(machine: Machine, bob: Browser) -> None:
-    import subprocess
-    import sys
-
+def test_the_hub_begins_without_the_libraries_for_it() -> None:
+    """They take 20 MB, and most hubs never need them."""
     program = (
         "import sys, appliance.hub.app;"
         "print(*[m for m in ('cryptography', 'fido2', 'pyotp', 'segno') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == ""
