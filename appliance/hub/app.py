@@ -159,8 +159,11 @@ def make_hub(
         "arrivals": _arrivals(core, servers),
         "keeper": keeper,
         "relays": relays,
-        "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links),
-    }
+        "actions": Actions(
+            users=users, servers=servers, authenticator=authenticator, links=links,
+            approvals=classroom.parts["approvals"],
+        ),
+    }  # fmt: skip
     parts["oauth"].follow(classroom.parts["visits"].opened)
     application.add_handlers(".*", _rules(config.base_url, parts))  # type: ignore[arg-type]
     return Hub(
@@ -169,7 +172,8 @@ def make_hub(
         culler=Culler(servers=servers, activity=core.activity, settings=config.culling,
             on_end=core.metrics.on_end),
         housekeeping=Housekeeping(
-            sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve
+            sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
+            invites=classroom.parts["invites"],
         ),
         supervisor=core.supervisor, metrics=core.metrics,
         routes=routes, keeper=keeper, relays=relays, ending=ending,

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from appliance.db.reserve import Reserve
+from appliance.hub.classroom.invites import Invites
 from appliance.hub.sessions import Sessions
 from appliance.hub.share_codes import ShareCodes
 from appliance.hub.users import Users
@@ -25,12 +26,14 @@ class Housekeeping:
         throttle: Throttle,
         users: Users,
         codes: ShareCodes,
+        invites: Invites,
         reserve: Reserve | None = None,
     ) -> None:
         self._sessions = sessions
         self._throttle = throttle
         self._users = users
         self._codes = codes
+        self._invites = invites
         self._reserve = reserve
 
     async def run(self) -> None:
@@ -48,4 +51,5 @@ class Housekeeping:
         """Delete ended sessions, expired tokens and codes, faded throttles."""
         self._sessions.purge()
         self._codes.purge()
+        self._invites.purge()
         self._throttle.forget_old()

@@ -92,7 +92,7 @@ def _http(config: Config, places: Places, static: StaticRoots) -> str:
     temporary = places.state / "proxy"
     log = "/dev/stdout" if places.trial else SYSLOG
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    old_clients = f"{re.escape(config.base_url)}hub/api/authorizations/"
+    with_secrets = f"{re.escape(config.base_url)}hub/(?:api/authorizations|join)/"
     return f"""\
 {TYPES}
 {_lines(f"{kind}_temp_path {quote(str(temporary / kind))};" for kind in kinds)}
@@ -102,11 +102,11 @@ tcp_nopush on;
 absolute_redirect off;
 recursive_error_pages on;
 
-# Addresses have tokens in their query, and of old clients in the path, so neither log has them: the
-# access log by this map, the error log by being off inside servers (nginx puts the whole request
-# into every message).
+# Addresses have tokens in their query, and join codes and what old clients send in the path, so
+# neither log has them: the access log by this map, the error log by being off inside servers (nginx
+# puts the whole request into every message).
 map $request_uri $appliance_logged_path {{
-    {quote(f"~^(?<appliance_old>{old_clients})")} $appliance_old;
+    {quote(f"~^(?<appliance_old>{with_secrets})")} $appliance_old;
     {quote("~^(?<appliance_path>[^?]*)")} $appliance_path;
 }}
 map "$status $request_uri" $appliance_logged {{

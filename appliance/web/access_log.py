@@ -9,8 +9,8 @@ from tornado.web import RequestHandler
 
 log = logging.getLogger("appliance.access")
 
-# Old clients ask whose a token is by putting it into the path.
-_SECRETS_BELOW: Final = "/hub/api/authorizations/"
+# Old clients ask whose a token is by putting it into the path; links have join codes there.
+_SECRETS_BELOW: Final = ("/hub/api/authorizations/", "/hub/join/")
 
 
 def log_request(handler: RequestHandler) -> None:
@@ -38,5 +38,8 @@ def log_request(handler: RequestHandler) -> None:
 
 def shown_path(path: str) -> str:
     """A path as logs may show it."""
-    before, mark, _ = path.partition(_SECRETS_BELOW)
-    return f"{before}{mark}…" if mark else path[:200]
+    for secrets in _SECRETS_BELOW:
+        before, mark, _ = path.partition(secrets)
+        if mark:
+            return f"{before}{mark}…"
+    return path[:200]

@@ -129,15 +129,19 @@ class Approvals:
         joined: dict[str, list[Username]] = {}
 
         async def approve(person: Person) -> None:
-            self._users.approve(person.name)
-            self._remember(person.name, approved=True)
-            for one in self._groups.of(person.name):
+            for one in self._approve(person):
                 joined.setdefault(one, []).append(person.name)
 
         decided = await self._decide(who, names, group, approve)
         for one, newcomers in joined.items():
             await self._people.changed(one, joined=newcomers)
         return decided
+
+    async def let_in(self, person: Person) -> None:
+        """Let in somebody on whom the caller may decide; raises Conflict if it is decided."""
+        self._check_waits(person)
+        for one in self._approve(person):
+            await self._people.changed(one, joined=[person.name])
 
     async def reject(
         self, who: Principal, names: Sequence[str], *, group: str | None = None
@@ -154,6 +158,12 @@ class Approvals:
             audit.note(Action.REJECT_USER, person.name)
 
         return await self._decide(who, names, group, reject)
+
+    def _approve(self, person: Person) -> frozenset[str]:
+        """Let somebody in; the groups that the person is in."""
+        self._users.approve(person.name)
+        self._remember(person.name, approved=True)
+        return self._groups.of(person.name)
 
     async def _decide(
         self,
@@ -178,8 +188,8 @@ class Approvals:
         """Somebody who waits, and whom the asker may decide on; raises NotFound, Conflict…"""
         person = self._users.find(name)
         groups = self._groups.of(person.name) if person else frozenset[str]()
-        before = self._decisions.get(person.name if person else name)
         if person is None or (group is not None and group not in groups):
+            before = self._decisions.get(name)
             if person is None and before is not None and not before.approved:
                 raise Conflict(
                     say("{name} was rejected already by {by}", name=name[:60], by=before.by)
@@ -189,17 +199,21 @@ class Approvals:
                 why="nobody of that name waits",
             )
         self._rights.check_may_manage(who, person, groups)
+        self._check_waits(person)
+        return person
+
+    def _check_waits(self, person: Person) -> None:
+        """Raise Conflict for somebody on whom it was decided before."""
+        before = self._decisions.get(person.name)
         if person.state is UserState.LOCKED:
             raise Conflict(
                 say("cannot let in {name}", name=person.name), why="the account is locked"
             )
-        if person.state is not UserState.WAITING:
-            if before is None or not before.approved:
-                raise Conflict(say("{name} was approved already", name=person.name))
-            raise Conflict(
-                say("{name} was approved already by {by}", name=person.name, by=before.by)
-            )
-        return person
+        if person.state is UserState.WAITING:
+            return
+        if before is None or not before.approved:
+            raise Conflict(say("{name} was approved already", name=person.name))
+        raise Conflict(say("{name} was approved already by {by}", name=person.name, by=before.by))
 
     def _remember(self, name: str, *, approved: bool) -> None:
         actor = audit.who_asks()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import ApplianceError, BadRequest, Conflict
+from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.links import Links
 from appliance.hub.pages.shown_once import Link, Sheet, Slip
 from appliance.hub.servers import Servers
@@ -82,11 +83,13 @@ class Actions:
         servers: Servers,
         authenticator: NativeAuthenticator,
         links: Links,
+        approvals: Approvals,
     ) -> None:
         self._users = users
         self._servers = servers
         self._authenticator = authenticator
         self._links = links
+        self._approvals = approvals
         self._verbs: dict[str, Callable[[Person], Awaitable[None]]] = {
             "approve": self._approve,
             "start": self._start,
@@ -165,7 +168,7 @@ class Actions:
         return Link(user, made.path, made.expires)
 
     async def _approve(self, person: Person) -> None:
-        self._users.approve(person.name)
+        await self._approvals.let_in(person)
 
     async def _start(self, person: Person) -> None:
         await self._servers.start(ServerId(person.name))

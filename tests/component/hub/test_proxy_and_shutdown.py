@@ -129,3 +129,5 @@ async def test_secrets_in_paths_are_in_no_log(
     assert asked not in caplog.text
     assert "no-such-token" not in caplog.text
     assert shown_path("/x/hub/api/authorizations/token/y") == "/x/hub/api/authorizations/…"
+    assert shown_path("/x/hub/join/blue-tree-42x7k") == "/x/hub/join/…"
+    assert shown_path("/x/hub/join") == "/x/hub/join"
