@@ -35,6 +35,7 @@ from appliance.hub.classroom.no_files import NoClassFiles
 from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.roster_desk import RosterDesk
+from appliance.hub.classroom.rosters import Rosters
 from appliance.hub.classroom.streams import Streams
 from appliance.hub.classroom.terms import Terms
 from appliance.hub.classroom.uploads import Uploads
@@ -94,13 +95,13 @@ def make_classroom(ground: Ground) -> Classroom:
     rights = Rights(roles=ground.roles)
     live = _make_live(ground, people)
     materials = _make_materials(ground, classes, people)
-    terms = _make_terms(ground, classes, people, rights)
+    terms = _make_terms(ground, classes, people, rights, materials.parts["folders"])
     return Classroom(
         parts={
             "classes": classes,
             "people": people,
             "rights": rights,
-            "desk": _make_desk(ground, classes, people),
+            **_make_rosters(ground, classes, people, rights),
             **_make_own_accounts(ground),
             **_make_joining(ground, people, rights),
             **materials.parts,
@@ -124,13 +125,15 @@ def _files(ground: Ground) -> ClassFiles:
     return ground.spawner if isinstance(ground.spawner, ClassFiles) else NoClassFiles()
 
 
-def _make_terms(ground: Ground, classes: Classes, people: People, rights: Rights) -> Classroom:
+def _make_terms(
+    ground: Ground, classes: Classes, people: People, rights: Rights, folders: ClassFolders
+) -> Classroom:
     """How classes end, and what is kept of them."""
     db, clock, users, files = ground.db, ground.clock, ground.users, _files(ground)
     leaving = Leaving(db=db, clock=clock, groups=ground.groups, rights=rights)
     terms = Terms(
         db=db, clock=clock, classes=classes, people=people, leaving=leaving, users=users,
-        servers=ground.servers, files=files, supervisor=ground.supervisor,
+        servers=ground.servers, files=files, settle=folders.settle, supervisor=ground.supervisor,
     )  # fmt: skip
     return Classroom(
         parts={
@@ -150,12 +153,19 @@ def _make_terms(ground: Ground, classes: Classes, people: People, rights: Rights
     )  # fmt: skip
 
 
-def _make_desk(ground: Ground, classes: Classes, people: People) -> RosterDesk:
+def _make_rosters(
+    ground: Ground, classes: Classes, people: People, rights: Rights
+) -> dict[str, Any]:
     """Where lists of people are looked at and become accounts."""
-    return RosterDesk(
+    desk = RosterDesk(
         clock=ground.clock, users=ground.users, groups=ground.groups, classes=classes,
         people=people, authenticator=ground.authenticator, supervisor=ground.supervisor,
     )  # fmt: skip
+    rosters = Rosters(
+        db=ground.db, users=ground.users, groups=ground.groups, classes=classes, rights=rights,
+        desk=desk,
+    )  # fmt: skip
+    return {"desk": desk, "rosters": rosters}
 
 
 def _make_joining(ground: Ground, people: People, rights: Rights) -> dict[str, Any]:

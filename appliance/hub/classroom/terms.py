@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sqlalchemy import select
@@ -57,8 +58,10 @@ class Terms:
         users: Users,
         servers: Servers,
         files: ClassFiles,
+        settle: Callable[[str], Awaitable[None]],
         supervisor: Supervisor,
     ) -> None:
+        """`settle` makes sure that a class has its folder."""
         self._db = db
         self._clock = clock
         self._classes = classes
@@ -67,6 +70,7 @@ class Terms:
         self._users = users
         self._servers = servers
         self._files = files
+        self._settle = settle
         self._supervisor = supervisor
         self._done: dict[int, int] = {}
         self._at_work: set[int] = set()
@@ -145,6 +149,7 @@ class Terms:
             self._done[view.id] += 1
 
         try:
+            await self._settle(view.name)
             await self._stop_servers(students)
             # An earlier hub may have left a part of it.
             await self._files.delete_archive(view.archive)

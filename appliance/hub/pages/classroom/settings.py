@@ -49,7 +49,7 @@ class SettingsPage(ClassPage):
             packed=self.terms.progress(archive) if archive else 0,
             failure=None if archive else self.terms.last_failure(one.name),
             error=error,
-            typed=typed,
+            typed={"title": one.title, "teacher": "", "full_name": "", **typed},
         )
 
 
