@@ -182,6 +182,7 @@ class FakeHost(Host):
     def ensure_home(self, account: str, uid: int) -> None:
         self._change()
         assert self.homes_of.setdefault(account, uid) == uid
+        self.home(account).mkdir(parents=True, exist_ok=True)
         self._change()
 
     def check_home(self, account: str, uid: int) -> None:

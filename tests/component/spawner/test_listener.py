@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,21 @@ def test_an_oversized_line_is_refused(daemon: Daemon) -> None:
             return
         reply = client.recv(4096)
         assert b"bytes long" in reply
+
+
+def test_descriptors_that_nobody_wants_are_closed(daemon: Daemon) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with daemon.connect() as client:
+            # Two at once: the kernel drops the second.
+            socket.send_fds(client, [b" "], [0, 1])
+            socket.send_fds(client, [b'{"verb": "ping"}\n{"verb": "ping"}\n'], [0])
+            with client.makefile() as file:
+                assert [json.loads(file.readline())["ok"] for _ in range(2)] == [True, True]
+    deadline = time.monotonic() + 10
+    while len(list(Path("/proc/self/fd").iterdir())) > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_clients_that_stall_or_vanish_harm_nobody(daemon: Daemon) -> None:
