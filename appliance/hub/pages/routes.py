@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from appliance.hub.pages import (
+    access,
     account,
     account_factors,
     admin,
@@ -39,6 +40,7 @@ handlers: Final[list[Pattern]] = [
     *native_auth.handlers,
     *second_step.handlers,
     *forgotten.handlers,
+    *access.handlers,
     *account.handlers,
     *account_factors.handlers,
     *join.handlers,
