@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -109,6 +110,64 @@ def teacher(
 
     require_root(Places.current())
     class_work.teacher(Places.current(), Output(json, quiet), name, user, remove=remove)
+
+
+class Expires(StrEnum):
+    """How long a join code works."""
+
+    HOUR = "hour"
+    TODAY = "today"
+    WEEK = "week"
+    TERM = "term"
+    NEVER = "never"
+
+
+@app.command()
+def invite(
+    name: Name,
+    *,
+    expires: Annotated[
+        Expires, typer.Option("--expires", help="How long it works; a term has 20 weeks.")
+    ] = Expires.WEEK,
+    uses: Annotated[
+        int | None, typer.Option("--uses", help="For how many people.", min=1, max=10_000)
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="What it is for.")] = "",
+    json: Json = False,
+) -> None:
+    """Make a join code and print it with its link."""
+    from appliance.cli import class_codes
+
+    require_root(Places.current())
+    class_codes.invite(
+        Places.current(), Output(json), name, expires=expires.value, uses=uses, note=note
+    )
+
+
+@app.command()
+def invites(name: Name, *, json: Json = False) -> None:
+    """List a class's join codes."""
+    from appliance.cli import class_codes
+
+    require_root(Places.current())
+    class_codes.list_invites(Places.current(), Output(json), name)
+
+
+@app.command()
+def uninvite(
+    name: Name,
+    number: Annotated[
+        int, typer.Argument(help="A join code's number.", metavar="NUMBER", min=1, max=999_999_999)
+    ],
+    *,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Take a join code back; who has joined stays."""
+    from appliance.cli import class_codes
+
+    require_root(Places.current())
+    class_codes.uninvite(Places.current(), Output(json, quiet), name, number)
 
 
 @app.command("take-out")

@@ -18,6 +18,10 @@ _ARCHIVE: Final = """\
 {"id": 3, "name": "physics-7a", "title": "Physics 7a", "created": "2030-07-01T08:00:00Z",
  "created_by": "ada", "state": "ready", "place": "/srv/appliance/archives/physics-7a-2030-07-01-3",
  "bytes": 80000000, "students": 24, "done": 24, "failure": null}"""
+_INVITE: Final = """\
+{"id": 4, "code": "blue-tree-42x7k", "class": "physics-7a", "note": "Monday group",
+ "created": "2030-01-01T08:00:00Z", "created_by": "root", "expires_at": "2030-01-08T08:00:00Z",
+ "uses": 3, "most_uses": 30, "works": true}"""
 _DONE: Final = """{"done": ["ada"], "failed": [{"name": "bob", "why": "…"}]}"""
 
 SHAPES: Final[dict[str, str]] = {
@@ -75,6 +79,19 @@ Of a group, or without a name: a list of them, without `value`.""",
 {"file": "/etc/appliance/config.yaml", "in_force": false,
  "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"],
  "notes": []}""",
+    "user import": """\
+{"created": [{"name": "anna.ek", "full_name": "Anna Ek", "password": "kemo-ruda-nifa-besu"}],
+ "joined": ["bob"], "here": ["ada"], "wrong": [{"line": 7, "why": "the name is taken"}],
+ "skipped": [{"name": "eve", "why": "…"}], "file": null}
+
+With --output, `password` is null. With --dry-run:
+{"columns": ["name", "email", ""], "counts": {"new": 1, "join": 0, "here": 0, "wrong": 0,
+ "left_out": 1}, "rows": [{"line": 2, "state": "new", "name": "anna.ek", "typed": "",
+ "full_name": "Anna Ek", "email": "", "language": "", "class_name": "math", "new_class": false,
+ "why": "", "mend": "", "note": ""}]}""",
+    "user export": """\
+[{"user_name": "anna.ek", "full_name": "Anna Ek", "email": "", "class": "math", "language": "",
+  "state": "active", "last_seen": ""}]""",
     "user list": """\
 [{"name": "ada", "admin": true, "roles": ["admin"], "full_name": "", "state": "active",
   "has_password": true, "servers": [""], "created": "2030-01-01T08:00:00Z",
@@ -117,6 +134,12 @@ With --end: {"ended": 2}""",
 
 `created` has the teacher's account, if it is new.""",
     "class teacher": """{"name": "ada", "password": null}""",
+    "class invite": f"""\
+{_INVITE}
+
+`url` is there besides: the link with the code.""",
+    "class invites": f"[{_INVITE}]",
+    "class uninvite": """{"removed": 4}""",
     "class take-out": """{"taken_out": ["bob"]}""",
     "class remove": """{"removed": "physics-7a"}""",
     "class archive": _ARCHIVE,

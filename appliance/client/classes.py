@@ -45,6 +45,19 @@ class ClassesClient:
         answer = self._hub.request("DELETE", f"{_path(name)}/members", {"users": list(users)})
         return list(answer["taken_out"])
 
+    def invites(self, name: str) -> list[dict[str, Any]]:
+        """The class's join codes."""
+        return list(self._hub.request("GET", f"{_path(name)}/invites"))
+
+    def invite(self, name: str, *, expires: str, uses: int | None, note: str) -> dict[str, Any]:
+        """A new join code."""
+        wanted = {"expires": expires, "uses": uses, "note": note}
+        return dict(self._hub.request("POST", f"{_path(name)}/invites", wanted))
+
+    def uninvite(self, name: str, number: int) -> None:
+        """Take a join code back."""
+        self._hub.request("DELETE", f"{_path(name)}/invites/{number}")
+
     def archive(self, name: str, *, anew: bool) -> int:
         """Begin to put a class into an archive, and return its number."""
         return int(self._hub.request("POST", f"{_path(name)}/archive", {"anew": anew})["archive"])
