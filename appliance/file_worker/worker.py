@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from appliance.file_worker.archiving import archive
 from appliance.file_worker.collecting import Unpacking, open_place, pack
 from appliance.file_worker.handing_out import HandOut
 from appliance.file_worker.shelves import listing, make_links, own_folder, put
@@ -106,6 +105,9 @@ def _unpack(job: _Job, data: int) -> dict[str, Any]:
 
 
 def _archive(job: _Job, data: int) -> dict[str, Any]:
+    # tarfile alone takes a third of the time that this program needs to start.
+    from appliance.file_worker.archiving import archive
+
     with opened(open_top(job["top"])) as top, os.fdopen(data, "wb") as stream:
         return archive(top, job["name"], stream)
 
