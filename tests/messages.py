@@ -30,11 +30,17 @@ SPOKEN: Final = (
 )  # fmt: skip
 """What pages can show words of."""
 SILENT: Final = (
-    "hub/api", "hub/chp_routes.py", "hub/kept_json.py", "hub/services.py",
-    "local_spawner/services.py", "systemd_spawner/daemon.py", "systemd_spawner/listener.py",
-    "systemd_spawner/protocol.py", "systemd_spawner/service_accounts.py",
-    "systemd_spawner/service_settings.py", "systemd_spawner/services.py",
-    "systemd_spawner/settings.py",
+    "hub/api", "hub/browsers.py", "hub/chp_routes.py", "hub/groups.py", "hub/kept_json.py",
+    "hub/oauth.py", "hub/oauth_grant.py", "hub/profiles.py", "hub/routes.py", "hub/services.py",
+    "hub/sessions.py", "hub/settled.py",
+    "local_spawner/services.py",
+    "native_auth/hashing.py", "native_auth/webauthn.py",
+    "systemd_spawner/accounts.py", "systemd_spawner/acl.py", "systemd_spawner/bus.py",
+    "systemd_spawner/class_folders.py", "systemd_spawner/class_store.py",
+    "systemd_spawner/daemon.py", "systemd_spawner/host.py", "systemd_spawner/listener.py",
+    "systemd_spawner/programs.py", "systemd_spawner/protocol.py", "systemd_spawner/servers.py",
+    "systemd_spawner/service_accounts.py", "systemd_spawner/service_settings.py",
+    "systemd_spawner/services.py", "systemd_spawner/settings.py", "systemd_spawner/starter.py",
 )  # fmt: skip
 """But for what the API, the journal and the command line alone have: those speak English."""
 TRANSLATED: Final = tuple(code for code in NAMES if code is not LanguageCode.ENGLISH)
@@ -165,8 +171,9 @@ def _of_module(path: Path) -> Iterator[Found]:
             called = "ApplianceError"
         places, names = _MAKERS.get(called, _ERROR if called in _errors() else ((), ()))
         if called == "say_many" and len(node.args) > 1:
-            one, many = (_sentences(argument)[0] for argument in node.args[:2])
-            yield Found(one, many, "python-brace-format", name)
+            both = [_sentences(argument) for argument in node.args[:2]]
+            if all(both):
+                yield Found(both[0][0], both[1][0], "python-brace-format", name)
             continue
         arguments = [node.args[place] for place in places if place < len(node.args)]
         arguments += [word.value for word in node.keywords if word.arg in names]

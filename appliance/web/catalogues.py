@@ -26,7 +26,7 @@ from appliance.texts import Text
 
 _FIELD: Final = re.compile(r"\{(\w+)(![rs])?(?::[^{}]*)?\}")
 # Shorter ones would be found in what they don't belong to.
-_LEAST_LETTERS: Final = 6
+_LEAST_LETTERS: Final = 8
 _SENTENCE_SPACES: Final = 2
 
 
