@@ -80,7 +80,7 @@ async def test_a_code_is_made_listed_used_and_taken_back(machine: Machine, run: 
     ],
 )  # fmt: skip
 async def test_mistakes_are_told(run: Run, line: str) -> None:
-    code, out, err = await run(line)
+    code, _, err = await run(line)
     assert code != 0
     assert "Traceback" not in err
     assert err.strip()

@@ -10,6 +10,7 @@ import pytest
 from appliance.config.schema import Config
 from appliance.errors import SpawnError
 from appliance.names import Username
+from appliance.web.qr_codes import qr_svg
 from tests.component.hub.conftest import STUDENT_PASSWORD
 from tests.component.hub.joining_class import (
     TEACHER_PASSWORD,
@@ -394,7 +395,7 @@ async def test_a_code_is_made_shown_counted_and_taken_back_on_the_page(bio: Join
     shown = (await bio.frida.get(f"{below}/show")).body
     assert invite["code"] in shown
     assert "http://hub.test/hub/join" in shown
-    assert "<svg" in shown
+    assert qr_svg(f"http://hub.test/hub/join/{invite['code']}") in shown
     await bio.sign_up("maya", invite["code"])
     assert (await bio.frida.get(f"{below}/count")).json == {"uses": 1, "works": True}
     await bio.rule(frozen=True)
