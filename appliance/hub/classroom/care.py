@@ -10,7 +10,7 @@ from typing import Final
 from appliance.access.principal import Kind, Principal
 from appliance.errors import BadRequest, Conflict, NotAllowed
 from appliance.hub.classroom.archives import ArchiveView
-from appliance.hub.classroom.classes import Classes, ClassView
+from appliance.hub.classroom.classes import Classes, ClassView, class_exists, parse_title
 from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.terms import Terms
@@ -18,7 +18,7 @@ from appliance.hub.groups import Groups
 from appliance.hub.new_accounts import Created, Wish
 from appliance.hub.users import Person, Users
 from appliance.interfaces import ClassFiles
-from appliance.names import Username, parse_username
+from appliance.names import Username, parse_group_name, parse_username
 from appliance.texts import say
 
 NAMES_AT_ONCE: Final = 500
@@ -53,13 +53,15 @@ class ClassCare:
     ) -> tuple[ClassView, Created | None]:
         """Make a class; a teacher who has no account gets one, with a password to hand out."""
         check_admin(who, "cannot make classes")
-        one = self._classes.create(name or self._free_name(title), title=title)
-        made = None
-        if teacher:
-            made = await self.add_teacher(who, one.name, teacher)
-        else:
-            await self._people.changed(one.name)
-        return self._classes.get(one.name), made
+        parse_title(title)
+        # All of it is looked at first: an account's password is told once, with the class.
+        wanted = parse_group_name(name or self._free_name(title))
+        if self._classes.find(wanted):
+            raise class_exists(wanted)
+        user, made = await self._account(teacher) if teacher else (None, None)
+        one = self._classes.create(wanted, title=title, teachers=[user] if user else [])
+        await self._people.changed(one.name)
+        return one, made
 
     async def change(
         self, who: Principal, name: str, *, title: str | None = None,
@@ -98,15 +100,7 @@ class ClassCare:
         """Let somebody teach a class; made is the account that they didn't have, if so."""
         check_admin(who, "cannot say who teaches")
         self._classes.get(name)
-        user, made = parse_username(teacher), None
-        if self._users.find(user) is None:
-            made = await self._users.create_many(
-                [Wish(user, full_name)], generate=True, all_or_none=True
-            )
-            if not made.created:
-                raise Conflict(
-                    say("cannot make the user {name!r}", name=user), why=made.skipped[0].why
-                )
+        user, made = await self._account(teacher, full_name)
         self._classes.add_teacher(name, user)
         await self._people.changed(name)
         return made
@@ -183,6 +177,18 @@ class ClassCare:
     def unlock(self, who: Principal, user: str) -> Person:
         """Let somebody in again who was locked out."""
         return self._users.unlock(self._check_manage(who, user).name)
+
+    async def _account(self, name: str, full_name: str = "") -> tuple[Username, Created | None]:
+        """The user of that name, and the account if it was made for them now."""
+        user = parse_username(name)
+        if self._users.find(user):
+            return user, None
+        made = await self._users.create_many(
+            [Wish(user, full_name)], generate=True, all_or_none=True
+        )
+        if not made.created:
+            raise Conflict(say("cannot make the user {name!r}", name=user), why=made.skipped[0].why)
+        return user, made
 
     def _check_manage(self, who: Principal, user: str) -> Person:
         person = self._users.get(user)

@@ -115,11 +115,7 @@ class Classes:
                 session.add(group)
                 session.flush()
             elif session.get(SchoolClass, group.id):
-                raise Conflict(
-                    say("cannot make the class {name!r}", name=parsed),
-                    why="there is such a class already",
-                    mend="choose another name",
-                )
+                raise class_exists(parsed)
             session.add(
                 SchoolClass(group_id=group.id, title=parse_title(title), created=self._clock.now())
             )
@@ -172,6 +168,14 @@ _CLASSES: Final = select(Group, SchoolClass).join(SchoolClass, SchoolClass.group
 _TITLES: Final = select(Group.name, SchoolClass.title).join(
     SchoolClass, SchoolClass.group_id == Group.id
 )
+
+
+def class_exists(name: str) -> Conflict:
+    return Conflict(
+        say("cannot make the class {name!r}", name=name),
+        why="there is such a class already",
+        mend="choose another name",
+    )
 
 
 def parse_title(text: str) -> str:
