@@ -69,7 +69,7 @@ class ChildRunner:
         with handed_over(job) as (channel, report):
             try:
                 done = subprocess.run(
-                    [sys.executable, "-I", "-c", _PROGRAM, root],
+                    [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root],
                     check=False,
                     stdin=channel.fileno(),
                     stdout=report.fileno(),

@@ -134,6 +134,13 @@ class ClassFilesKeeper:
     def forget_user(self, user: Username) -> None:
         self._store.forget_user(user)
 
+    def begin_anew(self) -> None:
+        """What must be done before the first request, and is quick."""
+        try:
+            self._folders.put_aside_unfinished()
+        except OSError as err:
+            log.warning("cannot remove archives that were never completed: %s", err)
+
     def finish_interrupted(self) -> None:
         """Carry on with what a power cut interrupted; what can't be done now is logged."""
         try:
@@ -153,6 +160,7 @@ class ClassFilesKeeper:
             one = self._store.set_people(
                 one.slug, students=request.members, teachers=request.teachers
             )
+            self._tell_nbgrader(one)
         return {"slug": one.slug, "needs_restart": self._outdated(one)}
 
     def _outdated(self, one: StoredClass) -> list[Username]:
@@ -356,6 +364,7 @@ class ClassFilesKeeper:
         role = one.role_of(user)
         if role == STUDENT:
             self._folders.ensure_drop_box(one, person.account, person.uid)
+            self._tell_nbgrader(one)
         return {
             "home": person.home,
             "slug": one.slug,
@@ -363,6 +372,13 @@ class ClassFilesKeeper:
             "names": list(CLASS_LINKS),
             "root": str(self._folders.classes),
         }
+
+    def _tell_nbgrader(self, one: StoredClass) -> None:
+        """Whose account is whose, of students who have one; teachers read it."""
+        if one.nbgrader:
+            known = {user: self._machine.known_person(user, ()) for user in sorted(one.students)}
+            people = {person.account: str(user) for user, person in known.items() if person}
+            self._folders.write_people(one, people)
 
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,10 @@ class ClassFolders:
     @property
     def archives(self) -> Path:
         return self._root / "archives"
+
+    @property
+    def _removed(self) -> Path:
+        return self._root / "removed"
 
     def of(self, one: StoredClass) -> Path:
         return self.classes / one.slug
@@ -94,6 +99,20 @@ class ClassFolders:
         self._ensure(exchange / "feedback", grants(ENTER, CHANGE), inherited=grants(LOOK, CHANGE))
         self._ensure(self.of(one) / COURSE, grants(0, CHANGE), inherited=True)
 
+    def write_people(self, one: StoredClass, people: Mapping[str, str]) -> None:
+        """Keep in the exchange which account is which user's; raises SpawnRefused."""
+        path = self.of(one) / Area.EXCHANGE / "people.json"
+        content = json.dumps(people, indent=1).encode()
+        # In a trial all share one account.
+        if not self._has_groups or (path.exists() and path.read_bytes() == content):
+            return
+        try:
+            write_atomically(path, content)
+            os.chown(path, -1, one.teachers_group)
+            path.chmod(0o640)
+        except OSError as err:
+            raise self._refused(one, err) from err
+
     def _shut(self, path: Path) -> None:
         """Let nobody in; what is there stays for another time."""
         if not path.is_dir():
@@ -124,14 +143,13 @@ class ClassFolders:
 
     def remove(self, one: StoredClass) -> None:
         """Take the class's folder away at once, and off the disk; can be asked again."""
-        removed = self._root / "removed"
         try:
-            self._ensure(removed, None, mode=0o700)
+            self._ensure(self._removed, None, mode=0o700)
             with suppress(FileNotFoundError):
-                self.of(one).rename(removed / one.slug)
+                self.of(one).rename(self._removed / one.slug)
         except OSError as err:
             raise self._refused(one, err) from err
-        self.delete(removed / one.slug)
+        self.delete(self._removed / one.slug)
 
     def delete(self, path: Path) -> None:
         """rm(1) follows no link and manages trees of any depth; raises SpawnFailed."""
@@ -154,13 +172,16 @@ class ClassFolders:
         if os.path.lexists(path):
             raise SpawnFailed(f"cannot remove {path}", why=why, mend="try again")
 
+    def put_aside_unfinished(self) -> None:
+        """Take away archives that were never completed; quick, so that new ones may begin."""
+        unfinished = list(self.archives.glob(".*.part")) if self.archives.is_dir() else []
+        for path in unfinished:
+            self._ensure(self._removed, None, mode=0o700)
+            path.rename(self._removed / f"{path.name}.{time.time_ns()}")
+
     def clean(self) -> None:
-        """Finish what was being removed, and drop archives that were never completed."""
-        removed = self._root / "removed"
-        leftovers = list(removed.iterdir()) if removed.is_dir() else []
-        if self.archives.is_dir():
-            leftovers += self.archives.glob(".*.part")
-        for path in leftovers:
+        """Finish what was being removed; raises SpawnFailed."""
+        for path in list(self._removed.iterdir()) if self._removed.is_dir() else ():
             self.delete(path)
 
     # Archives

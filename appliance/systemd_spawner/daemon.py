@@ -143,6 +143,7 @@ def _run(places: Places) -> int:
     threading.Thread(target=watch.run, args=(servers,), name="watch", daemon=True).start()
     servers.clean()
     stop_file_jobs(bus)
+    classes.begin_anew()
     threading.Thread(target=classes.finish_interrupted, name="classes", daemon=True).start()
     watch.synced.wait(timeout=_BUS_STUCK_SECONDS)
     listener = Listener(

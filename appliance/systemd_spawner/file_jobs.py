@@ -30,7 +30,8 @@ from appliance.systemd_spawner.units import FILES_PATTERN, SystemdError, Units, 
 
 log = logging.getLogger(__name__)
 
-_REPORT_MAX: Final = 4 * 2**20
+# Of the fullest folder with the longest names.
+_REPORT_MAX: Final = 8 * 2**20
 _MEMORY_MAX: Final = 256 * 2**20
 _STOP_SECONDS: Final = 5
 # What systemd may need beyond a job's own time.
@@ -119,7 +120,8 @@ def stop_file_jobs(units: Units) -> None:
 def job_properties(job: FileJob, *, places: Places, stdin: int, stdout: int) -> list[Property]:
     """The whole unit of a job."""
     program = str(places.software / "spawner")
-    command = ["/usr/bin/python3", "-I", program, "file-worker"]
+    # Names of files are UTF-8 here as they are for servers, whatever the machine's language is.
+    command = ["/usr/bin/python3", "-I", "-X", "utf8", program, "file-worker"]
     return [
         Property("Description", "s", f"Files of {job.person.account if job.person else 'a class'}"),
         Property("Slice", "s", SLICE),

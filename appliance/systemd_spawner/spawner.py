@@ -34,7 +34,7 @@ from appliance.systemd_spawner.class_client import ClassFilesClient
 log = logging.getLogger(__name__)
 
 # Of the fullest folder with the longest names; a list of a thousand servers is a small part of it.
-_REPLY_MAX: Final = 2**23
+_REPLY_MAX: Final = 2**24
 _ANSWER_SECONDS: Final = 60.0
 # Beyond the server's own time: its account and home, its stop, and a daemon that is just starting.
 _START_SLACK_SECONDS: Final = 120.0

@@ -316,6 +316,21 @@ async def test_a_power_cut_at_any_moment_of_making_and_forgetting_is_healed(
     assert folders == [kept[-1]["slug"]]
 
 
+async def test_archives_that_were_never_completed_go_when_the_daemon_starts(
+    classes: ClassFilesKeeper, daemon: Daemon, places: Places
+) -> None:
+    spawner = SystemdSpawner(daemon.path)
+    await spawner.set_class(BIO, members=[ADA], teachers=[])
+    await spawner.archive_class(BIO, "whole", [ADA])
+    half = places.class_files / "archives/.half.part"
+    half.mkdir()
+    (half / "ada.tar.gz").write_text("half")
+    classes.begin_anew()
+    assert [path.name for path in half.parent.iterdir()] == ["whole"]
+    classes.finish_interrupted()
+    assert list((places.class_files / "removed").iterdir()) == []
+
+
 def test_a_job_is_a_unit_of_the_user_concerned(units: FakeUnits, places: Places) -> None:
     person = Person("nb-ada", 20_000, "/home/nb-ada", (10_000,))
     with pytest.raises(SpawnFailed, match="said nothing that makes sense"):
