@@ -18,6 +18,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.singleuser.nbgrader import SETTINGS
+
 LAB_EXTENSION: Final = "appliance/singleuser/labextension"
 USER_SITE_LINE: Final = "import sys, site; site.PREFIXES[:] = [sys.prefix]\n"
 
@@ -44,6 +46,10 @@ def prepare_environment(user_env: Path) -> None:
     overrides = user_env / "share/jupyter/lab/settings/overrides.d/appliance.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
     _write(overrides, json.dumps(LAB_DEFAULTS, indent=2) + "\n")
+    # nbgrader need not be there, and may be added later.
+    nbgrader = user_env / "etc/jupyter/nbgrader_config.py"
+    nbgrader.parent.mkdir(parents=True, exist_ok=True)
+    _write(nbgrader, SETTINGS)
     for source in user_env.glob(f"lib/python3*/site-packages/{LAB_EXTENSION}"):
         install_extension(source, user_env / "share/jupyter/labextensions")
 
