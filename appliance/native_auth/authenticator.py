@@ -43,20 +43,23 @@ _COST_FACT: Final = "password-hash-cost"
 
 
 class Refusal(StrEnum):
-    """Why a log-in was refused; for the log, and for pages only WAITING."""
+    """Why a log-in was refused; for the log, and for pages only WAITING and LOCKED."""
 
     UNKNOWN = "unknown user"
     NO_PASSWORD = "no password set"  # noqa: S105 - a reason, not a password
     WRONG = "wrong password"
     WAITING = "waiting for approval"
+    LOCKED = "locked out"
 
 
 class LoginRefused(NotAllowed):
-    """A log-in failed. WAITING is only told to who gave the right password."""
+    """A log-in failed. WAITING and LOCKED are only told to who gave the right password."""
 
     def __init__(self, reason: Refusal) -> None:
         if reason is Refusal.WAITING:
             super().__init__("cannot log in yet", why="your account waits for an admin's approval")
+        elif reason is Refusal.LOCKED:
+            super().__init__("cannot log in", why="your account is locked")
         else:
             super().__init__("cannot log in", why="the name or the password is wrong")
         self.reason = reason
@@ -184,7 +187,7 @@ class NativeAuthenticator:
                 return _Account(None, Refusal.NO_PASSWORD)
             return _Account(
                 row.password.hash,
-                None if row.state == UserState.ACTIVE else Refusal.WAITING,
+                _REFUSED.get(row.state),
                 must_change=row.password.must_change,
             )
 
@@ -209,6 +212,12 @@ class NativeAuthenticator:
             row = _find(session, user)
             if row and row.password and row.password.hash == old:
                 row.password.hash = hashed
+
+
+_REFUSED: Final[dict[str, Refusal]] = {
+    UserState.WAITING: Refusal.WAITING,
+    UserState.LOCKED: Refusal.LOCKED,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ from appliance.web.guards import login_needed, public
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Arrivals, Pattern, TakesCodes
 
-_ADVICE = {Refusal.WAITING: "you can log in as soon as an admin has let you in"}
+_ADVICE = {
+    Refusal.WAITING: "you can log in as soon as an admin has let you in",
+    Refusal.LOCKED: "ask your teacher or an admin",
+}
 _CHECK_BOTH = "check both; passwords tell capitals from small letters"
 
 
