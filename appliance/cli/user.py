@@ -76,6 +76,66 @@ def add(
     )
 
 
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file with people; - reads it from stdin.", metavar="FILE")
+    ],
+    *,
+    class_: Annotated[
+        str,
+        typer.Option(
+            "--class", help="Put them all into this class; else a column says.", metavar="NAME"
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would become of each row.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="Write log-in cards (.html, to be printed) or passwords (.csv) to this new file, "
+            "readable by root alone.",
+        ),
+    ] = None,
+    paper: Annotated[
+        str, typer.Option("--paper", help="For cards: a4 or letter.", metavar="SIZE")
+    ] = "a4",
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Make accounts of a list of people, with passwords; rows that can't be used are told."""
+    from appliance.cli import rosters
+
+    require_root(Places.current())
+    rosters.import_people(
+        Places.current(), Output(json, quiet), file,
+        group=class_, dry_run=dry_run, file=output, paper=paper,
+    )  # fmt: skip
+
+
+@app.command()
+def export(
+    *,
+    class_: Annotated[str, typer.Option("--class", help="Only this class.", metavar="NAME")] = "",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="plain, excel, or excel-semicolon where numbers are written 1,5.",
+            metavar="KIND",
+        ),
+    ] = "plain",
+    json: Json = False,
+) -> None:
+    """Print people and their classes as CSV, which `import` reads again."""
+    from appliance.cli import rosters
+
+    require_root(Places.current())
+    rosters.export_people(Places.current(), Output(json), group=class_, kind=kind)
+
+
 @app.command()
 def remove(names: Names, *, yes: Yes = False, quiet: Quiet = False, json: Json = False) -> None:
     """Remove accounts and stop their servers; files stay."""

@@ -7,6 +7,7 @@ other. Refusals come back as the same family of errors that the hub raised them 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -133,6 +134,18 @@ class HubClient:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """One request below /hub/api; returns the JSON of the answer, or None if it has none."""
+        content = self._ask(method, path, body, query=query, headers=headers)
+        return json.loads(content) if content.strip() else None
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         connection = self._connect(self._timeout)
         url = self._api + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
@@ -153,7 +166,7 @@ class HubClient:
             )
         if answer.status >= http.client.BAD_REQUEST:
             raise _refusal(answer, content, f"{method} {url}")
-        return json.loads(content) if content.strip() else None
+        return content
 
     # Users.
 
@@ -217,6 +230,21 @@ class HubClient:
     def make_link(self, user: Username) -> dict[str, Any]:
         """A link that lets the user choose a password, once: its path and when it ends."""
         return dict(self.request("POST", f"/appliance/users/{quote(user)}/setup-link", {}))
+
+    # Lists of people; of a class, or with "" of everybody.
+
+    def look_at_roster(self, group: str, data: bytes) -> dict[str, Any]:
+        """What would become of each row of a list, as a spreadsheet saved it."""
+        wanted = {"data": base64.b64encode(data).decode()}
+        return dict(self.request("POST", f"{_roster_path(group)}/preview", wanted))
+
+    def add_people(self, group: str, people: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """Make accounts, or let those that are there join; says with which passwords."""
+        return dict(self.request("POST", _roster_path(group), {"people": list(people)}))
+
+    def roster_file(self, group: str, kind: str) -> bytes:
+        """The list as a CSV file."""
+        return self._ask("GET", _roster_path(group), query={"for": kind})
 
     # Tokens and groups.
 
@@ -334,6 +362,10 @@ def parse_server(text: str) -> ServerId:
 def _server_path(server: ServerId) -> str:
     end = f"servers/{quote(server.name)}" if server.name else "server"
     return f"/users/{quote(server.user)}/{end}"
+
+
+def _roster_path(group: str) -> str:
+    return f"/appliance/classes/{quote(group, safe='')}/roster" if group else "/appliance/roster"
 
 
 def _group_path(group: str) -> str:

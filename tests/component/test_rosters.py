@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 
 import pytest
 
+from appliance.cli import rosters
+from appliance.cli.errors import UsageError
+from appliance.cli.output import Output
+from appliance.errors import ApplianceError
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.pages.classroom.roster_base import ROSTER_BYTES
 from appliance.names import Username
+from appliance.places import Places
 from tests.fakes.front_door import PASSWORD, machine_with_people
 from tests.fakes.hub_machine import Answer, Browser, Machine
 
@@ -349,3 +357,155 @@ async def test_a_restart_forgets_lists_and_says_what_to_do(school: School) -> No
     gone = await school.bob.get(school.place)
     assert gone.status == 404
     assert "Bring the list again" in gone.body
+
+
+# The API and the command line.
+
+
+async def test_the_api_looks_makes_and_exports(school: School) -> None:
+    bob, place = school.bob, "appliance/classes/math/roster"
+    data = base64.b64encode("Name;Mail\nAnna Ek;a@s.example\nBo;kein\n".encode("utf-16")).decode()
+    looked = await bob.api("POST", f"{place}/preview", {"data": data})
+    assert looked.status == 200, looked.body
+    assert looked.json["columns"] == ["name", "email"]
+    assert looked.json["counts"] == {"new": 1, "join": 0, "here": 0, "wrong": 1, "left_out": 1}
+    people = [{"full_name": "Anna Ek"}, {"full_name": "Bo", "email": "kein"}, {"name": "carol"}]
+    made = await bob.api("POST", place, {"people": people})
+    assert made.status == 201, made.body
+    [anna] = made.json["created"]
+    assert anna["name"] == "anna.ek"
+    assert [(row["line"], row["why"]) for row in made.json["wrong"]] == [
+        (2, "'kein' is no mail address"), (3, "the name is taken"),
+    ]  # fmt: skip
+    again = await bob.api("POST", place, {"people": people[:1]})
+    assert (again.json["created"], again.json["here"]) == ([], ["anna.ek"])
+    file = await bob.get(f"/hub/api/{place}?for=excel-semicolon", mode="navigate")
+    assert "anna.ek;Anna Ek;;math;;active;" in file.body
+    new = await bob.api("POST", f"{place}/passwords", {"users": ["anna.ek"]})
+    assert new.json["created"][0]["password"] != anna["password"]
+    await logged_in(school.machine, "anna.ek", new.json["created"][0]["password"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "classes/math/roster", None),
+        ("POST", "classes/math/roster", {"people": [{"full_name": "Eve"}]}),
+        ("POST", "classes/math/roster/preview", {"text": "Eve"}),
+        ("POST", "classes/math/roster/passwords", {"users": ["bob"]}),
+        ("GET", "roster", None),
+        ("POST", "roster", {"people": [{"full_name": "Eve"}]}),
+        ("POST", "roster/preview", {"text": "Eve"}),
+    ],
+)
+async def test_the_api_refuses_other_classes_teachers(
+    school: School, method: str, path: str, body: object
+) -> None:
+    answer = await school.carol.api(method, f"appliance/{path}", body)
+    assert answer.status == (404 if "math" in path else 403)
+    assert "bob" not in answer.body
+    assert school.members() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("preview", {}),
+        ("preview", {"text": "a", "data": "YQ=="}),
+        ("preview", {"data": "no base64!"}),
+        ("preview", {"data": "UEsDBA=="}),
+        ("preview", {"text": "Eve", "columns": ["shoe size"]}),
+        ("passwords", {"users": ["carol"]}),
+        ("passwords", {"users": []}),
+        ("", {"people": []}),
+        ("", {"people": [{"full_name": "x"}] * 501}),
+    ],
+)
+async def test_the_api_says_what_is_wrong_with_a_request(
+    school: School, path: str, body: object
+) -> None:
+    answer = await school.bob.api("POST", f"appliance/classes/math/roster/{path}".rstrip("/"), body)
+    assert answer.status in {400, 409}
+    assert answer.json["message"]
+
+
+@pytest.fixture
+def places(school: School, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """Where commands find the hub, and what address they print."""
+    monkeypatch.setattr("appliance.cli.rosters.read_rendered", lambda _: None)
+    monkeypatch.setattr("appliance.cli.rosters.root_urls", lambda *_: ["http://hub.test/"])
+    return school.machine.places
+
+
+async def test_root_imports_cards_and_passwords(
+    school: School, places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = "".join(f"Anna Ek{chr(97 + n)};math\n" for n in range(25))
+    source = tmp_path / "list.csv"
+    source.write_bytes(f"Name;Klasse\n{names}Bo Öhm;new one\nX Y;\nroot;\n".encode("cp1252"))
+
+    async def run(file: Path | None, *, dry_run: bool = False) -> None:
+        await asyncio.to_thread(
+            rosters.import_people, places, Output(), source, group="", dry_run=dry_run, file=file,
+            paper="a4",
+        )  # fmt: skip
+
+    with pytest.raises(ApplianceError) as told:
+        await run(None, dry_run=True)
+    assert told.value.why == "line 29: the name is reserved"
+    assert "anna.eka" in capsys.readouterr().out
+    assert school.members() == []
+    cards_file, csv_file = tmp_path / "cards.html", tmp_path / "passwords.csv"
+    with pytest.raises(ApplianceError, match="cannot use 1 row"):
+        await run(cards_file)
+    page = cards_file.read_text()
+    assert page.count('class="login-card"') == 27
+    assert "size: A4" in page
+    assert stat.S_IMODE(cards_file.stat().st_mode) == 0o600
+    made = cards(Answer(200, {}, page))
+    await logged_in(school.machine, "bo.oehm", made["bo.oehm"])
+    assert made["bo.oehm"] not in capsys.readouterr().out
+    assert len(school.members("math")) == 25
+    assert school.members("new one") == ["bo.oehm"]
+    with pytest.raises(ApplianceError, match="cannot write"):
+        await run(cards_file)
+    with pytest.raises(ApplianceError, match="cannot use 1 row"):
+        await run(csv_file)
+    assert csv_file.read_text("utf-8-sig") == "full name,user name,password,address\n"
+    assert "27 users there already" in capsys.readouterr().out
+
+
+async def test_root_exports_what_root_imports(
+    school: School, places: Places, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    await school.look("=Anna Ek\n")
+    await school.make()
+
+    async def export(*, json: bool = False) -> bytes:
+        await asyncio.to_thread(
+            rosters.export_people, places, Output(as_json=json), group="math", kind="plain"
+        )
+        return capsysbinary.readouterr().out
+
+    file = await export()
+    assert b"anna.ek,'=Anna Ek,,math,,active,\r\n" in file
+    assert b'"full_name": "=Anna Ek"' in await export(json=True)
+    source = tmp_path / "list.csv"
+    source.write_bytes(file)
+    await asyncio.to_thread(
+        rosters.import_people, places, Output(as_json=True), source, group="math", dry_run=False,
+        file=None, paper="a4",
+    )  # fmt: skip
+    assert b'"here": [\n    "anna.ek"\n  ]' in capsysbinary.readouterr().out
+    source.write_bytes(b"x" * (2 * 1024 * 1024))
+    for wrong in (source, tmp_path / "none.csv"):
+        with pytest.raises(ApplianceError, match="cannot read"):
+            rosters.import_people(
+                places, Output(), wrong, group="", dry_run=True, file=None, paper="a4"
+            )
+    for file_name, paper in (("cards.pdf", "a4"), ("cards.html", "a3")):
+        with pytest.raises(UsageError):
+            rosters.import_people(
+                places, Output(), source, group="", dry_run=True, file=tmp_path / file_name,
+                paper=paper,
+            )  # fmt: skip

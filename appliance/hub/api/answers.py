@@ -25,6 +25,7 @@ from appliance.hub.api.schemas import (
     sometimes,
 )
 from appliance.hub.users import ActiveFilter, Sort
+from appliance.spreadsheets import Dialect
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
@@ -78,6 +79,9 @@ _PROGRESS: Final = Answers({200: ref("Progress")}, media="text/event-stream")
 _LOG: Final = _ok("Log", query={"lines": WHOLE})
 _EVENTS: Final = Answers({200: ref("Events")}, media="text/event-stream")
 _REFUSED: Final = Answers({})
+_CSV: Final = Answers(
+    {200: TEXT}, query={"for": {"enum": [str(one) for one in Dialect]}}, media="text/csv"
+)
 
 ANSWERS: Final[Mapping[str, Answers]] = {
     "GET /": _ok("Version"),
@@ -242,6 +246,13 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "POST /appliance/waiting/reject": _ok("Decided"),
     "POST /appliance/join": _ok("Joined", identified=True),
     # Materials of classes
+    "GET /appliance/classes/{group}/roster": _CSV,
+    "POST /appliance/classes/{group}/roster": _ok("MadeRoster", status=201),
+    "POST /appliance/classes/{group}/roster/preview": _ok("RosterPreview"),
+    "POST /appliance/classes/{group}/roster/passwords": _ok("MadeCards"),
+    "GET /appliance/roster": _CSV,
+    "POST /appliance/roster": _ok("MadeRoster", status=201),
+    "POST /appliance/roster/preview": _ok("RosterPreview"),
     "GET /appliance/classes/{group}/materials": _ok("Materials"),
     "GET /appliance/classes/{group}/files": _ok(many(ref("Entry")), query={"folder": TEXT}),
     "PUT /appliance/classes/{group}/files/{path}": Answers(

@@ -158,6 +158,13 @@ _ARCHIVED_PERSON: Final = always(
     name=TEXT, full_name=TEXT, email=TEXT, language=TEXT, teacher=FLAG, leaves=FLAG
 )
 
+_MADE_CARD: Final = always(name=TEXT, full_name=TEXT, password=TEXT)
+_ROSTER_ROW: Final = always(
+    line=WHOLE, state={"enum": ["new", "join", "here", "wrong", "left_out"]}, name=TEXT, typed=TEXT,
+    full_name=TEXT, email=TEXT, language=TEXT, class_name=TEXT, new_class=FLAG, why=TEXT, mend=TEXT,
+    note=TEXT,
+)  # fmt: skip
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": {
         **sometimes(status=WHOLE, message=maybe(TEXT), code=TEXT, mend=TEXT),
@@ -197,6 +204,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "MadeAccounts": always(
         created=many(always(name=TEXT, password=maybe(TEXT))),
         skipped=many(always(name=TEXT, why=TEXT)),
+    ),
+    "RosterPreview": always(columns=many(TEXT), counts=by_name(WHOLE), rows=many(_ROSTER_ROW)),
+    "MadeCards": always(created=many(_MADE_CARD), skipped=many(always(name=TEXT, why=TEXT))),
+    "MadeRoster": always(
+        created=many(_MADE_CARD), skipped=many(always(name=TEXT, why=TEXT)), joined=many(TEXT),
+        here=many(TEXT), wrong=many(_ROSTER_ROW),
     ),
     "Class": _CLASS,
     "NewClass": always(

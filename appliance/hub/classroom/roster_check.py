@@ -75,6 +75,8 @@ class Aim:
     """One class for all; "" takes the class of each row's own column."""
     only: frozenset[str] | None = None
     """What the column for classes must say of those to take; None takes all."""
+    may_create: bool = False
+    """Whether classes that the column names are made if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,12 @@ class _Check:
         if self._aim.group or not entry.group:
             return self._aim.group, False
         found = self._accounts.classes.get(entry.group.casefold())
+        if found is None and not self._aim.may_create:
+            raise BadRequest(
+                "cannot use the row",
+                why=say("you have no class {name!r}", name=entry.group[:60]),
+                mend="leave the class out, or ask an admin to make it",
+            )
         return (found, False) if found else (parse_group_name(entry.group), True)
 
     def _check_twice(self, entry: Entry, group: str) -> None:

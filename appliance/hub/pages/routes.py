@@ -32,13 +32,14 @@ from appliance.hub.pages.classroom import live as class_live
 from appliance.hub.pages.classroom import materials, roster, roster_lists, upload
 from appliance.hub.pages.classroom import settings as class_settings
 from appliance.native_auth import handlers as native_auth
-from appliance.native_auth import second_step
+from appliance.native_auth import judging, second_step
 from appliance.web.parts import Pattern
 
 handlers: Final[list[Pattern]] = [
     *root.handlers,
     *native_auth.handlers,
     *second_step.handlers,
+    *judging.handlers,
     *forgotten.handlers,
     *access.handlers,
     *account.handlers,

@@ -8,14 +8,13 @@ from typing import Final
 from urllib.parse import urlencode
 
 from appliance.access.principal import Principal
-from appliance.errors import ApplianceError, BadRequest
+from appliance.errors import BadRequest
 from appliance.hub.classroom.care import ClassCare
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.exports import file_name, people_file
-from appliance.hub.classroom.roster_check import Aim, RowState
+from appliance.hub.classroom.roster_check import RowState
 from appliance.hub.classroom.roster_desk import Draft, Job
 from appliance.hub.classroom.tables import Record, Table
-from appliance.hub.groups import Groups
 from appliance.hub.pages.classroom.roster_base import ROSTER_BYTES, RosterPage
 from appliance.hub.pages.shown_once import Sheet, Slip
 from appliance.hub.user_lists import Wanted
@@ -26,7 +25,6 @@ from appliance.web.guards import login_needed
 from appliance.web.parts import Pattern
 
 PAGE_SIZE: Final = 200
-_ALL: Final = 10_000
 _AT_ONCE: Final = 2000
 
 
@@ -36,13 +34,11 @@ class Chosen:
 
     person: Person
     why: str = ""
-    mend: str = ""
 
 
 class ClassRosterPage(RosterPage):
     """What the pages of one class's people share."""
 
-    groups: Groups
     class_care: ClassCare
 
     def members(self, one: ClassView, *, search: str = "", number: int = 1) -> Page:
@@ -60,15 +56,8 @@ class ClassRosterPage(RosterPage):
                 for person in people]  # fmt: skip
 
     def _looked_at(self, who: Principal, person: Person) -> Chosen:
-        try:
-            if person.name == who.name:
-                raise BadRequest(
-                    "cannot make a password for yourself", why="change yours on your own page"
-                )
-            self.rights.check_may_manage(who, person, self.web.groups_of(person.name))
-        except ApplianceError as error:
-            return Chosen(person, error.why, error.mend)
-        return Chosen(person)
+        refusal = self.rosters.why_not(who, person)
+        return Chosen(person, refusal.why) if refusal else Chosen(person)
 
     def show_people(
         self, one: ClassView, *, error: FormError | None = None, status: int = 200
@@ -131,11 +120,11 @@ class AddOneHandler(ClassRosterPage):
     @login_needed
     async def post(self, group: str) -> None:
         one = self.open_class(group)
-        self.rights.check_may_fill(self.asker, one.name)
         fields = ("full_name", "username", "email")
         cells = tuple(self.get_body_argument(name, "") for name in fields)
         headings = Record(1, ("full name", "user name", "email"))
-        draft = Draft.of(Table((headings, Record(2, cells)), ","), Aim(one.name))
+        aim = self.rosters.aim(self.asker, one.name)
+        draft = Draft.of(Table((headings, Record(2, cells)), ","), aim)
         [_, row] = self.checked(draft)
         if row.state is RowState.WRONG or not any(cells):
             why = row.why or say("there is no name")
@@ -188,22 +177,17 @@ class ExportHandler(ClassRosterPage):
     @login_needed
     async def get(self, group: str) -> None:
         one = self.open_class(group)
-        people = self.users.list_wanted(Wanted(group=one.name), limit=_ALL, sort="full_name").items
-        data = people_file(((person, [one.name]) for person in people), self.dialect())
+        data = people_file(self.rosters.people(self.asker, one.name), self.dialect())
         self.send_file(data, file_name(one.name))
 
 
-class ExportAllHandler(ClassRosterPage):
+class ExportAllHandler(RosterPage):
     """Everybody as a file, for admins."""
 
     @login_needed
     async def get(self) -> None:
         self.open_list("")
-        everybody = self.users.list_wanted(Wanted(), limit=100_000, sort="name").items
-        groups = self.groups.of_users([person.name for person in everybody])
-        data = people_file(
-            ((person, groups.get(person.name, ())) for person in everybody), self.dialect()
-        )
+        data = people_file(self.rosters.people(self.asker, ""), self.dialect())
         self.send_file(data, "users.csv")
 
 

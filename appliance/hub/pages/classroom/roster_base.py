@@ -7,12 +7,12 @@ from typing import ClassVar, Final
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import Target
-from appliance.db.session import Database
 from appliance.errors import BadRequest, NotAllowed
 from appliance.hub.classroom.classes import ClassView
-from appliance.hub.classroom.rights import CLASSROOM, Rights
-from appliance.hub.classroom.roster_check import Aim, Row, check_rows, read_accounts
+from appliance.hub.classroom.rights import Rights
+from appliance.hub.classroom.roster_check import Row
 from appliance.hub.classroom.roster_desk import Draft, RosterDesk
+from appliance.hub.classroom.rosters import Rosters
 from appliance.hub.classroom.tables import read_table
 from appliance.hub.pages.admin_rights import check_may_add
 from appliance.hub.pages.classroom.base import ClassPage
@@ -30,10 +30,10 @@ class RosterPage(ClassPage):
 
     tab = "roster"
     largest_body: ClassVar[int] = ROSTER_BYTES
-    db: Database
     users: Users
     rights: Rights
     desk: RosterDesk
+    rosters: Rosters
     shown_once: ShownOnce
 
     @property
@@ -63,8 +63,7 @@ class RosterPage(ClassPage):
 
     def checked(self, draft: Draft) -> list[Row]:
         """What would become of the rows of a list now."""
-        accounts = read_accounts(self.db, self.classes, self.asker.scopes.filters(CLASSROOM))
-        return check_rows(draft.entries(), accounts, draft.aim)
+        return self.rosters.rows(self.asker, draft)
 
     async def read_draft(self, group: str) -> Draft:
         """The list in the form, a file or pasted; raises BadRequest for what is none."""
@@ -78,7 +77,7 @@ class RosterPage(ClassPage):
                 mend="send one of them",
             )
         table = await asyncio.to_thread(read_table, data or text)
-        return Draft.of(table, Aim(group))
+        return Draft.of(table, self.rosters.aim(self.asker, group))
 
     def show_list(
         self, template: str, one: ClassView | None, *, status: int = 200, **values: object
