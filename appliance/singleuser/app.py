@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from .activity import ActivityReporter, LastUse
 from .hub import Hub
-from .identity import SESSION_CHECK_SECONDS, HubIdentityProvider
+from .identity import HubIdentityProvider
 from .listening import notify
 from .messages import lab_key
 from .settings import Settings
@@ -234,7 +234,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
 
     async def _watch_sessions(self) -> None:
         while True:
-            await asyncio.sleep(SESSION_CHECK_SECONDS)
+            await self.identity_provider.wait_before_check()
             await self.identity_provider.close_revoked_websockets()
 
     def _spawn(self, coroutine: Any) -> None:

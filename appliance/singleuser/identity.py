@@ -10,12 +10,14 @@ framed, and a request that a script makes must carry the XSRF token even when it
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
 import secrets
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -34,6 +36,8 @@ STATE_SECONDS: Final = 600
 OPEN_LOGINS: Final = 200
 # A websocket is opened seldom and lives long, so it is checked against a nearly fresh answer.
 WEBSOCKET_FRESH_SECONDS: Final = 5
+# The owner may end a visitor's rights at any time, and it works at once.
+VISITOR_FRESH_SECONDS: Final = 5
 # Open websockets are closed at most this long after their session's end.
 SESSION_CHECK_SECONDS: Final = 30
 # Close code of RFC 6455 for a violated policy.
@@ -73,6 +77,9 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         self.appliance: Settings = self.parent.appliance
         self.hub: Hub = self.parent.hub
         self.pending: dict[str, PendingLogin] = {}
+        self.visitors: set[str] = set()
+        """Tokens of others than the owner who have a websocket open."""
+        self._visitor_came = asyncio.Event()
         self._websockets: weakref.WeakKeyDictionary[WebSocketHandler, str] = (
             weakref.WeakKeyDictionary()
         )
@@ -103,6 +110,9 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         handler._token_authenticated = explicit  # type: ignore[attr-defined]  # noqa: SLF001
         if isinstance(handler, WebSocketHandler):
             self._websockets[handler] = token
+            if person.name != self.appliance.user:
+                self.visitors.add(token)
+                self._visitor_came.set()
         return User(username=person.name, name=person.name, display_name=person.display_name)
 
     async def _find_allowed(self, handler: web.RequestHandler, token: str) -> Person | None:
@@ -110,6 +120,8 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         max_age = WEBSOCKET_FRESH_SECONDS if is_websocket else FRESH_SECONDS
         try:
             person = await self.hub.find_person(token, max_age=max_age)
+            if person and person.name != self.appliance.user:
+                person = await self.hub.find_person(token, max_age=VISITOR_FRESH_SECONDS)
         except HubUnavailableError as err:
             self.log.warning("cannot check who sends %s: %s", handler.request.path, err)
             # Not 503: JupyterLab takes that for "your server is gone".
@@ -215,14 +227,23 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
 
         handler.get_login_url = login_url  # type: ignore[method-assign]
 
+    async def wait_before_check(self) -> None:
+        """Until the open connections are to be looked at again: soon, while there are visitors."""
+        seconds = VISITOR_FRESH_SECONDS if self.visitors else SESSION_CHECK_SECONDS
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._visitor_came.wait(), seconds)
+        self._visitor_came.clear()
+
     async def close_revoked_websockets(self) -> None:
         """End the open connections of sessions that the hub has ended."""
+        self.visitors &= set(self._websockets.values())
         for handler, token in list(self._websockets.items()):
             if handler.ws_connection is None:
                 self._websockets.pop(handler, None)
                 continue
+            max_age = VISITOR_FRESH_SECONDS if token in self.visitors else SESSION_CHECK_SECONDS / 2
             try:
-                person = await self.hub.find_person(token, max_age=SESSION_CHECK_SECONDS / 2)
+                person = await self.hub.find_person(token, max_age=max_age)
             except HubUnavailableError:
                 return
             if person is None or not may_use(person, self.appliance.access_scopes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ class Room:
         await page.goto("/hub/login?next=/hub/home")
         await page.get_by_label("User name").fill(name)
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Log in", exact=True).click()
         await page.wait_for_url("**/hub/home")
         return page
 
@@ -126,6 +127,15 @@ async def test_a_lesson(room: Room) -> None:
     # The student ends it.
     await messages.get_by_role("button", name="End the visit now").click()
     await expect(messages).to_contain_text("The visit of lovelace has ended.")
+    # Her browser's log-in is worth nothing there a few seconds later.
+    refused = []
+    for _ in range(20):
+        answer = await teacher.context.request.get("/user/emmy/api/contents")
+        refused.append(answer.status)
+        if answer.status != 200:
+            break
+        await asyncio.sleep(0.5)
+    assert refused[-1] == 403, refused
     await teacher.goto("/hub/classes/algebra")
     await expect(teacher.get_by_role("link", name="Open the server of emmy")).to_be_hidden()
     assert not room.complaints

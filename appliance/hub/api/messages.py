@@ -250,7 +250,9 @@ def card_model(card: Card) -> dict[str, Any]:
 
 def _when(card: Card) -> str:
     moment = until(card.moment)
-    if card.kind in {"question", "visit"}:
+    if card.kind == "question":
+        return localized(say("Answer by {moment}", moment=moment))
+    if card.kind == "visit":
         return localized(say("Until {moment}", moment=moment))
     return moment
 

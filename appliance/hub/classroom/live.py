@@ -28,6 +28,7 @@ NEAR_PERCENT: Final = 85
 _THROTTLED_PERCENT: Final = 95
 _FRESH_SECONDS: Final = 2.0
 _HERE: Final = timedelta(minutes=2)
+_OF_THE_START: Final = timedelta(seconds=30)
 _MEGABYTE: Final = 2**20
 # Less than this is how often servers report, not idleness.
 _IDLE_MINUTES: Final = 5
@@ -39,7 +40,7 @@ _STUDENTS: Final = (
         User.state,
         User.last_activity,
         Server.state.label("server"),
-        Server.last_activity.label("server_activity"),
+        Server.started,
     )
     .join(Membership, Membership.user_id == User.id)
     .join(Group, Group.id == Membership.group_id)
@@ -185,11 +186,14 @@ class LiveClasses:
     def _is_here(self, row: Any, now: datetime) -> bool:
         if row.state != UserState.ACTIVE:
             return False
-        times = [one for one in (row.last_activity, row.server_activity) if one is not None]
+        if self._streams.is_connected(row.name):
+            return True
+        last = row.last_activity
+        # A server that was just started, by a teacher perhaps, reports its start as activity.
+        if last is None or (row.started and timedelta(0) <= last - row.started < _OF_THE_START):
+            return False
         # A stamp in the future is of a clock that jumped.
-        return self._streams.is_connected(row.name) or any(
-            timedelta(0) <= now - one < _HERE for one in times
-        )
+        return bool(timedelta(0) <= now - last < _HERE)
 
     def _near(self, used: Usage | None) -> str:
         if used is None:

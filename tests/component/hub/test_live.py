@@ -101,6 +101,19 @@ async def test_who_was_active_is_here_for_two_minutes(
         assert (await _students(people))["emmy"]["here"]
 
 
+async def test_a_server_that_a_teacher_starts_brings_nobody_here(
+    machine: Machine, people: ClassPeople, clock: FakeClock
+) -> None:
+    clock.pass_time(3600)
+    await machine.root("POST", "users/emmy/server")
+    await machine.token_call(
+        machine.spawner.tokens[EMMY], "POST", "users/emmy/activity",
+        {"last_activity": f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"},
+    )  # fmt: skip
+    found = (await _students(people))["emmy"]
+    assert (found["state"], found["here"]) == ("ready", False)
+
+
 async def test_unused_servers_are_told(people: ClassPeople, clock: FakeClock) -> None:
     await people.emmy.post("/hub/spawn/emmy", {})
     assert (await _students(people))["emmy"]["idle_minutes"] is None

@@ -10,6 +10,7 @@
 
   const name = "@hub-appliance/classroom";
   const hiddenMs = 60000;
+  const latestMs = 10000;
   const firstPauseMs = 30000;
   const longestPauseMs = 600000;
 
@@ -196,8 +197,10 @@
     autoStart: true,
     activate: (app) => {
       const found = settings();
-      // The page comes first.
-      if (found) app.restored.then(() => follow(found, app));
+      if (!found) return;
+      // The page comes first; but a layout that is never restored keeps no message back.
+      const late = new Promise((resolve) => setTimeout(resolve, latestMs));
+      Promise.race([app.restored, late]).finally(() => follow(found, app));
     },
   };
 
