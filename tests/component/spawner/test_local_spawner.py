@@ -51,7 +51,10 @@ SERVER = textwrap.dedent(
 def places() -> Iterator[Places]:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as folder:
         base = Path(folder)
-        yield Places(base / "s", base, base / "state", base / "run", base / "homes", trial=True)
+        yield Places(
+            base / "s", base, base / "state", base / "run", base / "homes", trial=True,
+            class_files=base / "class-files",
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -246,3 +249,13 @@ def test_servers_end_with_the_hub_however_it_ends(places: Places) -> None:
             return
         subprocess.run(["sleep", "0.05"], check=True)
     raise AssertionError("the server lives on")
+
+
+async def test_a_server_finds_its_classes_in_the_home(
+    spawner: LocalSpawner, places: Places
+) -> None:
+    await spawner.set_class("Biology 7b", members=[ADA.user], teachers=[])
+    await spawner.start(ADA, REQUEST)
+    own = places.homes / "ada/biology-7b"
+    assert sorted(path.name for path in own.iterdir()) == ["drop", "shared", "together"]
+    assert (own / "drop").is_dir()
