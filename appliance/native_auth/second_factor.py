@@ -39,11 +39,12 @@ _TRIES: Final = 10
 class WrongCode(NotAllowed):
     """The second step failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_app: bool = False) -> None:
+        mend = "wait for the next code of your app, and check the time of your phone"
         super().__init__(
             "cannot log in",
             why="the code is wrong, or was used already",
-            mend="wait for the next code of your app, and check the time of your phone",
+            mend=mend if of_app else "",
         )
 
 
@@ -181,7 +182,7 @@ class SecondFactor:
         else:
             is_right = self.recovery.use(ticket.user_id, recovery)
         if not is_right:
-            raise self._refused(ticket)
+            raise self._refused(ticket, of_app=bool(code))
         self._throttle.succeeded(throttled)
         return self._leave(key, ticket)
 
@@ -210,10 +211,10 @@ class SecondFactor:
         log.info("user %s took the second step", ticket.user)
         return ticket.user
 
-    def _refused(self, ticket: Ticket) -> WrongCode:
+    def _refused(self, ticket: Ticket, *, of_app: bool = False) -> WrongCode:
         log.info("second step of %s refused", ticket.user)
         audit.note(Action.LOG_IN, ticket.user, outcome=Outcome.REFUSED, why="wrong second factor")
-        return WrongCode()
+        return WrongCode(of_app=of_app)
 
     def _has(self, user: Username) -> tuple[bool, bool]:
         """Whether the user has an app, and a passkey."""

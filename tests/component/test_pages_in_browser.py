@@ -96,7 +96,8 @@ async def test_sign_up_says_while_typing_what_is_wrong(room: Room) -> None:
     hint = page.locator("#password-strength")
     for text, words in [
         ("abc", "Too short: 5 more characters."),
-        ("my-zoe-horse", "It contains your user name."),
+        ("my-zoe-horse", "The user name is in it."),
+        ("password123", "It is one of the most common passwords."),
         ("aaaaaaaa", "Weak"),
         ("ä" * 40, "Too long"),
         ("blue-horse-in-9-rivers", "Strong."),

@@ -22,14 +22,41 @@ function watchStrength(input) {
   const text = document.getElementById(input.dataset.strength);
   const meter = text.parentElement;
   const name = input.form.querySelector('[name="username"]');
+  let asking;
+  const show = (level, words) => {
+    meter.dataset.level = level;
+    text.textContent = words;
+  };
   const update = () => {
+    clearTimeout(asking);
     meter.hidden = input.value === "";
     const [level, words, missing] = judge(input.value, Number(input.getAttribute("minlength") ?? 1), name?.value ?? "");
-    meter.dataset.level = level;
-    text.textContent = text.dataset[words].replace("#", String(missing));
+    show(level, text.dataset[words].replace("#", String(missing)));
+    if (level === 1 && words !== "named") return;
+    asking = setTimeout(async () => {
+      const typed = input.value;
+      const refusal = await refusalOf(input, name?.value ?? "");
+      if (refusal === null || typed !== input.value) return;
+      if (refusal) show(1, refusal);
+      else if (words === "named") show(2, text.dataset.weak);
+    }, 400);
   };
   input.addEventListener("input", update);
   name?.addEventListener("input", update);
+}
+
+// What the hub would say to it, such as that everybody uses it; null if it can't be asked.
+async function refusalOf(input, name) {
+  try {
+    const answer = await fetch(input.dataset.judge, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-XSRFToken": input.form.querySelector('[name="_xsrf"]').value },
+      body: JSON.stringify({ password: input.value, username: name }),
+    });
+    return answer.ok ? (await answer.json()).refusal : null;
+  } catch {
+    return null;
+  }
 }
 
 // How strong it is, and which of the words beside the field say so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -250,3 +251,31 @@ async def test_a_role_can_demand_a_second_factor_of_teachers(
         assert (await carol.get(path)).location.startswith("/hub/account/second-factor"), path
     assert (await carol.api("POST", "appliance/users/bob/setup-link", {})).status == 403
     assert (await ada.get("/hub/home")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("password", "refusal"),
+    [
+        ("password123", "It is one of the most common passwords."),
+        ("my-zoe-horse", "The user name is in it."),
+        ("short", "It has 5 characters, and 8 is the least."),
+        ("a-lake-in-winter", ""),
+    ],
+)
+async def test_while_typing_one_hears_what_would_be_refused(
+    machine: Machine, password: str, refusal: str
+) -> None:
+    visitor = machine.browser()
+    await visitor.get("/hub/login")
+    body = json.dumps({"password": password, "username": "Zoe"}).encode()
+    more = {"mode": "cors", "Content_Type": "application/json"}
+    asked = await visitor.request(
+        "POST", "/hub/password/judge", body, X_XSRFToken=visitor.xsrf, **more
+    )
+    assert asked.json == {"refusal": refusal}
+    assert (await visitor.request("POST", "/hub/password/judge", body, **more)).status == 403
+    for odd in (b"", b"[]", b"{}", b'{"password": 1, "username": "x"}', b"\xff", b"[" * 9999):
+        found = await visitor.request(
+            "POST", "/hub/password/judge", odd, X_XSRFToken=visitor.xsrf, **more
+        )
+        assert found.status == 400
