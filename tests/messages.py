@@ -30,7 +30,7 @@ SPOKEN: Final = (
 )  # fmt: skip
 """What pages can show words of."""
 SILENT: Final = (
-    "hub/api", "hub/browsers.py", "hub/chp_routes.py", "hub/groups.py", "hub/kept_json.py",
+    "hub/api", "hub/chp_routes.py", "hub/groups.py", "hub/kept_json.py",
     "hub/oauth.py", "hub/oauth_grant.py", "hub/profiles.py", "hub/routes.py", "hub/services.py",
     "hub/sessions.py", "hub/settled.py",
     "local_spawner/services.py",
@@ -170,6 +170,8 @@ def _of_module(path: Path) -> Iterator[Found]:
         if called == "__init__" and path.name in {"errors.py", "failures.py"}:
             called = "ApplianceError"
         places, names = _MAKERS.get(called, _ERROR if called in _errors() else ((), ()))
+        if ast.unparse(node.func).endswith(("progress.tell", "progress.close")):
+            places = (1,) if called == "tell" else (0,)
         if called == "say_many" and len(node.args) > 1:
             both = [_sentences(argument) for argument in node.args[:2]]
             if all(both):
@@ -178,7 +180,7 @@ def _of_module(path: Path) -> Iterator[Found]:
         arguments = [node.args[place] for place in places if place < len(node.args)]
         arguments += [word.value for word in node.keywords if word.arg in names]
         for argument in arguments:
-            for sentence in _sentences(argument):
+            for sentence in _sentences(argument) or _meant(argument, path):
                 yield Found(sentence, "", "python-brace-format" if "{" in sentence else "", name)
 
 
@@ -194,6 +196,39 @@ def _sentences(node: ast.expr) -> list[str]:
         text = "".join(_part(part) for part in node.values)
         return [text] if any(isinstance(p, ast.Constant) and _says(p) for p in node.values) else []
     return []
+
+
+def _meant(node: ast.expr, path: Path) -> list[str]:
+    """What a name stands for: what it is set to in its module, or handed over as."""
+    if not isinstance(node, ast.Name):
+        return []
+    found: list[str] = []
+    for other in ast.walk(_tree(path)):
+        if isinstance(other, ast.Assign | ast.AnnAssign | ast.NamedExpr) and other.value:
+            targets = other.targets if isinstance(other, ast.Assign) else [other.target]
+            if any(isinstance(one, ast.Name) and one.id == node.id for one in targets):
+                found += _sentences(other.value)
+        elif isinstance(other, ast.FunctionDef | ast.AsyncFunctionDef):
+            found += _handed_over(node.id, other, path)
+    return list(dict.fromkeys(found))
+
+
+def _handed_over(
+    name: str, function: ast.FunctionDef | ast.AsyncFunctionDef, path: Path
+) -> list[str]:
+    """The sentences that calls in the module give a function for a parameter that it uses so."""
+    parameters = [one.arg for one in function.args.args if one.arg not in {"self", "cls"}]
+    keywords = [one.arg for one in function.args.kwonlyargs]
+    if name not in parameters + keywords:
+        return []
+    found = []
+    for call in ast.walk(_tree(path)):
+        if isinstance(call, ast.Call) and _name(call.func) == function.name:
+            given = [word.value for word in call.keywords if word.arg == name]
+            if name in parameters and parameters.index(name) < len(call.args):
+                given.append(call.args[parameters.index(name)])
+            found += [sentence for one in given for sentence in _sentences(one)]
+    return found
 
 
 def _says(part: ast.Constant) -> bool:

@@ -36,6 +36,7 @@ from appliance.hub.states import ServerState
 from appliance.hub.supervisor import Supervisor
 from appliance.interfaces import Exited, Running, Spawner, Started, StartRequest
 from appliance.names import ServerId, ServerName, Username
+from appliance.texts import say
 
 log = logging.getLogger(__name__)
 
@@ -467,14 +468,15 @@ def _who_asks(server: ServerId) -> str:
 
 def _tell_place(progress: Progress, place: int) -> None:
     # In the words of spawn_pending.html, whose first line this replaces.
-    told = "next to start" if place == 1 else f"number {place}"
-    progress.tell(5, f"Waiting in line: {told}", queue_position=place)
+    next_one = say("Waiting in line: next to start")
+    told = next_one if place == 1 else say("Waiting in line: number {place}", place=place)
+    progress.tell(5, told, queue_position=place)
 
 
 def _ready_event(view: ServerView) -> dict[str, Any]:
     link = f'<a href="{escape(view.url)}">{escape(view.url)}</a>'
     return {
-        "message": f"Server ready at {view.url}",
+        "message": say("Server ready at {address}", address=view.url),
         "html_message": f"Server ready at {link}",
         "ready": True,
         "url": view.url,

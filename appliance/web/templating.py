@@ -27,7 +27,7 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 
-from appliance.texts import say
+from appliance.texts import Text, say
 from appliance.web import formats, languages
 from appliance.web.notes import Note
 
@@ -91,6 +91,7 @@ def _environment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        finalize=_in_its_language,
         # Who writes templates wants to see them at once; ours change with the hub.
         auto_reload=folder is not None,
     )
@@ -109,6 +110,10 @@ def _environment(
     )
     environment.filters.update(formats.filters(now))
     return environment
+
+
+def _in_its_language(value: Any) -> Any:
+    return languages.localized(value) if isinstance(value, Text) else value
 
 
 class _Customized:

@@ -13,17 +13,21 @@ from appliance.hub.api.handler import HubApiHandler
 from appliance.hub.api.server_paths import DEFAULT, NAMED
 from appliance.hub.progress import Event
 from appliance.web.guards import needs_scope
+from appliance.web.languages import translate
 from appliance.web.parts import Pattern
 
 _KEEP_ALIVE_SECONDS: Final = 8.0
 
 
 class ProgressHandler(HubApiHandler):
-    """A start as it goes on, as server-sent events."""
+    """A start as it goes on, as server-sent events; pages ask for them in their language."""
+
+    _language = ""
 
     @needs_scope("read:servers")
     async def get(self, user: str, server: str) -> None:
         events = self.servers.progress(self.known_server(user, server))
+        self._language = self.get_query_argument("language", "")
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-cache")
         # nginx would hold events back until a buffer is full.
@@ -45,7 +49,8 @@ class ProgressHandler(HubApiHandler):
                 event = following.result()
                 if event is None:
                     return
-                await self._send(f"data: {json.dumps(event)}\n\n")
+                told = {**event, "message": translate(self._language, event["message"])}
+                await self._send(f"data: {json.dumps(told)}\n\n")
                 following = asyncio.ensure_future(anext(events, None))
         finally:
             following.cancel()

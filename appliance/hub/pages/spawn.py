@@ -169,7 +169,8 @@ class PendingHandler(ServerPage):
             server_name=view.server.name,
             started=view.started,
             place=view.queue_position,
-            progress_url=f"{self.hub_path(progress_path(view.server))}?_xsrf={self.xsrf_value}",
+            progress_url=f"{self.hub_path(progress_path(view.server))}"
+            f"?_xsrf={self.xsrf_value}&language={self.language}",
             next_url=goal,
         )
 
