@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import multiprocessing
 import os
+import resource
 import tarfile
 import tempfile
 import threading
@@ -328,3 +330,43 @@ def test_an_upload_that_was_broken_off_long_ago_is_removed(tmp_path: Path) -> No
         os.utime(tmp_path / name, (now - age, now - age))
     assert put(tmp_path, "a.txt", b"")["ok"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".upload-new", "a.txt"]
+
+
+def _carry_out_within(limit: int, job: dict[str, Any], data: int, reports: Any) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    reports.put(carry_out(job, data))
+
+
+def carry_out_within(limit: int, job: dict[str, Any], data: BinaryIO) -> dict[str, Any]:
+    """With files that get no larger, which is another name for a disk without room."""
+    context = multiprocessing.get_context("fork")
+    reports = context.SimpleQueue()
+    process = context.Process(target=_carry_out_within, args=(limit, job, data.fileno(), reports))
+    process.start()
+    report: dict[str, Any] = reports.get()
+    process.join()
+    return report
+
+
+def test_a_full_disk_is_told_and_nothing_half_done_stays(
+    home: Path, collected: Path, bundle: BinaryIO, tmp_path: Path
+) -> None:
+    (home / "bio/lab/big").write_bytes(os.urandom(200_000))
+    job: dict[str, Any] = {"do": "pack", "home": str(home), "slug": "bio", "folder": "lab"}
+    assert "is full" in carry_out_within(100_000, job, bundle)["why"]
+
+    bundle.seek(0)
+    bundle.truncate()
+    assert pack(home, bundle)["ok"]
+    job = {"do": "unpack", "top": str(collected), "place": "lab", "user": "ada", "about": {}}
+    assert "is full" in carry_out_within(100_000, job, bundle)["why"]
+    assert list((collected / "lab").iterdir()) == []
+
+    bundle.seek(0)
+    job = {"do": "put", "top": str(collected), "folder": "a.bin", "most": 2**30}
+    assert "is full" in carry_out_within(100_000, job, bundle)["why"]
+    assert [path.name for path in collected.iterdir()] == ["lab"]
+
+    with (tmp_path / "ada.tar.gz").open("wb") as packed:
+        job = {"do": "archive", "top": str(home), "name": "ada"}
+        assert "is full" in carry_out_within(100_000, job, packed)["why"]
