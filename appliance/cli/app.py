@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from appliance import __version__
-from appliance.cli import classes, completion, config, mail, server, token, user_proofs
+from appliance.cli import class_materials, completion, config, mail, server, token, user_proofs
 from appliance.cli.errors import require_root
 from appliance.cli.options import Follow, Json, Lines
 from appliance.cli.output import Output
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(user_proofs.app, name="user")
-app.add_typer(classes.app, name="class")
+app.add_typer(class_materials.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")

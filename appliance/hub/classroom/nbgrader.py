@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.errors import Conflict
 from appliance.hub.classroom.classes import Classes, ClassView
+from appliance.hub.classroom.people import People
 from appliance.texts import say
 
 MEND = "install the package nbgrader for everybody's notebooks (--user-requirements)"
@@ -30,8 +31,9 @@ class NbgraderState:
 class Nbgrader:
     """Switches nbgrader on and off for classes."""
 
-    def __init__(self, *, classes: Classes, user_environment: Path) -> None:
+    def __init__(self, *, classes: Classes, people: People, user_environment: Path) -> None:
         self._classes = classes
+        self._people = people
         self._environment = user_environment
 
     @property
@@ -51,4 +53,7 @@ class Nbgrader:
                 why="it is not installed",
                 mend=MEND,
             )
-        return self._classes.change(one.name, has_nbgrader=on)
+        changed = self._classes.change(one.name, has_nbgrader=on)
+        # The class's folder follows.
+        await self._people.changed(one.name)
+        return changed

@@ -92,6 +92,7 @@ def make_classroom(ground: Ground) -> Classroom:
     """Join the parts of the classroom; nothing runs yet."""
     classes = Classes(db=ground.db, clock=ground.clock)
     people = People(classes=classes, servers=ground.servers, supervisor=ground.supervisor)
+    ground.users.follow_removals(people.due)
     rights = Rights(roles=ground.roles)
     live = _make_live(ground, people)
     materials = _make_materials(ground, classes, people)
@@ -200,6 +201,7 @@ def _make_live(ground: Ground, people: People) -> Classroom:
     messages = Messages(db=db, clock=clock, streams=streams)
     visits = Visits(db=db, clock=clock, messages=messages, streams=streams)
     people.follow(settle=visits.settle)
+    ground.users.follow_ends(lambda _user: streams.end_revoked())
     live = LiveClasses(
         db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
         place_of=ground.servers.place, has_cpu_limit=ground.config.limits.cpu is not None,
@@ -233,7 +235,9 @@ def _make_materials(ground: Ground, classes: Classes, people: People) -> Classro
             "collecting": collecting,
             "folders": folders,
             "uploads": Uploads(ground.places.hub_state),
-            "nbgrader": Nbgrader(classes=classes, user_environment=ground.places.software / "user"),
+            "nbgrader": Nbgrader(
+                classes=classes, people=people, user_environment=ground.places.software / "user"
+            ),
         },
         loops={"deliveries": deliveries.run, "collecting": collecting.run},
     )

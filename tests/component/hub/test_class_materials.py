@@ -331,6 +331,27 @@ async def test_a_class_without_a_teacher_says_so_to_an_admin(
     assert "It has no teacher" in page.body
 
 
+async def test_nbgrader_is_switched_on_where_it_is_installed(
+    machine: Machine, tess: Browser
+) -> None:
+    refused = await tess.api("PUT", f"{API}/nbgrader", {"on": True})
+    assert (refused.status, refused.json["message"].rpartition(": ")[2]) == (
+        409,
+        "it is not installed",
+    )
+    page = await tess.get(PAGE)
+    assert "--user-requirements" in page.body
+    packages = machine.places.software / "user/lib/python3.11/site-packages"
+    (packages / "nbgrader-0.9.6.dist-info").mkdir(parents=True)
+    assert (await tess.post(PAGE, {"do": "nbgrader-on"})).status == 302
+    assert machine.spawner.courses == {"bio"}
+    page = await tess.get(PAGE)
+    assert "/hub/user-redirect/formgrader?path=bio/nbgrader" in page.body
+    state = await tess.api("PUT", f"{API}/nbgrader", {"on": False})
+    assert state.json == {"on": False, "version": "0.9.6", "course": "bio"}
+    assert machine.spawner.courses == set()
+
+
 async def test_links_to_repositories(tess: Browser) -> None:
     query = "repository=https%3A%2F%2Fgit.example%2Fa%2Fcourse.git&branch=main&path=w1&app=lab"
     page = await tess.get(f"{PAGE}/links?{query}")
