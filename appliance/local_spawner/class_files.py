@@ -50,6 +50,9 @@ class LocalMachine:
     def known_person(self, user: Username, groups: tuple[int, ...]) -> Person | None:
         return self.person(user, groups) if (self._homes / user).is_dir() else None
 
+    def account_of(self, user: Username) -> str:
+        return user if (self._homes / user).is_dir() else ""
+
     def ensure_groups(self, groups: Mapping[str, int]) -> None:
         """There are none."""
 

@@ -55,6 +55,10 @@ class Machine(Protocol):
         """The same for one who has an account, else None."""
         ...
 
+    def account_of(self, user: Username) -> str:
+        """The name of the user's account; empty for one who has none."""
+        ...
+
     def ensure_groups(self, groups: Mapping[str, int]) -> None:
         """Make the groups that are missing."""
         ...
@@ -376,9 +380,9 @@ class ClassFilesKeeper:
     def _tell_nbgrader(self, one: StoredClass) -> None:
         """Whose account is whose, of students who have one; teachers read it."""
         if one.nbgrader:
-            known = {user: self._machine.known_person(user, ()) for user in sorted(one.students)}
-            people = {person.account: str(user) for user, person in known.items() if person}
-            self._folders.write_people(one, people)
+            known = {self._machine.account_of(user): str(user) for user in sorted(one.students)}
+            known.pop("", None)
+            self._folders.write_people(one, known)
 
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:

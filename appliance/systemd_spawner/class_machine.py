@@ -26,6 +26,10 @@ class ClassMachine:
     def known_person(self, user: Username, groups: tuple[int, ...]) -> Person | None:
         return self.person(user, groups) if self._accounts.find(user) else None
 
+    def account_of(self, user: Username) -> str:
+        account = self._accounts.find(user)
+        return account.name if account else ""
+
     def ensure_groups(self, groups: Mapping[str, int]) -> None:
         for name, number in groups.items():
             self._host.ensure_group(name, number)
