@@ -169,8 +169,7 @@ def make_hub(
     return Hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=users,
         servers=servers, sessions=sessions, links=links, reconciler=reconciler,
-        culler=Culler(servers=servers, activity=core.activity, settings=config.culling,
-            on_end=core.metrics.on_end),
+        culler=_culler(core, servers),
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
             invites=classroom.parts["invites"],
@@ -178,6 +177,13 @@ def make_hub(
         supervisor=core.supervisor, metrics=core.metrics,
         routes=routes, keeper=keeper, relays=relays, ending=ending,
         classroom=classroom,
+    )  # fmt: skip
+
+
+def _culler(core: _Core, servers: Servers) -> Culler:
+    return Culler(
+        servers=servers, activity=core.activity, settings=core.config.culling,
+        on_end=core.metrics.on_end,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def test_a_block_of_the_frame_is_on_every_page_and_at_the_door(tmp_path: Path) -
     )
     for template, values in (
         ("logout.html", {}),
-        ("signup_closed.html", {}),
+        ("signup_closed.html", {"takes_codes": False}),
         ("setup_expired.html", {}),
     ):
         html = page(tmp_path, template, **values)
@@ -47,7 +47,7 @@ def test_one_page_alone_can_be_built_upon(tmp_path: Path) -> None:
     text = '{% extends "appliance/logout.html" %}{% block announcement %}Bye{% endblock %}'
     write(tmp_path, "logout.html", text)
     assert "Bye" in page(tmp_path)
-    assert "Bye" not in page(tmp_path, "signup_closed.html")
+    assert "Bye" not in page(tmp_path, "signup_closed.html", takes_codes=False)
 
 
 def test_what_pages_show_is_escaped_in_templates_of_ones_own_too(tmp_path: Path) -> None:
