@@ -10,17 +10,20 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import CompoundSelect, delete, func, select, union
 from sqlalchemy.orm import Session
 
 from appliance import audit
 from appliance.access.scopes import Filters
 from appliance.audit import Action
 from appliance.clock import Clock
+from appliance.db.class_models import Teaching
 from appliance.db.models import (
     ApiToken,
     Departure,
+    Group,
     LoginSession,
+    Membership,
     OAuthCode,
     OneTimeLink,
     User,
@@ -67,10 +70,15 @@ class Users:
         self._spawner = spawner
         self._renames = Renames(db=db, clock=clock, spawner=spawner)
         self._followers: list[Callable[[Username], None]] = []
+        self._mourners: list[Callable[[list[str]], None]] = []
 
     def follow_ends(self, follower: Callable[[Username], None]) -> None:
         """Tell it of each user whose rights shrink or end, so that what is open closes at once."""
         self._followers.append(follower)
+
+    def follow_removals(self, follower: Callable[[list[str]], None]) -> None:
+        """Tell it of the groups and classes that a removed user was in or taught."""
+        self._mourners.append(follower)
 
     def find(self, name: str) -> Person | None:
         """The user of that name in any spelling; None for names that nobody can have."""
@@ -228,11 +236,14 @@ class Users:
             self._check_not_last_admin(name)
         with self._db.session() as session:
             check_settled(session, person.name)
+            groups = list(session.scalars(_groups_of(person.id)))
             session.merge(Departure(name=person.name, since=self._clock.now()))
             session.execute(delete(User).where(User.id == person.id))
         log.info("user %s removed", person.name)
         audit.note(Action.REMOVE_USER, person.name)
         self.tell_ends([person.name])
+        for follower in self._mourners:
+            follower(groups)
         await self.finish_departures([person.name])
 
     async def finish_renames(self) -> None:
@@ -272,6 +283,18 @@ class Users:
         for user in users:
             for follower in self._followers:
                 follower(user)
+
+
+def _groups_of(user_id: int) -> CompoundSelect[str]:
+    """What a user is in or teaches."""
+    return union(
+        select(Group.name)
+        .join(Membership, Membership.group_id == Group.id)
+        .where(Membership.user_id == user_id),
+        select(Group.name)
+        .join(Teaching, Teaching.group_id == Group.id)
+        .where(Teaching.user_id == user_id),
+    )
 
 
 def _end_all(session: Session, user_id: int) -> None:

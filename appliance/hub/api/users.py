@@ -13,6 +13,8 @@ from appliance.errors import BadRequest, Conflict, NotAllowed
 from appliance.hub.api.handler import Body
 from appliance.hub.api.models import READ_USER, UserModels
 from appliance.hub.api.paging import PagedHandler
+from appliance.hub.classroom.classes import Classes
+from appliance.hub.classroom.people import People
 from appliance.hub.users import ActiveFilter, Person, Sort
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
@@ -128,6 +130,9 @@ class UserListHandler(UserHandlerBase):
 class UserHandler(UserHandlerBase):
     """One user."""
 
+    people: People
+    classes: Classes
+
     @needs_scope(*READ_USER)
     async def get(self, user: str) -> None:
         self.reply(self.model(self.person(user)))
@@ -149,6 +154,7 @@ class UserHandler(UserHandlerBase):
         self.check_may_make(admin=bool(body.admin))
         if body.name is not None:
             person = await self.users.rename(person, body.name)
+            self.people.due([*self.groups.of(person.name), *self.classes.taught_by(person.name)])
         if body.admin is not None and body.admin != person.admin:
             person = self.users.set_admin(person.name, admin=body.admin)
         self.reply({**self.model(person), "auth_state": None})

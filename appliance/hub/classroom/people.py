@@ -66,6 +66,12 @@ class People:
         with suppress(TimeoutError):
             await asyncio.wait_for(settled, _WAIT_SECONDS)
 
+    def due(self, groups: Iterable[str]) -> None:
+        """Bring these in line soon: somebody isn't in them any more who has no servers left."""
+        for group in groups:
+            self._due.setdefault(group, set())
+        self._wake.set()
+
     async def run(self) -> None:
         """Bring all classes in line once, then those that changed or failed, for ever."""
         for one in self._classes.list_all():

@@ -7,6 +7,7 @@ only sending the form does.
 from __future__ import annotations
 
 from appliance.errors import BadRequest, NotFound
+from appliance.hub.classroom.people import People
 from appliance.hub.links import Links
 from appliance.hub.users import Users
 from appliance.native_auth.authenticator import NativeAuthenticator
@@ -21,6 +22,7 @@ class SetupHandler(EntryPage):
 
     authenticator: NativeAuthenticator
     links: Links
+    people: People
     users: Users
     may_keep_password = True
     may_lack_factor = True
@@ -40,6 +42,9 @@ class SetupHandler(EntryPage):
         except BadRequest as wrong:
             self._show(token, FormError.of(wrong, field="password"))
         else:
+            # By the link somebody is let in, too, who waited for it in a class.
+            for group in self.web.groups_of(user):
+                await self.people.changed(group, joined=[user])
             if self.lead_to_second_step(user):
                 return
             self.enter(user, f"Welcome, {user}. Your password is set.", self.hub_path("home"))

@@ -195,6 +195,8 @@ class TestRightsAtOnce:
         assert (await machine.root("DELETE", "users/lovelace")).status == 204
         with machine.hub.db.session() as session:
             assert session.query(Teaching).count() == 1
+        await machine.hub.classroom.parts["people"].changed("algebra")
+        assert "lovelace" not in str(machine.spawner.classes["algebra"])
         browser = machine.browser()
         await browser.sign_up("lovelace", STUDENT_PASSWORD)
         await machine.root("POST", "appliance/users/lovelace/approve")
