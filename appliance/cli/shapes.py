@@ -22,6 +22,12 @@ _INVITE: Final = """\
 {"id": 4, "code": "blue-tree-42x7k", "class": "physics-7a", "note": "Monday group",
  "created": "2030-01-01T08:00:00Z", "created_by": "root", "expires_at": "2030-01-08T08:00:00Z",
  "uses": 3, "most_uses": 30, "works": true}"""
+_HANDOUT: Final = """\
+{"id": 4, "folder": "week1", "rule": "keep", "created": "2030-01-01T08:00:00Z",
+ "created_by": "root", "latecomers": true, "done": 29, "waiting": 0, "failed": 1}"""
+_COLLECTION: Final = """\
+{"id": 2, "folder": "week1", "place": "week1-2030-01-08-0900", "created": "2030-01-08T08:00:00Z",
+ "created_by": "root", "note": "", "collected": 29, "waiting": 0, "failed": 1}"""
 _DONE: Final = """{"done": ["ada"], "failed": [{"name": "bob", "why": "…"}]}"""
 
 SHAPES: Final[dict[str, str]] = {
@@ -147,6 +153,18 @@ With --end: {"ended": 2}""",
     "class restore": """\
 {"created": [{"name": "bob", "password": "…"}], "skipped": []}""",
     "class remove-archive": """{"removed": 3}""",
+    "class materials": f"""\
+{{"folder": "physics-7a", "handouts": [{_HANDOUT}],
+ "collections": [{_COLLECTION}]}}""",
+    "class hand-out": f"""\
+{_HANDOUT}
+
+`people` is there besides: by name a `state` (done or failed), and figures or `why`.""",
+    "class collect": f"""\
+{_COLLECTION}
+
+`people` is there besides: by name a `state` (collected or failed), and figures or `why`.""",
+    "class nbgrader": """{"on": true, "version": "0.9.6", "course": "physics-7a"}""",
     "token add": """\
 {"id": "a7", "note": "grading", "scopes": ["read:users!user=ada"],
  "created": "2030-01-01T08:00:00Z", "last_activity": null, "expires_at": "2030-01-31T08:00:00Z",
