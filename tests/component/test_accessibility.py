@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page
 from appliance.names import ServerId, Username
 from tests.fakes import page_checks
 from tests.fakes.chromium import chromium, violations
-from tests.fakes.front_door import PASSWORD, front_door, machine_with_people
+from tests.fakes.front_door import PASSWORD, front_door, give_password, machine_with_people
 from tests.fakes.hub_machine import Machine
 
 pytestmark = pytest.mark.browser
@@ -25,12 +25,19 @@ pytestmark = pytest.mark.browser
 BOB = ServerId(Username("bob"))
 ENGLISH: Final = "en-GB"
 LANGUAGES: Final = (ENGLISH, "de-DE")
-VISITOR: Final = ("/hub/login", "/hub/signup", "/hub/signup/waiting?username=nina",
-    "/hub/setup?token=old", "/hub/error/404", "/hub/error/503")  # fmt: skip
-STUDENT: Final = ("/hub/home", "/hub/token", "/hub/nowhere", "/hub/spawn/bob/new")
+VISITOR: Final = ("/hub/login", "/hub/signup", "/hub/signup/waiting?username=nina", "/hub/join",
+    "/hub/forgot", "/hub/setup?token=old", "/hub/error/404", "/hub/error/503")  # fmt: skip
+STUDENT: Final = ("/hub/home", "/hub/account", "/hub/account/second-factor", "/hub/token",
+    "/hub/password", "/hub/nowhere", "/hub/spawn/bob/new", "/hub/join")  # fmt: skip
+TEACHER: Final = ("/hub/classes", "/hub/classes/physics", "/hub/classes/physics/roster",
+    "/hub/classes/physics/joining", "/hub/classes/physics/materials?folder=week1",
+    "/hub/classes/physics/links", "/hub/classes/physics/settings",
+    "/hub/classes/physics/passwords?user=bob", "/hub/classes/physics/take-out?user=bob",
+    "/hub/classes/physics/end?how=archive", "/hub/users/bob/access")  # fmt: skip
 ADMIN: Final = ("/hub/home", "/hub/admin", "/hub/admin?search=zzz", "/hub/admin/add",
     "/hub/admin/users/bob", "/hub/admin/users/nina", "/hub/admin/users/bob/log",
-    "/hub/admin/remove?user=bob&user=carol")  # fmt: skip
+    "/hub/admin/remove?user=bob&user=carol", "/hub/admin/joining", "/hub/new-class",
+    "/hub/archives")  # fmt: skip
 
 
 @dataclass
@@ -60,44 +67,104 @@ class School:
         await page.wait_for_url("**/hub/home")
         return page
 
+    async def code(self) -> str:
+        """A join code of the class."""
+        made = await self.machine.root("POST", "appliance/classes/physics/invites", {})
+        return str(made.json["code"])
+
     async def look_at(self, page: Page, *addresses: str) -> None:
         """Note what is wrong with the pages at these addresses."""
-        language = await page.evaluate("navigator.language")
         for address in addresses:
             await page.goto(address)
-            if language == ENGLISH:
-                found = [*await violations(page), *await page_checks.shape(page)]
-                found += await page_checks.reach(page)
-            else:
-                found = await violations(page, widths=(390,), schemes=("light",))
-            found += await page_checks.width(page)
-            self.problems += [f"{address}: {one}" for one in found]
+            await self.look_here(page)
+
+    async def look_here(self, page: Page) -> None:
+        """Note what is wrong with the page that is open."""
+        if await page.evaluate("navigator.language") == ENGLISH:
+            found = [*await violations(page), *await page_checks.shape(page)]
+            found += await page_checks.reach(page)
+        else:
+            found = await violations(page, widths=(390,), schemes=("light",))
+        found += await page_checks.width(page)
+        where = page.url.removeprefix(self.address)
+        self.problems += [f"{where}: {one}" for one in found]
 
 
 @pytest.fixture
 async def school() -> AsyncIterator[School]:
     async with AsyncExitStack() as stack:
         machine = await stack.enter_async_context(machine_with_people())
-        await machine.hub.users.create_many(["nina"], approved=False)
+        await physics(machine)
         address = await stack.enter_async_context(front_door(machine))
         made = School(machine, address, await stack.enter_async_context(chromium()))
         yield made
         assert not made.problems, "\n".join(made.problems)
 
 
+async def physics(machine: Machine) -> None:
+    """A class with the teacher tess, the students bob and carol, and nina, who waits."""
+    hub = machine.hub
+    await hub.users.create_many(["tess"])
+    await hub.users.create_many(["nina"], approved=False)
+    await give_password(machine)
+    classes = hub.classroom.parts["classes"]
+    classes.create("physics", title="Physics 7a")
+    classes.add_teacher("physics", Username("tess"))
+    for user in ("bob", "carol", "nina"):
+        await machine.root("POST", "groups/physics/users", {"users": [user]})
+    await hub.classroom.parts["people"].changed("physics", joined=[Username("bob")])
+    for name in ("week1/first.ipynb", "week1/data with a long name, of many words.csv"):
+        machine.spawner.common["physics", f"shared/{name}"] = b"{}"
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_visitors_pages(school: School, language: str) -> None:
     page = await school.visitor(language)
     link = school.machine.hub.links.make(Username("carol")).path
-    await school.look_at(page, *VISITOR, link)
+    await school.look_at(page, *VISITOR, link, f"/hub/join/{await school.code()}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_forms_that_say_what_is_wrong(school: School, language: str) -> None:
+    page = await school.visitor(language)
+    await page.goto("/hub/login")
+    await page.fill("#username", "bob")
+    await page.fill("#password", "wrong")
+    await page.press("#password", "Enter")
+    await school.look_here(page)
+    await page.goto("/hub/signup")
+    await page.evaluate("document.querySelector('form[data-signup]').noValidate = true")
+    await page.fill("#password", "short")
+    await page.press("#password", "Enter")
+    await school.look_here(page)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_students_pages(school: School, language: str) -> None:
+    school.machine.hub.classroom.parts["messages"].send(
+        "Open the notebook of week 1, please.", sender="tess", group="physics"
+    )
     page = await school.logged_in("bob", language)
     await school.look_at(page, *STUDENT)
     await school.machine.hub.servers.start(BOB, wait=5.0)
-    await school.look_at(page, "/hub/home")
+    await school.look_at(page, "/hub/home", f"/hub/join/{await school.code()}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_teachers_pages(school: School, language: str) -> None:
+    await school.machine.hub.servers.start(BOB, wait=5.0)
+    page = await school.logged_in("tess", language)
+    code = await school.code()
+    await page.goto("/hub/classes/physics/materials?folder=week1")
+    await page.click("button[value=hand-out]")
+    await school.look_at(page, *TEACHER)
+    await page.goto("/hub/classes/physics/joining")
+    await page.click(f"a[href*='/show']:near(:text('{code}'))")
+    await school.look_here(page)
+    await page.goto("/hub/classes/physics/roster")
+    await page.fill("textarea", "Anna Maier\nBen Okoro, ben@\n\n;;;\n")
+    await page.click("form:has(textarea) button.main")
+    await school.look_here(page)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -105,3 +172,11 @@ async def test_admins_pages(school: School, language: str) -> None:
     await school.machine.hub.servers.start(BOB, wait=5.0)
     page = await school.logged_in("ada", language)
     await school.look_at(page, *ADMIN)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_pages_of_a_school_that_has_nobody_yet(school: School, language: str) -> None:
+    school.machine.hub.classroom.parts["classes"].create("empty", title="Empty")
+    page = await school.logged_in("ada", language)
+    below = ("", "/roster", "/joining", "/materials", "/settings")
+    await school.look_at(page, *(f"/hub/classes/empty{one}" for one in below))

@@ -73,13 +73,13 @@ async def machine_with_people(config: Config | None = None) -> AsyncIterator[Mac
             hub = machine.hub
             await hub.users.create_many(["ada"], admin=True)
             await hub.users.create_many(["bob", "carol"])
-            hashed = await hub.authenticator.hash_for(PASSWORD, Username("x"))
-            _give_password(machine, hashed)
+            await give_password(machine)
             yield machine
 
 
-def _give_password(machine: Machine, hashed: str) -> None:
-    """One hash for all: hashing three times would be most of a test's time."""
+async def give_password(machine: Machine) -> None:
+    """One hash for all who are there: hashing for each would be most of a test's time."""
+    hashed = await machine.hub.authenticator.hash_for(PASSWORD, Username("x"))
     with machine.hub.db.session() as session:
         for row in session.scalars(select(User).options(joinedload(User.password))):
             put_password(session, row, hashed, now=machine.clock.now(), must_change=False)

@@ -59,6 +59,14 @@ _FOCUSED: Final = """() => {
   };
 }"""
 
+_TOO_WIDE: Final = """() => {
+  if (document.documentElement.scrollWidth <= innerWidth) return "";
+  const out = [...document.querySelectorAll("body *")].filter(
+    (one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".unseen"));
+  const shown = out.slice(-3).map((one) => one.outerHTML.slice(0, 80)).join(" ");
+  return `${document.documentElement.scrollWidth - innerWidth} pixels too wide: ${shown}`;
+}"""
+
 
 async def shape(page: Page) -> list[str]:
     """Headings, mistakes in forms that say nothing, motion in spite of the reader's wish."""
@@ -92,9 +100,8 @@ async def width(page: Page) -> list[str]:
     ):
         await page.set_viewport_size({"width": size[0], "height": size[1]})
         await page.evaluate(_USE_STYLE, style)
-        too_wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if too_wide > 0:
-            found.append(f"{name}: {too_wide} pixels too wide")
+        if wide := await page.evaluate(_TOO_WIDE):
+            found.append(f"{name}: {wide}")
     await page.evaluate("document.adoptedStyleSheets = []")
     await page.set_viewport_size({"width": 1280, "height": 800})
     return found
