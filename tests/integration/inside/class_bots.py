@@ -57,7 +57,7 @@ class Student:
         url, status, page = self.send("/hub/login", username=self.name, password=password)
         if "/hub/password" not in url:
             raise AssertionError(f"{self.name} is at {url} ({status}), not asked for a password")
-        url, status, page = self.send("/hub/password", old=password, password=new)
+        url, status, page = self.send("/hub/password", password=new)
         if status >= 400:
             raise AssertionError(f"{self.name} can't choose a password: {status}: {page[:3000]}")
 

@@ -85,4 +85,5 @@ async def main() -> None:
         await notebook.type(more[0] + "\r")
 
 
-asyncio.run(asyncio.wait_for(main(), SECONDS))
+if __name__ == "__main__":
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
