@@ -11,8 +11,8 @@ import typer
 
 from appliance import __version__
 from appliance.cli import class_materials, completion, config, mail, server, token, user_proofs
-from appliance.cli.errors import require_root
-from appliance.cli.options import Follow, Json, Lines
+from appliance.cli.errors import UsageError, require_root
+from appliance.cli.options import Follow, Json, Lines, Quiet
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -97,6 +97,37 @@ def audit(
     require_root(Places.current())
     wanted = audit_.Wanted(since=audit_.parse_since(since), user=user, action=action)
     audit_.show(Places.current(), Output(json), wanted, lines=lines, follow=follow)
+
+
+@app.command()
+def say(
+    text: Annotated[
+        str, typer.Argument(help="What to say; - reads it from stdin.", metavar="TEXT")
+    ],
+    *,
+    everyone: Annotated[bool, typer.Option("--all", help="To everybody.")] = False,
+    user: Annotated[
+        str,
+        typer.Option(
+            "--user", help="To one user.", metavar="NAME", autocompletion=completion.user_names
+        ),
+    ] = "",
+    hours: Annotated[
+        int,
+        typer.Option("--hours", help="For how long, if nobody reads it before.", min=1, max=336),
+    ] = 12,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Say something to everybody or to one user; to a class: appliance class say."""
+    from appliance.cli import messages
+
+    if everyone == bool(user):
+        raise UsageError(
+            "cannot say it", why="give either --all or --user NAME", mend="appliance say --help"
+        )
+    require_root(Places.current())
+    messages.say(Places.current(), Output(json, quiet), text, user=user, hours=hours)
 
 
 @app.command()

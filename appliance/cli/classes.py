@@ -190,6 +190,27 @@ def take_out(
     class_work.take_out(Places.current(), Output(json, quiet), name, users)
 
 
+@app.command("say")
+def say_(
+    name: Name,
+    text: Annotated[
+        str, typer.Argument(help="What to say; - reads it from stdin.", metavar="TEXT")
+    ],
+    *,
+    hours: Annotated[
+        int,
+        typer.Option("--hours", help="For how long, if nobody reads it before.", min=1, max=336),
+    ] = 12,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Say something to a class: it appears in everybody's JupyterLab."""
+    from appliance.cli import messages
+
+    require_root(Places.current())
+    messages.say(Places.current(), Output(json, quiet), text, group=name, hours=hours)
+
+
 @app.command()
 def remove(name: Name, *, yes: Yes = False, quiet: Quiet = False, json: Json = False) -> None:
     """Delete a class and its folder, without an archive; accounts and homes stay."""

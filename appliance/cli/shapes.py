@@ -164,6 +164,10 @@ With --end: {"ended": 2}""",
 {_COLLECTION}
 
 `people` is there besides: by name a `state` (collected or failed), and figures or `why`.""",
+    "class say": """{"to": "physics-7a", "hours": 12}""",
+    "say": """{"to": null, "hours": 12}
+
+`to` is the user with --user.""",
     "class nbgrader": """{"on": true, "version": "0.9.6", "course": "physics-7a"}""",
     "token add": """\
 {"id": "a7", "note": "grading", "scopes": ["read:users!user=ada"],

@@ -67,13 +67,13 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
         whole(folder / "trial", static=find_static_roots(Path(sys.prefix))) as appliance,
         chromium() as chrome,
     ):
-        for name in ("emmy", "lovelace"):
-            await appliance.visitor().sign_up_and_log_in(name)
         # As if the environment had it: here the checkout's packages aren't installed.
         config = appliance.nginx.places.homes / "emmy/.jupyter/jupyter_server_config.json"
         config.parent.mkdir(parents=True)
         places = {"LabServerApp": {"extra_labextensions_path": [str(extensions)]}}
         config.write_text(json.dumps(places))
+        for name in ("emmy", "lovelace"):
+            await appliance.visitor().sign_up_and_log_in(name)
         found = Room(appliance, chrome)
         classes = found.parts()["classes"]
         classes.create("algebra", title="Algebra")

@@ -108,6 +108,8 @@ class FakeHubApi:
                 "started": self.started,
                 "database": "ok",
             }
+        if path[-1] == "messages":
+            return 204, None
         if path == ["servers"]:
             return 200, list(self.running.values())
         if path == ["users"]:
