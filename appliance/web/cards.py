@@ -17,6 +17,8 @@ from markupsafe import Markup
 from appliance.web.renderer import STATIC
 
 PER_PAGE: Final = 10
+# Characters of a name that surely fit into one line of a card.
+_ROOM: Final = 22
 # Where people write on Letter; the rest of the world has A4.
 _LETTER: Final = frozenset(["US", "CA", "MX", "PH", "CL", "CO", "VE", "GT", "CR", "PA", "DO", "PR"])
 
@@ -43,6 +45,11 @@ class Card:
 
     login: Login
     qr: Markup
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether names take two lines, so that all must be smaller to have room."""
+        return len(self.login.full_name) > _ROOM or len(self.login.name) > _ROOM
 
 
 def make_pages(logins: Iterable[Login], site: str) -> list[list[Card]]:

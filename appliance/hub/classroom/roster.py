@@ -78,16 +78,20 @@ def read_entries(
     heading = table.records[layout.heading].cells if layout.heading >= 0 else None
     for index, record in enumerate(records):
         if index < layout.heading:
-            found.append(Entry(record.line, _shown(record), skipped="it stands above the headings"))
+            found.append(
+                Entry(record.line, _shown(record), skipped=say("it stands above the headings"))
+            )
         elif heading is not None and record.cells == heading:
-            found.append(Entry(record.line, _shown(record), skipped="it has the headings"))
+            found.append(Entry(record.line, _shown(record), skipped=say("it has the headings")))
         elif edits and record.line in edits:
             edit = edits[record.line]
             found.append(_checked(_edited(_entry(record, layout), edit), record))
         elif not any(map(str.isalpha, "".join(record.cells))):
-            found.append(Entry(record.line, _shown(record), skipped="there are no letters in it"))
+            found.append(
+                Entry(record.line, _shown(record), skipped=say("there are no letters in it"))
+            )
         elif _TOTAL.fullmatch(tidy(next(filter(tidy, record.cells)))) and not _has_name(record):
-            found.append(Entry(record.line, _shown(record), skipped="it is a total"))
+            found.append(Entry(record.line, _shown(record), skipped=say("it is a total")))
         else:
             found.append(_checked(_entry(record, layout), record))
     if sum(one.is_person for one in found) > MOST_ROWS:
@@ -204,7 +208,7 @@ def _checked(entry: Entry, record: Record) -> Entry:
         if not (username or wanted):
             raise _nameless(full_name, record)
     except ApplianceError as error:
-        mend = error.mend or "change it, or leave the row out"
+        mend = error.mend or say("change it, or leave the row out")
         return replace(entry, why=error.why, mend=mend)
     language = _LANGUAGE_OF.get(entry.language.lower().partition("-")[0].partition("_")[0], "")
     return replace(

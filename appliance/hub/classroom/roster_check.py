@@ -23,8 +23,8 @@ from appliance.hub.classroom.roster import Entry
 from appliance.names import Username, parse_group_name, parse_username
 from appliance.texts import say
 
-_TAKEN: Final = "the name is taken"
-_TAKEN_MEND: Final = (
+_TAKEN: Final = say("the name is taken")
+_TAKEN_MEND: Final = say(
     "choose another user name; if it is this person's own account, they join with the class's "
     "code, or an admin adds them"
 )
@@ -173,7 +173,7 @@ class _Check:
         if not entry.is_person:
             return replace(row, why=entry.skipped)
         if self._aim.only is not None and entry.group not in self._aim.only:
-            return replace(row, why="its class isn't chosen")
+            return replace(row, why=say("its class isn't chosen"))
         if entry.why:
             return replace(row, state=RowState.WRONG, why=entry.why, mend=entry.mend)
         try:
@@ -264,11 +264,11 @@ class _Check:
 
     def _found(self, row: Row, known: _Known) -> Row:
         is_here = not row.group or row.group in known.groups
-        note = ""
+        note: str = ""
         if known.state == UserState.WAITING:
-            note = "waits to be let in"
+            note = say("waits to be let in")
         elif known.state == UserState.LOCKED:
-            note = "is locked"
+            note = say("is locked")
         return replace(
             row, state=RowState.HERE if is_here else RowState.JOIN, name=known.name,
             full_name=known.full_name or row.full_name, note=note,

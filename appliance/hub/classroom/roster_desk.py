@@ -29,6 +29,7 @@ from appliance.hub.supervisor import Supervisor
 from appliance.hub.users import Users
 from appliance.names import Username
 from appliance.native_auth.authenticator import NativeAuthenticator
+from appliance.texts import say
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Draft:
     def entries(self) -> list[Entry]:
         """The rows as they are now."""
         return [
-            replace(entry, skipped="you left it out")
+            replace(entry, skipped=say("you left it out"))
             if entry.is_person and entry.line in self.left_out
             else entry
             for entry in read_entries(self.table, self.layout, self.edits)

@@ -25,11 +25,11 @@ _QUOTED: Final = 2000
 _SEPARATORS: Final = "\t;,|"
 _SAMPLE: Final = 100
 _NOT_TEXT: Final = (
-    (b"PK\x03\x04", "it is a workbook, not a CSV file"),
-    (b"\xd0\xcf\x11\xe0", "it is a workbook, not a CSV file"),
-    (b"%PDF", "it is a PDF, not a CSV file"),
+    (b"PK\x03\x04", say("it is a workbook, not a CSV file")),
+    (b"\xd0\xcf\x11\xe0", say("it is a workbook, not a CSV file")),
+    (b"%PDF", say("it is a PDF, not a CSV file")),
 )
-_SAVE_AS: Final = (
+_SAVE_AS: Final = say(
     "save it as CSV in your spreadsheet, or copy the cells there and paste them into the box"
 )
 # What spreadsheets put between cells or around them and nobody sees.
@@ -62,7 +62,7 @@ def read_table(data: bytes | str) -> Table:
     text = data if isinstance(data, str) else decode(data)
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        raise _refused("it isn't text", _SAVE_AS)
+        raise _refused(say("it isn't text"), _SAVE_AS)
     named = re.match(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|$)', text, re.IGNORECASE)
     skipped = text[: named.end()] if named else ""
     body = text[named.end() :] if named else text
@@ -75,10 +75,10 @@ def read_table(data: bytes | str) -> Table:
             records.append(Record(line, kept))
         if len(records) > MOST_ROWS + 1 or number > _MOST_LINES:
             raise _refused(
-                say("it has more than {most} rows", most=MOST_ROWS), "cut the list in parts"
+                say("it has more than {most} rows", most=MOST_ROWS), say("cut the list in parts")
             )
     if not any(char.isalnum() for record in records for cell in record.cells for char in cell):
-        raise _refused("there is nothing in it", "choose a file, or paste the names")
+        raise _refused(say("there is nothing in it"), say("choose a file, or paste the names"))
     return Table(tuple(records), separator)
 
 

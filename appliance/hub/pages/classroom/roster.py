@@ -128,7 +128,7 @@ class AddOneHandler(ClassRosterPage):
         [_, row] = self.checked(draft)
         if row.state is RowState.WRONG or not any(cells):
             why = row.why or say("there is no name")
-            error = FormError("one", why[0].upper() + why[1:], row.mend, 400)
+            error = FormError("one", why, row.mend, 400)
             self.show_people(one, error=error, status=400)
         elif row.state is RowState.HERE:
             self.leave_note("warn", say("{name} is in the class already.", name=row.name))
