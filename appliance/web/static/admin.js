@@ -1,4 +1,4 @@
-// Comforts of the admin pages: choose all, counts, printing, and rows that follow starts and stops.
+// Comforts of the admin pages: choose all, counts, and rows that follow starts and stops.
 
 // The hub answers scripts only if they know the page's token: other pages of this host don't.
 function fetchAgain() {
@@ -102,31 +102,4 @@ function followMoves(form, boxes, count) {
     row.find((one) => (one.getAttribute("aria-label") ?? one.textContent) === key)?.focus();
   };
   setTimeout(look, 2000);
-}
-
-const names = document.querySelector("[data-names]");
-if (names) {
-  const place = document.getElementById("names-count");
-  const update = () => words(place, names.value.split(/[\s,;]+/).filter(Boolean).length);
-  names.addEventListener("input", update);
-  update();
-}
-
-for (const button of document.querySelectorAll("[data-print]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => window.print());
-}
-
-// Hashing many passwords takes a while, and pressing again would send the list twice.
-for (const button of document.querySelectorAll("[data-busy]")) {
-  const words = button.textContent;
-  button.form.addEventListener("submit", () => {
-    button.textContent = button.dataset.busy;
-    button.disabled = true;
-  });
-  // The browser's "back" may bring the page as it was left.
-  window.addEventListener("pageshow", () => {
-    button.textContent = words;
-    button.disabled = false;
-  });
 }
