@@ -151,7 +151,8 @@ _HEAD: Final = """\
 
 A test sends the same requests, some {count} of them, to JupyterHub 6.1.1 and to the appliance, and
 compares status, headers that clients read, and models. What follows is all that differs, and meant
-so. Messages of errors, HTML pages and the field `appliance` are our own and aren't compared.
+so. Messages of errors, HTML pages, the field `appliance` and the scope `classroom` are our own and
+aren't compared.
 [api.md](api.md) has the endpoints.
 """
 
