@@ -164,6 +164,8 @@ def _modules() -> list[Path]:
 def _of_module(path: Path) -> Iterator[Found]:
     name = str(path.relative_to(ROOT))
     for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.AnnAssign) and _name(node.target) == "WORDS":
+            yield from _of_words(node.value, name)
         if not isinstance(node, ast.Call):
             continue
         called = _name(node.func)
@@ -182,6 +184,13 @@ def _of_module(path: Path) -> Iterator[Found]:
         for argument in arguments:
             for sentence in _sentences(argument) or _meant(argument, path):
                 yield Found(sentence, "", "python-brace-format" if "{" in sentence else "", name)
+
+
+def _of_words(node: ast.expr | None, name: str) -> Iterator[Found]:
+    """What each scope allows: the values of a dictionary."""
+    for value in node.values if isinstance(node, ast.Dict) else ():
+        for sentence in _sentences(value):
+            yield Found(sentence, "", "python-brace-format" if "{" in sentence else "", name)
 
 
 def _sentences(node: ast.expr) -> list[str]:

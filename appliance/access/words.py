@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from appliance.access.scopes import HIERARCHY
+from appliance.texts import Text, say
 
 # What stands in braces depends on the scope's filter: see `_places`.
 WORDS: Final[Mapping[str, str]] = {
@@ -60,13 +61,20 @@ WORDS: Final[Mapping[str, str]] = {
     "shutdown": "Shut the hub down",
     "read:metrics": "Read the hub's metrics",
 }
+_EVERY: Final = {"groups": say("every group"), "services": say("every service")}
 _FOR_EVERYTHING: Final = {
-    "whose": "everybody's",
-    "account": "everybody's account",
-    "servers": "everybody's servers",
-    "whom": "everybody",
-    "groups": "every group",
-    "services": "every service",
+    "whose": say("everybody's"),
+    "account": say("everybody's account"),
+    "servers": say("everybody's servers"),
+    "whom": say("everybody"),
+    **_EVERY,
+}
+_OWN: Final = {
+    "whose": say("your"),
+    "account": say("your account"),
+    "servers": say("your servers"),
+    "whom": say("you"),
+    **_EVERY,
 }
 
 
@@ -92,41 +100,49 @@ def _sentence(scope: str, reader: str, custom: Mapping[str, str]) -> str:
     if pattern is None:
         return custom.get(name) or scope
     kind, _, value = bound.partition("=")
-    return pattern.format_map(_places(kind, value, reader) if mark else _FOR_EVERYTHING)
+    return Text.of(pattern, {**(_places(kind, value, reader) if mark else _FOR_EVERYTHING)})
 
 
 def _places(kind: str, value: str, reader: str) -> dict[str, str]:
     """What a filter makes of the places in a sentence; `!user` alone is the reader's own."""
-    own = _of_person(reader, reader)
     if kind == "group":
-        members = f"“{value}” members"
         return {
-            **_possessions(f"{members}'"),
-            "whom": members,
-            "groups": f"the group “{value}”",
-            "services": "every service",
+            **_EVERY,
+            "whose": say("“{group}” members'", group=value),
+            "account": say("“{group}” members' account", group=value),
+            "servers": say("“{group}” members' servers", group=value),
+            "whom": say("“{group}” members", group=value),
+            "groups": say("the group “{group}”", group=value),
         }
     if kind == "service":
-        return {**own, "services": f"the service “{value}”" if value else "itself"}
+        one = say("the service “{service}”", service=value) if value else say("itself")
+        return {**_OWN, "services": one}
     owner, _, server = value.partition("/")
-    found = _of_person(owner or reader, reader)
+    owner = owner or reader
+    found = _of_person(owner, reader)
     if kind == "server":
-        whose = found["whose"]
-        found["servers"] = f"{whose} server “{server}”" if server else f"{whose} server"
+        found["servers"] = _one_server(owner, server, reader)
     return found
 
 
 def _of_person(name: str, reader: str) -> dict[str, str]:
+    if name == reader:
+        return {**_OWN}
     return {
-        **_possessions("your" if name == reader else f"{name}'s"),
-        "whom": "you" if name == reader else name,
-        "groups": "every group",
-        "services": "every service",
+        **_EVERY,
+        "whose": say("{name}'s", name=name),
+        "account": say("{name}'s account", name=name),
+        "servers": say("{name}'s servers", name=name),
+        "whom": name,
     }
 
 
-def _possessions(whose: str) -> dict[str, str]:
-    return {"whose": whose, "account": f"{whose} account", "servers": f"{whose} servers"}
+def _one_server(owner: str, server: str, reader: str) -> str:
+    if owner == reader:
+        return say("your server “{server}”", server=server) if server else say("your server")
+    if server:
+        return say("{name}'s server “{server}”", name=owner, server=server)
+    return say("{name}'s server", name=owner)
 
 
 def _contained(scope: str) -> set[str]:

@@ -7,7 +7,6 @@ from typing import Final
 from playwright.async_api import Page
 
 _MOST_STOPS: Final = 80
-_LARGER: Final = "html { font-size: 200% !important; }"
 # Letters and lines as far apart as WCAG 1.4.12 wants pages to bear.
 _SPACING: Final = """
 * { line-height: 1.5 !important; letter-spacing: 0.12em !important; }
@@ -95,7 +94,6 @@ async def width(page: Page) -> list[str]:
     found = []
     for size, name, style in (
         ((640, 400), "at 200 %", ""),
-        ((1280, 800), "larger letters", _LARGER),
         ((390, 800), "more space", _SPACING),
     ):
         await page.set_viewport_size({"width": size[0], "height": size[1]})
