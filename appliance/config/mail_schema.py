@@ -90,7 +90,7 @@ class Mail(Section):
     """The appliance's address in links. It is not taken from requests, which strangers write."""
 
     tell_sign_ups: Annotated[bool, Reload.HUB, Example(True)] = False  # noqa: FBT003
-    """Write to those who may approve when somebody signs up, and to that person when it is done."""
+    """Write to those who may approve when somebody has signed up and waits."""
 
     @model_validator(mode="after")
     def _has_what_a_mail_needs(self) -> Mail:

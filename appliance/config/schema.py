@@ -332,7 +332,7 @@ class Config(Section):
     services: dict[ServiceName, Service] = {}
     """Programs beside the hub, which use its API, its log-in, or both."""
 
-    mail: Mail = Mail()
     metrics: Metrics = Metrics()
     pages: Pages = Pages()
     proxy: ProxyChoice = ProxyChoice()
+    mail: Mail = Mail()

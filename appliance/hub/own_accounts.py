@@ -11,6 +11,7 @@ from appliance.config.schema import Config
 from appliance.db.session import Database
 from appliance.hub.forgotten import Forgotten
 from appliance.hub.links import Links
+from appliance.hub.news import News
 from appliance.hub.profiles import Profiles
 from appliance.hub.required_factor import RequiredFactor
 from appliance.hub.secrets import ensure_secret
@@ -41,8 +42,10 @@ def make_own_accounts(
     mailer = Mailer(config.mail, clock=clock, run=run)
     letters = Letters(config.mail, hub_url=hub_url)
     required = RequiredFactor(db=db, roles=roles, wanted=config.passwords.second_factor_roles)
+    news = News(db=db, clock=clock, mailer=mailer, letters=letters, hub_url=hub_url)
     return {
         "profiles": profiles,
+        "news": news,
         "mailer": mailer,
         "letters": letters,
         "second_factor": SecondFactor(

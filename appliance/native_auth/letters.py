@@ -59,18 +59,6 @@ class Letters:
             ],
         )
 
-    def approved(self, to: str, *, name: str, language: str) -> Letter:
-        """That one is let in."""
-        return self._letter(
-            to,
-            language,
-            say("Your account is ready"),
-            [
-                say("Your account “{name}” is approved. You can log in now:", name=name),
-                say("{link}", link=self._address(f"{self._hub_url}login")),
-            ],
-        )
-
     def sign_up_waits(self, to: str, *, name: str, path: str, language: str) -> Letter:
         """To who may approve: somebody waits for it."""
         return self._letter(

@@ -8,7 +8,7 @@ reads like a teacher's is nobody's yet, so it is given, and whoever lets people 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,11 @@ class SignUps:
         self._throttle = throttle
         self._settings = settings
         self._privileged = privileged
+        self._followers: list[Callable[[Username], None]] = []
+
+    def follow(self, follower: Callable[[Username], None]) -> None:
+        """Tell somebody of each account that waits for approval."""
+        self._followers.append(follower)
 
     @property
     def mode(self) -> SignupMode:
@@ -97,6 +102,9 @@ class SignUps:
         state = self._insert(user, hashed, called, admission)
         log.info("user %s signed up from %s: %s", user, network_of(address), state)
         audit.note(Action.SIGN_UP, user, user=user, state=state.value)
+        if state is UserState.WAITING:
+            for follower in self._followers:
+                follower(user)
         return SignUp(user, state)
 
     def check_name(self, name: str) -> Username:

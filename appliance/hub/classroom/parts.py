@@ -97,14 +97,17 @@ def make_classroom(ground: Ground) -> Classroom:
     live = _make_live(ground, people)
     materials = _make_materials(ground, classes, people)
     terms = _make_terms(ground, classes, people, rights, materials.parts["folders"])
+    own = _make_own_accounts(ground)
+    joining = _make_joining(ground, people, rights)
+    joining["sign_ups"].follow(own["news"].waits)
     return Classroom(
         parts={
             "classes": classes,
             "people": people,
             "rights": rights,
             **_make_rosters(ground, classes, people, rights),
-            **_make_own_accounts(ground),
-            **_make_joining(ground, people, rights),
+            **own,
+            **joining,
             **materials.parts,
             **terms.parts,
             **live.parts,

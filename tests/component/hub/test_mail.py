@@ -350,3 +350,26 @@ async def test_students_send_no_tests(machine: Machine, bob: Browser, post: Post
     assert (await bob.api("POST", "appliance/mail/test", {"address": ADDRESS})).status == 403
     assert (await bob.api("GET", "appliance/mail")).status == 403
     assert post.letters == []
+
+
+class TestNews:
+    @pytest.fixture
+    def config(self, post: Post) -> Config:
+        return settings(post.port, tell_sign_ups=True)
+
+    async def test_who_may_approve_hears_of_who_waits(
+        self, machine: Machine, ada: Browser, post: Post, clock: FakeClock
+    ) -> None:
+        await machine.browser().sign_up("zoe", STUDENT_PASSWORD)
+        await settled()
+        assert post.letters == []  # ada has confirmed no address
+        await confirm_address(ada, post, "ada@example.net")
+        for name in ("yan", "xia"):
+            await machine.browser().sign_up(name, STUDENT_PASSWORD)
+        letter = await arrived(post, 2)
+        assert (letter["To"], letter["Subject"]) == ("ada@example.net", "yan waits for approval")
+        assert link_in(letter) == "/hub/admin?show=waiting"
+        await settled()
+        clock.pass_time(16 * 60)
+        await machine.browser().sign_up("wim", STUDENT_PASSWORD)
+        await arrived(post, 3)

@@ -40,6 +40,8 @@ ALL = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
 # What an example needs besides.
 BESIDES = {
     "signup.mode": "signup: {code: blue-tree-42}\n",
+    "mail.host": "mail: {sender: hub@example.org, site: https://hub.example.org}\n",
+    "mail.user": "mail: {password: long-and-secret}\n",
     "custom_scopes.custom:grades:read.subscopes": "custom_scopes: {custom:grades:list: {}}\n",
 }
 
@@ -117,7 +119,7 @@ def test_the_json_schema_has_every_setting() -> None:
     [
         ("limits.memry", "limits.memory"),
         ("memory", "limits.memory"),
-        ("limits.port", "http.port"),
+        ("limits.trusted_proxies", "http.trusted_proxies"),
         ("htpp", "http"),
         ("signup.mod", "signup.mode"),
         ("xyzzy", ""),
