@@ -174,7 +174,8 @@ def make_hub(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
             invites=classroom.parts["invites"],
         ),
-        supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper, relays=relays, ending=ending, classroom=classroom,
+        supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
+        relays=relays, ending=ending, classroom=classroom,
     )  # fmt: skip
 
 

@@ -200,7 +200,7 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "PUT /appliance/users/{user}/lock": _ok("User"),
     "DELETE /appliance/users/{user}/lock": _ok("User"),
     "GET /appliance/classes": _ok(many(ref("Class"))),
-    "POST /appliance/classes": _ok("NewClass", status=201),
+    "POST /appliance/classes": _ok("MadeClass", status=201),
     "GET /appliance/classes/{group}": _ok("Class"),
     "PATCH /appliance/classes/{group}": _ok("Class"),
     "DELETE /appliance/classes/{group}": _empty(204),

@@ -212,7 +212,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         here=many(TEXT), wrong=many(_ROSTER_ROW),
     ),
     "Class": _CLASS,
-    "NewClass": always(
+    "MadeClass": always(
         **{"class": ref("Class")}, created=many(always(name=TEXT, password=maybe(TEXT)))
     ),
     "TakenOut": always(taken_out=many(TEXT)),
