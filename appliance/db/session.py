@@ -209,4 +209,11 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     parts = unicodedata.normalize("NFKD", text)
-    return "".join(char for char in parts if not unicodedata.combining(char)).casefold()
+    plain = "".join(char for char in parts if not unicodedata.combining(char))
+    return plain.casefold().translate(_STROKED)
+
+
+# Letters with a stroke, a dot less or two in one aren't taken apart above.
+_STROKED: Final = str.maketrans(
+    {"\u0131": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe"}
+)
