@@ -68,9 +68,9 @@ class School:
         """Follow the page of the work until it leads on."""
         assert answer.status == 302, answer.body
         place = answer.location
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "/jobs/" in place:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 answer = await browser.get(place)
                 place = answer.headers.get("location", place)
         return answer
@@ -227,6 +227,31 @@ async def test_people_come_from_other_classes_of_the_same_teacher_alone(school: 
     answer = await school.make()
     assert answer.location == ROSTER
     assert school.members() == ["dora"]
+
+
+async def test_who_has_rights_over_others_is_for_admins_to_add(school: School) -> None:
+    await school.machine.hub.users.create_many(["dora"])
+    school.classes.create("other")
+    school.classes.add_teacher("other", Username("bob"))
+    users = {"users": ["ada", "carol", "dora"]}
+    assert (await school.machine.root("POST", "groups/other/users", users)).status == 200
+    page = await school.look("ada\ncarol\ndora\n")
+    assert rows(page) == {1: ("ada", "wrong"), 2: ("carol", "wrong"), 3: ("dora", "join")}
+    assert "An admin can add this account to the class." in page.body
+    await school.make()
+    assert school.members() == ["dora"]
+
+
+async def test_a_list_stays_in_its_class_when_the_class_is_taken_away(school: School) -> None:
+    school.classes.create("other")
+    school.classes.add_teacher("other", Username("bob"))
+    await school.look("Anna Ek\n")
+    elsewhere = school.place.replace("math", "other")
+    assert (await school.bob.get(elsewhere)).status == 404
+    school.classes.remove_teacher("math", Username("bob"))
+    for place in (school.place, elsewhere):
+        assert (await school.bob.post(place, {"do": "make"})).status == 404
+    assert school.members() == school.members("other") == []
 
 
 async def test_columns_and_classes_are_chosen(school: School) -> None:

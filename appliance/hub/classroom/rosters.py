@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from appliance.access.principal import Principal
 from appliance.db.session import Database
 from appliance.errors import ApplianceError, Conflict
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.rights import CLASSROOM, Rights
-from appliance.hub.classroom.roster_check import Aim, Row, check_rows, read_accounts
+from appliance.hub.classroom.roster_check import Aim, Row, RowState, check_rows, read_accounts
 from appliance.hub.classroom.roster_desk import Draft, Job, RosterDesk
 from appliance.hub.groups import Groups
 from appliance.hub.pages.admin_rights import check_may_add
@@ -52,7 +53,22 @@ class Rosters:
     def rows(self, who: Principal, draft: Draft) -> list[Row]:
         """What would become of each row of a list now."""
         accounts = read_accounts(self._db, self._classes, who.scopes.filters(CLASSROOM))
-        return check_rows(draft.entries(), accounts, draft.aim)
+        rows = check_rows(draft.entries(), accounts, draft.aim)
+        return rows if who.admin else [self._allowed(who, row) for row in rows]
+
+    def _allowed(self, who: Principal, row: Row) -> Row:
+        """The row, or why it isn't for who asks: whoever has rights over others is for admins to
+        add, for a class may give its teacher rights over its members."""
+        try:
+            if row.group and row.state in {RowState.NEW, RowState.JOIN}:
+                self._rights.check_may_fill(who, row.group)
+            if row.state is RowState.JOIN:
+                groups = self._groups.of(row.name)
+                self._rights.check_may_manage(who, self._users.get(row.name), groups)
+        except ApplianceError as error:
+            mend = say("an admin can add this account to the class")
+            return replace(row, state=RowState.WRONG, name="", why=error.why, mend=mend)
+        return row
 
     async def make(self, who: Principal, draft: Draft) -> tuple[list[Row], Job]:
         """Make what can be made of a list, at once; the rows are as they were before."""

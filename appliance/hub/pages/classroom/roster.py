@@ -210,7 +210,7 @@ class JobHandler(RosterPage):
     def _goal(self, job: Job, one: ClassView | None) -> str:
         """The cards if there are any, else where they come from."""
         back = self.base_path(one, f"/lists/{job.draft}") if job.draft else self.base_path(one)
-        if not job.made:
+        if not job.shown_as and not job.made:
             job.shown_as = back
         elif not job.shown_as:
             sheet = Sheet(
@@ -219,6 +219,7 @@ class JobHandler(RosterPage):
                 back=back.removeprefix(self.web.hub_url),
             )
             job.shown_as = self.hub_path(f"cards/{self.shown_once.put(self.user, sheet)}")
+            job.made.clear()
         return job.shown_as
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from appliance.access.principal import Principal
 from appliance.access.scopes import Target
-from appliance.errors import BadRequest, NotAllowed
+from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.roster_check import Row
@@ -64,6 +65,15 @@ class RosterPage(ClassPage):
     def checked(self, draft: Draft) -> list[Row]:
         """What would become of the rows of a list now."""
         return self.rosters.rows(self.asker, draft)
+
+    def find_draft(self, key: str, one: ClassView | None) -> Draft:
+        """A list of this class and of whoever asks, with the rights that they have now."""
+        draft = self.desk.drafts.get(key, self.user)
+        group = one.name if one else ""
+        if draft.aim.group != group:
+            raise NotFound("cannot find the list", why="it is another class's")
+        draft.aim = replace(self.rosters.aim(self.asker, group), only=draft.aim.only)
+        return draft
 
     async def read_draft(self, group: str) -> Draft:
         """The list in the form, a file or pasted; raises BadRequest for what is none."""

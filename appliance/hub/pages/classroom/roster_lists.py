@@ -73,12 +73,12 @@ class ListHandler(RosterPage):
     @login_needed
     async def get(self, key: str, group: str = "") -> None:
         one = self.open_list(group)
-        self._show(key, self.desk.drafts.get(key, self.user), one)
+        self._show(key, self.find_draft(key, one), one)
 
     @login_needed
     async def post(self, key: str, group: str = "") -> None:
         one = self.open_list(group)
-        draft = self.desk.drafts.get(key, self.user)
+        draft = self.find_draft(key, one)
         verb, _, argument = self.get_body_argument("do", "look").partition(" ")
         before = {row.line: row for row in self.checked(draft)}
         self._take_rows(draft, before)
@@ -156,8 +156,7 @@ class WrongHandler(RosterPage):
 
     @login_needed
     async def get(self, key: str, group: str = "") -> None:
-        self.open_list(group)
-        rows = self.checked(self.desk.drafts.get(key, self.user))
+        rows = self.checked(self.find_draft(key, self.open_list(group)))
         wrong = [row for row in rows if row.state is RowState.WRONG]
         self.send_file(wrong_file(wrong, self.dialect()), "to-mend.csv")
 
