@@ -133,6 +133,8 @@ def words_for(setting: Setting) -> st.SearchStrategy[list[str]]:
         case Kind.LIST if setting.key == "preload.packages":
             return st.lists(st.sampled_from(["numpy", "pandas", "scipy.stats"]), min_size=1)
         case Kind.LIST:
+            if setting.name.endswith("_names"):
+                return st.sampled_from([["*@school.example"], ["teacher*", "a?"]])
             if setting.key == "passwords.second_factor_roles":
                 return st.sampled_from([["admin"], ["teacher", "user"]])
             return st.lists(st.ip_addresses().map(str), min_size=1, max_size=4)
