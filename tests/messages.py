@@ -163,13 +163,20 @@ def _modules() -> list[Path]:
 
 def _of_module(path: Path) -> Iterator[Found]:
     name = str(path.relative_to(ROOT))
+    own_words = {
+        call
+        for error in ast.walk(_tree(path))
+        if isinstance(error, ast.ClassDef) and error.name in _errors()
+        for call in ast.walk(error)
+        if isinstance(call, ast.Call) and _name(call.func) == "__init__"
+    }
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.AnnAssign) and _name(node.target) == "WORDS":
             yield from _of_words(node.value, name)
         if not isinstance(node, ast.Call):
             continue
         called = _name(node.func)
-        if called == "__init__" and path.name in {"errors.py", "failures.py"}:
+        if node in own_words:
             called = "ApplianceError"
         places, names = _MAKERS.get(called, _ERROR if called in _errors() else ((), ()))
         if ast.unparse(node.func).endswith(("progress.tell", "progress.close")):

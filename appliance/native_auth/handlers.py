@@ -10,6 +10,7 @@ from appliance.errors import BadRequest, TooMany
 from appliance.names import Username
 from appliance.native_auth.authenticator import LoginRefused, NativeAuthenticator, Refusal
 from appliance.native_auth.entering import EntryPage
+from appliance.texts import say
 from appliance.web.failures import XsrfRefused
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed, public
@@ -17,10 +18,10 @@ from appliance.web.handlers import PageHandler
 from appliance.web.parts import Arrivals, Pattern, TakesCodes
 
 _ADVICE = {
-    Refusal.WAITING: "you can log in as soon as an admin has let you in",
-    Refusal.LOCKED: "ask your teacher or an admin",
+    Refusal.WAITING: say("you can log in as soon as an admin has let you in"),
+    Refusal.LOCKED: say("ask your teacher or an admin"),
 }
-_CHECK_BOTH = "check both; passwords tell capitals from small letters"
+_CHECK_BOTH = say("check both; passwords tell capitals from small letters")
 
 
 class LoginHandler(EntryPage):

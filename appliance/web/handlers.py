@@ -226,6 +226,7 @@ class PageHandler(Handler):
 
     def leave_note(self, kind: str, text: str) -> None:
         """Tell something on the next page, after the redirect; kinds are good, warn and bad."""
+        languages.use(self.language)
         note = notes.pack(
             notes.Note(kind, languages.localized(text)),
             xsrf=self.web.xsrf,
