@@ -207,7 +207,7 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "PUT /appliance/classes/{group}/teachers/{teacher}": _ok("MadeAccounts"),
     "DELETE /appliance/classes/{group}/teachers/{teacher}": _empty(204),
     "POST /appliance/classes/{group}/members": _ok("MadeAccounts", status=201),
-    "DELETE /appliance/classes/{group}/members": _ok("TakenOut"),
+    "DELETE /appliance/classes/{group}/members": _ok("LeftClass"),
     "POST /appliance/classes/{group}/archive": _ok("ArchiveBegun", status=202),
     "GET /appliance/archives": _ok(many(ref("Archive"))),
     "GET /appliance/archives/{number}": _ok("ArchiveWithPeople"),

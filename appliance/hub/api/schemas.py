@@ -215,7 +215,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "MadeClass": always(
         **{"class": ref("Class")}, created=many(always(name=TEXT, password=maybe(TEXT)))
     ),
-    "TakenOut": always(taken_out=many(TEXT)),
+    "LeftClass": always(taken_out=many(TEXT)),
     "ArchiveBegun": always(archive=WHOLE, name=TEXT),
     "Archive": _ARCHIVE,
     "ArchiveWithPeople": _with(_ARCHIVE, members=many(_ARCHIVED_PERSON)),
