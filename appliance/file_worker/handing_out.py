@@ -42,6 +42,7 @@ _STAGING: Final = ".hand-out-"
 _CHUNK: Final = 2**20
 _TRIES: Final = 1000
 _MEND_FULL: Final = "remove files from the home, or give it more room"
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -101,6 +102,10 @@ class HandOut:
         except OSError as err:
             if is_full(err):
                 raise RefusedError("the home is full", mend=_MEND_FULL) from err
+            if err.errno in _FORBIDDEN:
+                raise RefusedError(
+                    "a folder in the home may not be written", mend="let its owner make it writable"
+                ) from err
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True, dir_fd=self.own)

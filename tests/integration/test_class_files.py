@@ -122,10 +122,13 @@ def test_everybody_gets_at_what_is_theirs_and_at_nothing_else(school: School) ->
     school.cannot("bob", f"cat {top}/drop-boxes/nb-amy/essay")
     school.do("tina", "echo good >>biology-7b/drop-boxes/nb-amy/essay")
     assert school.do("amy", "cat biology-7b/drop/essay") == "mine\ngood\n"
-    # nbgrader's exchange: folders are their maker's.
-    school.do("tina", f"mkdir -m 755 {top}/exchange/course")
-    school.do("amy", f"mkdir {top}/exchange/amy")
-    assert school.attempt("amy", f"rmdir {top}/exchange/course").code != 0
+    # nbgrader's exchange: teachers give out, and what students hand in, they alone read.
+    school.call("set_class", BIO, members=["amy", "bob"], teachers=["tina"], nbgrader=True)
+    school.do("tina", f"mkdir -m 755 {top}/exchange/outbound/ps1")
+    school.do("amy", f"ls {top}/exchange/outbound/ps1; mkdir -m 777 {top}/exchange/inbound/amy+ps1")
+    school.do("tina", f"ls {top}/exchange/inbound/amy+ps1")
+    school.cannot("bob", f"ls {top}/exchange/inbound", f"ls {top}/exchange/inbound/amy+ps1")
+    school.cannot("amy", f"mkdir {top}/exchange/outbound/x", f"ls {top}/nbgrader")
     # The other class, its teacher and a user of none: nothing at all.
     for user in ("eve", "tom"):
         school.cannot(user, f"ls {top}", f"cat {top}/shared/task.txt", f"touch {top}/together/x")
@@ -220,6 +223,18 @@ def test_a_full_home_is_told_and_left_as_it_was(school: School) -> None:
     school.do("tina", "rm biology-7b/shared/big/c")
     assert school.call("hand_out", BIO, "bob", "big", "replace")["copied"] == 2
     school.sh("umount /home/nb-bob")
+
+
+def test_a_folder_that_may_not_be_written_is_told_and_left_as_it_was(school: School) -> None:
+    school.do("bob", "mkdir -p biology-7b/week2; chmod 500 biology-7b/week2")
+    school.do("tina", "cd biology-7b/shared; mkdir -p week2/a; echo 1 >week2/1; echo 2 >week2/a/2")
+    answer = school.call("hand_out", BIO, "bob", "week2", "keep")
+    assert "a folder in the home may not be written" in answer["error"]
+    assert school.do(
+        "bob", "find biology-7b/week2; ls -A biology-7b | grep -c hand-out || true"
+    ) == ("biology-7b/week2\n0\n")
+    school.do("bob", "chmod 700 biology-7b/week2")
+    assert school.call("hand_out", BIO, "bob", "week2", "keep")["copied"] == 2
 
 
 def test_a_collection_of_homes_that_are_in_use_and_hostile(school: School) -> None:
