@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,16 @@ def test_what_faded_away_is_deleted_and_known_addresses_stay(
     clock.pass_time(2 * 86400)
     throttle.forget_old()
     throttle.attempt(BOB, unless_known="known:bob 192.0.2.1")
+
+
+def test_an_account_can_be_forgiven(throttle: Throttle) -> None:
+    for key in ("guesser:bob 192.0.2.7", "second:bob", "guesser:bobby 192.0.2.7"):
+        with contextlib.suppress(TooMany):
+            for _ in range(40):
+                throttle.attempt([key])
+    assert throttle.wait_of("bob") > 0
+    assert throttle.forgive("bob")
+    assert throttle.wait_of("bob") == 0
+    assert not throttle.forgive("bob")
+    assert throttle.wait_of("bobby") > 0
+    assert throttle.wait_of("b%") == throttle.wait_of("bob_") == 0
