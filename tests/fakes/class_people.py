@@ -79,7 +79,8 @@ async def events(
     path = f"/hub/api/{url}"
     cookies = "; ".join(f"{n}={v}" for n, (v, at) in browser.jar.items() if path.startswith(at))
     sent = {
-        "Host": HOST, "Connection": "close", "Cookie": cookies, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin",
+        "Host": HOST, "Connection": "close", "Cookie": cookies,
+        "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin",
         "X-Forwarded-Proto": "http", "X-XSRFToken": browser.xsrf,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }  # fmt: skip

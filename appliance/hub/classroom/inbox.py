@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from appliance.hub.classroom.messages import NOBODY, Messages
+from appliance.hub.classroom.messages import NOBODY, Incoming, Messages
 from appliance.hub.classroom.visits import Visits, VisitState, VisitView
 from appliance.names import Username
 from appliance.texts import say, say_many
 
+_ROOT: Final = "root"
 # How long a student may let a teacher in, in minutes.
 _CHOICES: Final = (30, 90)
 
@@ -85,7 +86,7 @@ class Inbox:
             yield Card(
                 key=f"m{one.id}",
                 kind="notice" if is_notice else "message",
-                title="Your server" if is_notice else one.sender_name,
+                title=_title(one),
                 text=one.text,
                 moment=one.created,
                 buttons=(Button("Got it", "seen", one.id, is_main=True),),
@@ -121,3 +122,13 @@ class Inbox:
             moment=one.until,
             buttons=(*allow, Button("Don't allow", "refuse", one.id)),
         )
+
+
+def _title(message: Incoming) -> str:
+    """Who says it."""
+    if message.sender == NOBODY:
+        return "Your server"
+    # By the command line, on the machine itself.
+    if message.sender == _ROOT:
+        return "The administrator"
+    return message.sender_name

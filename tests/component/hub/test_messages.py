@@ -92,7 +92,7 @@ async def test_root_speaks_to_everybody(machine: Machine, people: ClassPeople) -
     assert sent.status == 204, sent.body
     for browser in (people.lovelace, people.kurt):
         [card] = await _cards(browser)
-        assert card["text"] == "Maintenance at noon"
+        assert (card["title"], card["text"]) == ("The administrator", "Maintenance at noon")
 
 
 @pytest.mark.parametrize(
