@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 class Admission(Protocol):
     """What lets somebody sign up whatever the mode, such as the join code of a class."""
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether everybody waits, whatever the name."""
+
     def admit(self, session: Session, user: User) -> bool:
         """Do what it promises within the commit that makes the account; whether the user waits.
 
@@ -160,6 +164,7 @@ class SignUps:
                 session.flush()
                 if admission is not None:
                     waits = admission.admit(session, row)
+                    must_wait = must_wait or admission.must_wait
                 else:
                     waits = self.mode is SignupMode.APPROVAL
                 waits = waits and not matches(user, self._settings.approved_names)

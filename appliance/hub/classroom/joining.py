@@ -176,6 +176,8 @@ def _squeezed(code: str) -> str:
 class _Open:
     """The admission by the configuration's own code."""
 
+    must_wait = False
+
     def admit(self, session: Session, user: User) -> bool:
         return False
 
@@ -186,13 +188,13 @@ class _Admission:
     def __init__(self, invites: Invites, found: Found, *, must_wait: bool) -> None:
         self._invites = invites
         self._found = found
-        self._must_wait = must_wait
+        self.must_wait = must_wait
 
     def admit(self, session: Session, user: User) -> bool:
         waits = self._invites.use(session, self._found.number)
         if self._found.group_id is not None:
             session.add(Membership(group_id=self._found.group_id, user_id=user.id))
-        return waits or self._must_wait
+        return waits
 
 
 def _standing(session: Session, found: Found, person: Person) -> Standing:

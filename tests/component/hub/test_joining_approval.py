@@ -298,7 +298,7 @@ async def test_approved_names_enter_a_class_at_once_but_not_those_with_rights(
 
 ROLES = Config.model_validate(
     {
-        "signup": {"mode": "open"},
+        "signup": {"mode": "open", "approved_names": ["maya", "gretel"]},
         "roles": {
             "helpers": {"scopes": ["servers"], "groups": ["bio"]},
             "graders": {"scopes": ["list:users"], "users": ["gretel"]},
