@@ -139,3 +139,15 @@ async def test_a_lesson(room: Room) -> None:
     await teacher.goto("/hub/classes/algebra")
     await expect(teacher.get_by_role("link", name="Open the server of emmy")).to_be_hidden()
     assert not room.complaints
+
+
+async def test_notebook_shows_them_too(room: Room) -> None:
+    student = await room.person("emmy")
+    await student.goto("/hub/spawn?next=/user/emmy/tree")
+    await student.get_by_role("menuitem", name="File", exact=True).wait_for()
+    room.parts()["messages"].send("Well done.", sender="lovelace", users=["emmy"])
+    messages = student.locator(".appliance-messages")
+    await expect(messages).to_contain_text("Well done.")
+    card = messages.get_by_role("group", name="lovelace")
+    await card.get_by_role("button", name="Got it").click()
+    await expect(card).to_have_count(0)
