@@ -6,6 +6,7 @@ small machine has to spare. Files have no name here, so that nothing is left of 
 
 from __future__ import annotations
 
+import errno
 import re
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from appliance.db.errors import StorageError
 from appliance.errors import BadRequest, TooMany
 from appliance.interfaces import UPLOAD_MAX
 from appliance.texts import say
@@ -34,7 +36,7 @@ class Spool:
         self._most = most
 
     def write(self, chunk: bytes) -> None:
-        """Keep what has come; raises TooLarge."""
+        """Keep what has come; raises TooLarge or StorageError."""
         self.size += len(chunk)
         if self.size > self._most:
             raise TooLarge(
@@ -42,13 +44,27 @@ class Spool:
                 why=say("it is larger than {most} MB", most=self._most // 2**20),
                 mend="put it on a web server, or into several files",
             )
-        self.file.write(chunk)
+        with _stored():
+            self.file.write(chunk)
 
     def rewind(self) -> IO[bytes]:
         """The file, to be read from its beginning."""
-        self.file.flush()
+        with _stored():
+            self.file.flush()
         self.file.seek(0)
         return self.file
+
+
+@contextmanager
+def _stored() -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise StorageError(
+            "cannot take the file",
+            why="the disk is full" if err.errno == errno.ENOSPC else str(err.strerror),
+            mend="tell whoever runs the machine",
+        ) from err
 
 
 class Uploads:

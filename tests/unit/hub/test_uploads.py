@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.db.errors import StorageError
 from appliance.errors import BadRequest, TooMany
 from appliance.hub.classroom.uploads import FormReader, Part, PartEnd, Spool, Uploads
 from appliance.web.failures import TooLarge
@@ -75,6 +76,14 @@ def test_a_file_that_is_too_large_is_refused() -> None:
     spool.write(b"0123456789")
     with pytest.raises(TooLarge):
         spool.write(b"!")
+
+
+def test_a_full_disk_is_named() -> None:
+    # Without a buffer the first write meets it.
+    full = Path("/dev/full").open("wb", buffering=0)
+    with full, pytest.raises(StorageError) as caught:
+        Spool(full).write(b"x")
+    assert caught.value.why == "the disk is full"
 
 
 def test_only_some_uploads_run_at_the_same_time(tmp_path: Path) -> None:
