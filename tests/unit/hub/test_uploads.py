@@ -80,8 +80,10 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 
 def test_a_full_disk_is_named() -> None:
     # Without a buffer the first write meets it.
-    full = Path("/dev/full").open("wb", buffering=0)
-    with full, pytest.raises(StorageError) as caught:
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(StorageError) as caught,
+    ):
         Spool(full).write(b"x")
     assert caught.value.why == "the disk is full"
 
