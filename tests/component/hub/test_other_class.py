@@ -46,7 +46,8 @@ for _kind, _patterns in {
         /api/appliance/messages/{message}/seen /api/appliance/visits
         /api/appliance/visits/{visit} /api/appliance/join /api/appliance/servers
         /api/appliance/classes /api/users/? /api/groups/? /api/services/?
-        /? /user-redirect(?:/{path})? /password /account /account/email /account/second-factor
+        /? /user-redirect(?:/{path})? /password /password/judge /account
+        /account/email /account/second-factor
         /account/passkeys /account/passkeys/begin /account/passkeys/finish /home /home/stop
         /home/servers /home/forget /messages /token /token/revoke /accept-share /classes
         /cards/{key} /cards/{key}/csv
