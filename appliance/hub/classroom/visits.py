@@ -275,7 +275,7 @@ def _ids(session: Session, visitor: str, owner: str) -> tuple[int, int]:
 
 
 def _may_visit(visitor_id: Any, owner_id: Any) -> ColumnElement[bool]:
-    """Whether one teaches a class that the other is in, or is an admin."""
+    """Whether one may log in, and teaches a class that the other is in or is an admin."""
     teaches = (
         select(Teaching.user_id)
         .join(Membership, Membership.group_id == Teaching.group_id)
@@ -283,12 +283,15 @@ def _may_visit(visitor_id: Any, owner_id: Any) -> ColumnElement[bool]:
         .exists()
     )
     visitor = aliased(User)
-    is_admin = (
+    return (
         select(visitor.id)
-        .where(visitor.id == visitor_id, visitor.admin, visitor.state == UserState.ACTIVE)
+        .where(
+            visitor.id == visitor_id,
+            visitor.state == UserState.ACTIVE,
+            visitor.admin | teaches,
+        )
         .exists()
     )
-    return teaches | is_admin
 
 
 def _tokens_of(session: Session, visit: VisitView) -> tuple[ColumnElement[bool], ...]:

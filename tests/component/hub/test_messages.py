@@ -181,6 +181,15 @@ async def test_a_stream_ends_with_the_account(machine: Machine, people: ClassPeo
         assert await stream.next() is None
 
 
+async def test_a_stream_ends_when_the_account_is_locked(
+    machine: Machine, people: ClassPeople
+) -> None:
+    async with events(machine, people.emmy, "appliance/messages/stream") as stream:
+        await stream.next()
+        assert (await machine.root("PUT", "appliance/users/emmy/lock")).status in {200, 204}
+        assert await stream.next() is None
+
+
 async def test_streams_of_one_user_are_bounded(machine: Machine, people: ClassPeople) -> None:
     streams = machine.hub.classroom.parts["streams"]
     opened = [streams.open("emmy", 1) for _ in range(OF_ONE_USER)]

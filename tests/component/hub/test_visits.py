@@ -184,6 +184,14 @@ async def test_it_ends_when_the_student_leaves_the_class(
     assert not await _opens(people.lovelace)
 
 
+async def test_it_ends_when_the_teacher_is_locked(machine: Machine, people: ClassPeople) -> None:
+    await _granted(people)
+    assert (await machine.root("PUT", "appliance/users/lovelace/lock")).status in {200, 204}
+    _sweep(machine)
+    await machine.root("DELETE", "appliance/users/lovelace/lock")
+    assert (await people.emmy.api("GET", "appliance/visits")).json == []
+
+
 async def test_an_admins_visit_is_announced_too(machine: Machine, people: ClassPeople) -> None:
     await machine.root("PATCH", "users/noether", {"admin": True})
     assert await _opens(people.noether)
