@@ -48,6 +48,7 @@ TRANSLATED: Final = tuple(code for code in NAMES if code is not LanguageCode.ENG
 _MAKERS: Final = {
     "say": ((0,), ()),
     "say_many": ((0, 1), ()),
+    "localized": ((0,), ()),
     "FormError": ((1, 2), ("text", "mend")),
     "leave_note": ((1,), ("text",)),
 }
@@ -189,7 +190,8 @@ def _of_module(path: Path) -> Iterator[Found]:
         arguments = [node.args[place] for place in places if place < len(node.args)]
         arguments += [word.value for word in node.keywords if word.arg in names]
         for argument in arguments:
-            for sentence in _sentences(argument) or _meant(argument, path):
+            meant = [] if called == "localized" else _meant(argument, path)
+            for sentence in _sentences(argument) or meant:
                 yield Found(sentence, "", "python-brace-format" if "{" in sentence else "", name)
 
 

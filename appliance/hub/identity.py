@@ -46,6 +46,7 @@ _TOKEN: Final = (
         ApiToken.last_activity,
         User.name,
         User.admin,
+        User.language,
         User.state,
     )
     .select_from(ApiToken)
@@ -156,6 +157,7 @@ class Identity:
             admin=admin and all(scopes.filters(one) is None for one in self._roles["admin"].scopes),
             session_id=row.session_id,
             token_id=row.id,
+            language=row.language or "",
         )
         return row, principal
 

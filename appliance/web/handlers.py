@@ -79,6 +79,15 @@ class Handler(AskedRequest):
             raise LoginNeeded
         return self.principal.username
 
+    @property
+    def language(self) -> str:
+        """The language of who asks: the user's, this browser's choice, the school's, or what the
+        browser says that its user reads."""
+        own = self.principal.language if self.principal else ""
+        cookie = self._cookie_values(languages.COOKIE)[:1]
+        accepted = self.request.headers.get("Accept-Language", "")
+        return languages.negotiate([own, *cookie, self.web.language], accepted)
+
     def check_body_size(self) -> None:
         if len(self.request.body) > self.largest_body:
             raise TooLarge(
@@ -175,15 +184,6 @@ class PageHandler(Handler):
             await self.on_xsrf_refused(refusal)
             if not self._finished:
                 raise
-
-    @property
-    def language(self) -> str:
-        """The language of the page: the user's, this browser's choice, the school's, or what the
-        browser says that its user reads."""
-        own = self.principal.language if self.principal else ""
-        cookie = self._cookie_values(languages.COOKIE)[:1]
-        accepted = self.request.headers.get("Accept-Language", "")
-        return languages.negotiate([own, *cookie, self.web.language], accepted)
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
         """Pages may show their form again (and finish); otherwise the error page comes."""

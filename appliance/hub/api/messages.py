@@ -25,7 +25,7 @@ from appliance.names import Username
 from appliance.texts import say
 from appliance.web.formats import until
 from appliance.web.guards import needs_scope, public
-from appliance.web.languages import localized
+from appliance.web.languages import localized, use
 from appliance.web.parts import Pattern
 
 _HEARTBEAT_SECONDS: Final = 20.0
@@ -73,6 +73,8 @@ class OwnInbox(HubApiHandler):
             raise NotAllowed(
                 "Action is not authorized with current scopes", why="requires servers!user"
             )
+        # People see it in JupyterLab just as it comes.
+        use(self.language)
         return who.username
 
     def inbox_model(self, user: str) -> dict[str, Any]:
