@@ -93,3 +93,15 @@ async def test_the_api_speaks_english() -> None:
         assert answer.status in {403, 404}
         assert answer.json["message"].isascii()
         assert "No access" in answer.json["message"] or "not authorized" in answer.json["message"]
+
+
+async def test_messages_in_jupyterlab_are_in_the_readers_language() -> None:
+    async with machine_with_people() as machine:
+        parts = machine.hub.classroom.parts
+        parts["messages"].send("Guten Morgen", sender="carol", users=["bob"])
+        bob = await logged_in(machine, "bob")
+        german = await bob.api("GET", "appliance/messages", **GERMAN)
+        english = await bob.api("GET", "appliance/messages")
+        assert german.json["title"] == "Nachrichten"
+        assert english.json["title"] == "Messages"
+        assert german.json["cards"][0]["text"] == "Guten Morgen"
