@@ -42,7 +42,10 @@ class SecondStepHandler(EntryPage):
             self.redirect(await self.let_in(user))
 
     async def on_xsrf_refused(self, refusal: XsrfRefused) -> None:
-        self._show(FormError("", "This page was open for too long.", "Enter the code again.", 403))
+        if self.second_factor.find(self.ticket) is not None:
+            self._show(
+                FormError("", "This page was open for too long.", "Enter the code again.", 403)
+            )
 
     def _show(self, error: FormError | None = None) -> None:
         ticket = self.second_factor.find(self.ticket)

@@ -177,7 +177,7 @@ async def test_a_generated_password_must_be_changed_first(machine: Machine) -> N
     led = await carol.get("/hub/home")
     assert led.location == "/hub/password?next=%2Fhub%2Fhome"
     form = await carol.get(led.location)
-    assert "This password was made for you" in form.body
+    assert "The password that was made for you has worked" in form.body
     done = await carol.post(led.location, {"old": password, "password": PASSWORD})
     assert done.location == "/hub/home"
 

@@ -285,6 +285,7 @@ class TestTickets:
     async def test_without_one_there_is_no_second_step(self, machine: Machine) -> None:
         browser = machine.browser()
         assert (await browser.get("/hub/login/second")).location == "/hub/login"
+        await browser.get("/hub/login")
         for forged in ("x", "a" * 43, "a" * 5000):
             browser.jar["appliance-second-step"] = (forged, "/hub/login")
             assert (await second(browser, code="123456")).location == "/hub/login"
