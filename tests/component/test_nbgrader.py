@@ -14,7 +14,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,15 +46,41 @@ PEOPLE: Final = {
 }
 # The interpreter may be in a home that is closed to others.
 RUN: Final = """\
-passwd=$1 python=$2 closed=$3 home=$4; shift 4
+passwd=$1 python=$2 closed=$3; shift 3
 mount --bind "$passwd" /etc/passwd
 if [ "$closed" ]; then
   mount --bind "$python" "$passwd.python"
   mount -t tmpfs -o mode=755 none "$closed"; mkdir -p "$python"
   mount --bind "$passwd.python" "$python"
 fi
-umask 077; cd "$home"
-exec setpriv --reuid "$1" --regid "$1" --groups "$2" --inh-caps=-all --no-new-privs -- "${@:3}"
+exec "$@"
+"""
+# Becomes the users, one command each. nbgrader is imported once: that takes more than what it does.
+BECOME: Final = """\
+import json, os, sys, tempfile
+from nbgrader.apps import nbgraderapp
+for line in sys.stdin:
+    uid, groups, folder, environment, command = json.loads(line)
+    with tempfile.TemporaryFile() as told:
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            told.seek(0)
+            print(json.dumps([os.waitstatus_to_exitcode(status), told.read().decode()]), flush=True)
+            continue
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(told.fileno(), 1)
+        os.dup2(told.fileno(), 2)
+        os.setgroups(groups)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        os.umask(0o077)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        if command[0] != "nbgrader":
+            os.execvp(command[0], command)
+        sys.argv = command
+        sys.exit(nbgraderapp.main())
 """
 
 
@@ -63,11 +90,12 @@ class School:
 
     top: Path
     environment: Path
+    people: subprocess.Popen[str]
 
     def home(self, user: str) -> Path:
         return self.top / "homes" / user
 
-    def attempt(self, user: str, *command: str) -> subprocess.CompletedProcess[str]:
+    def attempt(self, user: str, command: Sequence[str], folder: str) -> tuple[int, str]:
         """A command as a user, with the groups and the umask of her server."""
         uid, roles = PEOPLE[user]
         groups = [
@@ -75,26 +103,49 @@ class School:
             for slug, role in roles.items()
             if role
         ]
-        own = ["env", "-i", f"HOME={self.home(user)}", f"JUPYTERHUB_USER={user}",
-               f"PATH={self.environment}/bin:/usr/bin:/bin", f"PYTHONPATH={self.top}/lib",
-               f"JUPYTER_CONFIG_PATH={self.top}/etc", "LANG=C.UTF-8", *command]  # fmt: skip
-        ids = [str(uid), ",".join(map(str, [uid, *groups]))]
-        python = Path(sys.base_prefix)
-        closed = next((str(one) for one in [*python.parents][::-1] if not _is_open(one)), "")
-        return subprocess.run(
-            ["unshare", "--mount", "bash", "-ec", RUN, "run", f"{self.top}/passwd", str(python),
-             closed, str(self.home(user)), *ids, *own],
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
+        environment = _environment(self.top, self.environment)
+        environment |= {"HOME": str(self.home(user)), "JUPYTERHUB_USER": user}
+        asked = [uid, [uid, *groups], str(self.home(user) / folder), environment, command]
+        assert self.people.stdin
+        assert self.people.stdout
+        self.people.stdin.write(f"{json.dumps(asked)}\n")
+        self.people.stdin.flush()
+        status, told = json.loads(self.people.stdout.readline())
+        return int(status), str(told)
 
-    def do(self, user: str, *command: str) -> str:
-        done = self.attempt(user, *command)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    def do(self, user: str, *command: str, folder: str = "") -> str:
+        """A command that succeeds, in a folder of the home."""
+        status, told = self.attempt(user, command, folder)
+        assert status == 0, told
+        return told
 
     def refuse(self, user: str, *command: str) -> None:
-        done = self.attempt(user, *command)
-        assert done.returncode != 0, done.stdout + done.stderr
+        status, told = self.attempt(user, command, "")
+        assert status != 0, told
+
+
+def _environment(top: Path, environment: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{environment}/bin:/usr/bin:/bin", "PYTHONPATH": f"{top}/lib",
+        "JUPYTER_CONFIG_PATH": f"{top}/etc", "LANG": "C.UTF-8",
+    }  # fmt: skip
+
+
+@contextmanager
+def _people(top: Path, environment: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that becomes the users; they are in a passwd(5) that only it and they see."""
+    python = Path(sys.base_prefix)
+    closed = next((str(one) for one in [*python.parents][::-1] if not _is_open(one)), "")
+    with subprocess.Popen(
+        ["unshare", "--mount", "bash", "-ec", RUN, "run", f"{top}/passwd", str(python), closed,
+         f"{environment}/bin/python", "-c", BECOME],
+        env=_environment(top, environment), cwd="/", text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        yield process
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def _is_open(folder: Path) -> bool:
@@ -108,15 +159,14 @@ def school() -> Iterator[School]:
     top = Path(tempfile.mkdtemp(prefix="nbgrader-", dir="/var/tmp"))
     try:
         top.chmod(0o755)
-        made = School(top, environment)
-        _fill(made)
-        yield made
+        _fill(top)
+        with _people(top, environment) as people:
+            yield School(top, environment, people)
     finally:
         shutil.rmtree(top)
 
 
-def _fill(school: School) -> None:
-    top = school.top
+def _fill(top: Path) -> None:
     lib = top / "lib/appliance"
     shutil.copytree(Path(appliance.__file__).parent / "singleuser", lib / "singleuser")
     (lib / "__init__.py").touch()
@@ -131,7 +181,7 @@ def _fill(school: School) -> None:
         students = {f"nb-{u}": u for u, (_, roles) in PEOPLE.items() if roles.get(slug) == STUDENT}
         folders.write_people(one, students)
     for user, (uid, roles) in PEOPLE.items():
-        home = school.home(user)
+        home = top / "homes" / user
         home.mkdir(mode=0o700)
         os.chown(home, uid, uid)
         for slug, role in roles.items():
@@ -170,7 +220,7 @@ def release(school: School, teacher: str, course: str, assignment: str) -> None:
     script = f"mkdir -p {root}/source/{assignment} && cat > {root}/source/{assignment}/q.ipynb"
     school.do(teacher, "bash", "-c", f"{script} <<'END'\n{notebook()}\nEND")
     for verb in ("generate_assignment", "release_assignment"):
-        school.do(teacher, "bash", "-c", f"cd {root} && nbgrader {verb} {assignment}")
+        school.do(teacher, "nbgrader", verb, assignment, folder=f"{course}/nbgrader")
 
 
 def hand_in(school: School, student: str, course: str, assignment: str, answer: str) -> None:
@@ -200,13 +250,12 @@ def test_two_courses_from_release_to_grade(school: School) -> None:
         school.refuse(user, "ls", str(inbound))
     school.refuse("eve", "nbgrader", "fetch_assignment", "ps1", "--course", "bio")
     # Another teacher of the same course goes on where the first one stopped.
-    root = school.home("theo") / "bio/nbgrader"
     school.do("theo", "nbgrader", "list")
-    school.do("theo", "bash", "-c", f"cd {root} && nbgrader collect ps1")
-    school.do("theo", "bash", "-c", f"cd {root} && nbgrader autograde ps1")
+    for verb in ("collect", "autograde"):
+        school.do("theo", "nbgrader", verb, "ps1", folder="bio/nbgrader")
     assert grades(school, "bio") == {"amy": 2.0, "bob": 0.0}
     for verb in ("generate_feedback", "release_feedback"):
-        school.do("tina", "bash", "-c", f"cd {root} && nbgrader {verb} ps1".replace("theo", "tina"))
+        school.do("tina", "nbgrader", verb, "ps1", folder="bio/nbgrader")
     school.do("amy", "nbgrader", "fetch_feedback", "ps1", "--course", "bio")
     assert list(school.home("amy").glob("bio/ps1/feedback/*/q.html"))
     for user in ("amy", "eve"):
@@ -222,8 +271,7 @@ def test_what_is_handed_in_under_another_name_is_its_owners(school: School) -> N
     forged = own.replace("bob+", "amy+")
     script = f"mkdir {inbound}/{forged} && cp -r bio/ps2/* {inbound}/{forged} && chmod -R 777 "
     school.do("bob", "bash", "-c", f"{script} {inbound}/{forged}")
-    root = school.home("tina") / "bio/nbgrader"
-    told = school.do("tina", "bash", "-c", f"cd {root} && nbgrader collect ps2")
+    told = school.do("tina", "nbgrader", "collect", "ps2", folder="bio/nbgrader")
     assert "says that it is from amy, and is from bob" in told
     assert not (school.top / "srv/classes/bio/nbgrader/submitted/amy/ps2").exists()
 
