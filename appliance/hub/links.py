@@ -20,7 +20,8 @@ from appliance import audit
 from appliance.access.tokens import MAX_LENGTH, hash_secret, new_secret
 from appliance.audit import Action
 from appliance.clock import Clock
-from appliance.db.models import OneTimeLink, User, UserState
+from appliance.db.class_models import SchoolClass
+from appliance.db.models import Membership, OneTimeLink, User, UserState
 from appliance.db.session import Database
 from appliance.errors import BadRequest, NotFound
 from appliance.names import Username
@@ -146,6 +147,23 @@ class Links:
             )
             .options(joinedload(User.password))
         )
+
+
+def end_links_by_teachers(session: Session, user_id: int) -> None:
+    """End the links that a teacher of a student's may have handed out, as the student gets rights:
+    whoever holds such a link would have them, too."""
+    in_a_class = (
+        select(Membership.user_id)
+        .join(SchoolClass, SchoolClass.group_id == Membership.group_id)
+        .where(Membership.user_id == user_id)
+    )
+    session.execute(
+        delete(OneTimeLink).where(
+            OneTimeLink.user_id == user_id,
+            OneTimeLink.purpose == Purpose.PASSWORD,
+            in_a_class.exists(),
+        )
+    )
 
 
 def _gone() -> NotFound:

@@ -31,6 +31,7 @@ from appliance.db.models import (
 )
 from appliance.db.session import Database
 from appliance.errors import ApplianceError, BadRequest, Conflict, NoSuchUser
+from appliance.hub.links import end_links_by_teachers
 from appliance.hub.new_accounts import Created, NewAccounts, Wish
 from appliance.hub.new_accounts import NewUser as NewUser
 from appliance.hub.new_accounts import Skipped as Skipped
@@ -217,6 +218,8 @@ class Users:
             if row is not None and row.admin != admin:
                 if not admin:
                     self._check_not_last_admin(name)
+                else:
+                    end_links_by_teachers(session, row.id)
                 row.admin, changed = admin, True
         if changed:
             log.info("user %s is %s admin", name, "an" if admin else "no longer an")

@@ -23,6 +23,7 @@ from appliance.db.class_models import SchoolClass, Teaching
 from appliance.db.models import Group, Membership, User, UserState
 from appliance.db.session import Database, fold
 from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.hub.links import end_links_by_teachers
 from appliance.names import Username, parse_group_name
 from appliance.texts import say
 
@@ -121,7 +122,7 @@ class Classes:
             )
             session.flush()
             for user in dict.fromkeys(teachers):
-                session.add(Teaching(group_id=group.id, user_id=_user_id(session, user)))
+                _let_teach(session, group.id, user)
         audit.note(Action.CREATE_CLASS, parsed)
         return self.get(parsed)
 
@@ -140,7 +141,7 @@ class Classes:
         """Let a user teach it, from now on; raises NotFound."""
         with self._db.session() as session:
             row = _row(session, name)
-            session.merge(Teaching(group_id=row.group_id, user_id=_user_id(session, user)))
+            _let_teach(session, row.group_id, user)
         audit.note(Action.ADD_TEACHER, name, users=[user])
 
     def remove_teacher(self, name: str, user: Username) -> None:
@@ -239,6 +240,12 @@ def _row(session: Session, name: str) -> SchoolClass:
     if row is None:
         raise NotFound(say("cannot find the class {name!r}", name=name[:60]))
     return row
+
+
+def _let_teach(session: Session, group_id: int, user: str) -> None:
+    user_id = _user_id(session, user)
+    session.merge(Teaching(group_id=group_id, user_id=user_id))
+    end_links_by_teachers(session, user_id)
 
 
 def _user_id(session: Session, user: str) -> int:
