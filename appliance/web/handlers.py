@@ -79,6 +79,12 @@ class Handler(AskedRequest):
             raise LoginNeeded
         return self.principal.username
 
+    def identified(self) -> Principal:
+        """Who asks; raises LoginNeeded if nobody is identified."""
+        if self.principal is None:
+            raise LoginNeeded
+        return self.principal
+
     @property
     def language(self) -> str:
         """The language of who asks: the user's, this browser's choice, the school's, or what the
@@ -363,12 +369,6 @@ class ApiHandler(Handler):
         if mode in {"", "navigate", "websocket"}:
             return False
         return not (mode == "no-cors" and same_origin)
-
-    def identified(self) -> Principal:
-        """Who asks; raises LoginNeeded if nobody is identified."""
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
 
     def json_body(self) -> object:
         """The body as JSON; an empty one is {}."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
-from appliance.texts import LanguageCode, Text
+from appliance.texts import LanguageCode
 
 COOKIE: Final = "appliance-language"
 FOLDER: Final = Path(__file__).parent / "locale"
@@ -95,11 +95,6 @@ def localized(text: str) -> str:
 def translate(code: str, text: str) -> str:
     """The text in a language; English for what is none of ours, such as ""."""
     return _load(code).translate(text)
-
-
-def text_of(value: object) -> str:
-    """A value in a sentence: texts of ours are translated, what people wrote is not."""
-    return localized(value) if isinstance(value, Text) else str(value)
 
 
 def negotiate(chosen: Iterable[str], accepted: str) -> str:

@@ -16,8 +16,8 @@ from appliance.hub.classroom.exports import file_name, people_file
 from appliance.hub.classroom.roster_check import Row, RowState, counted
 from appliance.hub.classroom.roster_columns import Meaning
 from appliance.hub.classroom.roster_desk import Draft, Job
+from appliance.hub.classroom.roster_tables import Record, Table, read_table
 from appliance.hub.classroom.rosters import Rosters
-from appliance.hub.classroom.tables import Record, Table, read_table
 from appliance.spreadsheets import Dialect
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern

@@ -11,7 +11,7 @@ from appliance.errors import NotFound
 from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.api.users import UserHandlerBase
 from appliance.hub.classroom.archives import Archives, ArchiveView
-from appliance.hub.classroom.care import NAMES_AT_ONCE, ClassCare, check_admin
+from appliance.hub.classroom.class_care import NAMES_AT_ONCE, ClassCare, check_admin
 from appliance.hub.classroom.classes import Classes, ClassView
 from appliance.hub.classroom.rights import CLASSROOM
 from appliance.hub.classroom.terms import Terms

@@ -16,7 +16,7 @@ from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.classroom.archives import Archives
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.class_servers import ClassServers
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.collecting import Collecting

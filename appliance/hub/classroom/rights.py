@@ -87,6 +87,11 @@ class Rights:
                 mend="ask an admin to add them",
             )
 
+    def check_may_add(self, who: Principal) -> None:
+        """Raise NotAllowed unless they may make accounts for anybody, in a class or in none."""
+        if not (who.admin or who.scopes.allows("admin:users", Target())):
+            raise NotAllowed("cannot make users", why="it needs the scope admin:users")
+
     def gives_power(self, group: str) -> bool:
         """Whether being in a class gives more than its teachers may give by themselves."""
         return self._holds_rights(root(), "", frozenset({group}))

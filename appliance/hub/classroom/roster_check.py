@@ -19,7 +19,7 @@ from appliance.db.session import Database
 from appliance.errors import BadRequest
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.made_names import fold, free_name
-from appliance.hub.classroom.roster import Entry
+from appliance.hub.classroom.roster_rows import Entry
 from appliance.names import Username, parse_group_name, parse_username
 from appliance.texts import say
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from appliance.hub.classroom.made_names import fold
-from appliance.hub.classroom.tables import Record, Table, tidy
+from appliance.hub.classroom.roster_tables import Record, Table, tidy
 from appliance.names import USERNAME_PATTERN
 
 ADDRESS: Final = r"[^@\s<>,;:\"()]+@[^@\s<>,;:\"()]+\.[^@\s<>,;:\"().]+"

@@ -19,10 +19,10 @@ from appliance.clock import Clock
 from appliance.errors import ApplianceError, NotFound
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.people import People
-from appliance.hub.classroom.roster import Edit, Entry, read_entries
 from appliance.hub.classroom.roster_check import Aim, Row, RowState
 from appliance.hub.classroom.roster_columns import Layout, guess_layout
-from appliance.hub.classroom.tables import Table
+from appliance.hub.classroom.roster_rows import Edit, Entry, read_entries
+from appliance.hub.classroom.roster_tables import Table
 from appliance.hub.groups import Groups
 from appliance.hub.new_accounts import Wish
 from appliance.hub.supervisor import Supervisor

@@ -13,7 +13,6 @@ from appliance.hub.classroom.rights import CLASSROOM, Rights
 from appliance.hub.classroom.roster_check import Aim, Row, RowState, check_rows, read_accounts
 from appliance.hub.classroom.roster_desk import Draft, Job, RosterDesk
 from appliance.hub.groups import Groups
-from appliance.hub.pages.admin_rights import check_may_add
 from appliance.hub.user_lists import Wanted
 from appliance.hub.users import Person, Users
 from appliance.names import Username
@@ -47,7 +46,7 @@ class Rosters:
         if group:
             self._rights.check_may_fill(who, group)
             return Aim(self._classes.get(group).name)
-        check_may_add(who, admins=False)
+        self._rights.check_may_add(who)
         return Aim(may_create=who.admin)
 
     def rows(self, who: Principal, draft: Draft) -> list[Row]:
@@ -117,7 +116,7 @@ class Rosters:
             wanted = Wanted(group=self._classes.get(group).name)
             found = self._users.list_wanted(wanted, limit=_EVERYBODY, sort="full_name").items
             return [(person, [group]) for person in found]
-        check_may_add(who, admins=False)
+        self._rights.check_may_add(who)
         everybody = self._users.list_wanted(Wanted(), limit=_EVERYBODY, sort="name").items
         groups = self._groups.of_users([person.name for person in everybody])
         return [(person, sorted(groups.get(person.name, ()))) for person in everybody]

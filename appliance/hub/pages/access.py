@@ -20,7 +20,6 @@ from appliance.hub.users import Person, Users
 from appliance.native_auth.second_factor import SecondFactor
 from appliance.native_auth.throttle import Throttle
 from appliance.texts import say, say_many
-from appliance.web.failures import LoginNeeded
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -119,12 +118,11 @@ class AccessHandler(PageHandler):
 
     def _managed(self, user: str) -> Person:
         """The user, if who asks may have power over the account."""
-        if self.principal is None:
-            raise LoginNeeded
+        who = self.identified()
         person = self.users.get(user)
         if person.name != self.user:
             groups = self.web.groups_of(person.name)
-            self.rights.check_may_manage(self.principal, person, groups)
+            self.rights.check_may_manage(who, person, groups)
         return person
 
 

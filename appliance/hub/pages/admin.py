@@ -23,7 +23,6 @@ from appliance.hub.servers import Servers
 from appliance.hub.usage import Usage, UsageMeter
 from appliance.hub.users import Person, Users
 from appliance.names import ServerId, Username, parse_server_name
-from appliance.web.failures import LoginNeeded
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
@@ -77,9 +76,7 @@ class AdminPage(PageHandler):
     def asker(self) -> Principal:
         """Who asks, if the admin pages are open to them; raises NotAllowed."""
         self.check_admin()
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
+        return self.identified()
 
     def check_may(self, verb: str, person: Person, *, server: str = "") -> None:
         """Raise NotAllowed for what the asker may not do with a user."""

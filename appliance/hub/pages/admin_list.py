@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from appliance.access.scopes import Filters
 from appliance.db.models import UserState
 from appliance.errors import ApplianceError
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.groups import Groups
 from appliance.hub.pages.admin import AdminPage

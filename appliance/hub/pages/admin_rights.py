@@ -42,13 +42,3 @@ def check_may(
         raise NotAllowed(what, why="only admins may")
     if not who.scopes.allows(scope, Target(user=person.name, server=server, groups=groups)):
         raise NotAllowed(what, why=f"it needs the scope {scope}")
-
-
-def check_may_add(who: Principal, *, admins: bool) -> None:
-    """Raise NotAllowed unless who asks may make users, or admins."""
-    if who.admin:
-        return
-    if admins:
-        raise NotAllowed("cannot make admins", why="only admins may")
-    if not who.scopes.allows("admin:users", Target()):
-        raise NotAllowed("cannot make users", why="it needs the scope admin:users")

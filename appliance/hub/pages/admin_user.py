@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.errors import ApplianceError, BadRequest
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.groups import Groups
 from appliance.hub.pages.admin import AdminPage

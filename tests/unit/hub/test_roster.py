@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from appliance.errors import BadRequest
 from appliance.hub.classroom.made_names import free_name, make_name, name_of_address, split_name
-from appliance.hub.classroom.roster import Edit, Entry, read_entries
 from appliance.hub.classroom.roster_columns import Meaning, guess_layout
-from appliance.hub.classroom.tables import MOST_ROWS, read_table, tidy
+from appliance.hub.classroom.roster_rows import Edit, Entry, read_entries
+from appliance.hub.classroom.roster_tables import MOST_ROWS, read_table, tidy
 from appliance.names import USERNAME_PATTERN
 from appliance.spreadsheets import Dialect, write
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from appliance.access.principal import Principal
 from appliance.access.scopes import Target
 from appliance.errors import NotAllowed, NotFound
 from appliance.hub.classroom.classes import Classes, ClassView
@@ -19,6 +20,10 @@ class ClassPage(PageHandler):
     classes: Classes
     tab = ""
     """Which of the tabs is the current one."""
+
+    @property
+    def asker(self) -> Principal:
+        return self.identified()
 
     def open_class(self, name: str) -> ClassView:
         """The class, if who asks may run it; NotFound if there is none, or it isn't theirs."""

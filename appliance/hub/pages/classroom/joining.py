@@ -9,16 +9,14 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-from appliance.access.principal import Principal
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.classroom.approvals import NAMES_AT_ONCE, Approvals, Decided
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.invites import Expiry, Invites
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.pages.classroom.base import ClassPage
 from appliance.texts import Text, say, say_many
-from appliance.web.failures import LoginNeeded
 from appliance.web.forms import FormError, told
 from appliance.web.guards import login_needed
 from appliance.web.languages import localized
@@ -46,12 +44,6 @@ class JoiningPage(ClassPage):
                 "cannot open this page", why="it is for admins", mend="go back to your server"
             )
         return None
-
-    @property
-    def asker(self) -> Principal:
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
 
     def path_of(self, name: str | None, below: str = "") -> str:
         """The address of one of these pages."""

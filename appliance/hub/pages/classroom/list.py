@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.access.principal import Principal
 from appliance.errors import ApplianceError, NotAllowed
 from appliance.hub.classroom.archives import Archives
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import Classes, ClassView
 from appliance.hub.classroom.rights import CLASSROOM
 from appliance.hub.classroom.terms import Terms
@@ -14,7 +14,6 @@ from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
 from appliance.hub.users import Users
 from appliance.names import Username
 from appliance.texts import say
-from appliance.web.failures import LoginNeeded
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
@@ -33,9 +32,7 @@ class ClassesPage(PageHandler):
 
     @property
     def asker(self) -> Principal:
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
+        return self.identified()
 
     def check_admin(self) -> None:
         """Raise NotAllowed for who is no admin."""

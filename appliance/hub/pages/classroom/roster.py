@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from appliance.access.principal import Principal
 from appliance.errors import BadRequest
-from appliance.hub.classroom.care import ClassCare
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.exports import file_name, people_file
 from appliance.hub.classroom.roster_check import RowState
 from appliance.hub.classroom.roster_desk import Draft, Job
-from appliance.hub.classroom.tables import Record, Table
+from appliance.hub.classroom.roster_tables import Record, Table
 from appliance.hub.pages.classroom.roster_base import ROSTER_BYTES, RosterPage
 from appliance.hub.pages.shown_once import Sheet, Slip
 from appliance.hub.user_lists import Wanted

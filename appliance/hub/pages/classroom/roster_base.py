@@ -6,21 +6,18 @@ import asyncio
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from appliance.access.principal import Principal
 from appliance.access.scopes import Target
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.roster_check import Row
 from appliance.hub.classroom.roster_desk import Draft, RosterDesk
+from appliance.hub.classroom.roster_tables import read_table
 from appliance.hub.classroom.rosters import Rosters
-from appliance.hub.classroom.tables import read_table
-from appliance.hub.pages.admin_rights import check_may_add
 from appliance.hub.pages.classroom.base import ClassPage
 from appliance.hub.pages.shown_once import ShownOnce
 from appliance.hub.users import Users
 from appliance.spreadsheets import Dialect
-from appliance.web.failures import LoginNeeded
 
 ROSTER_BYTES: Final = 3 * 512 * 1024
 """Five thousand rows have a third of it. What is larger than 2 MB, the proxy doesn't pass on."""
@@ -37,12 +34,6 @@ class RosterPage(ClassPage):
     rosters: Rosters
     shown_once: ShownOnce
 
-    @property
-    def asker(self) -> Principal:
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
-
     def open_list(self, group: str) -> ClassView | None:
         """The class, or None for everybody; raises unless who asks may add people there."""
         if group:
@@ -53,7 +44,7 @@ class RosterPage(ClassPage):
             raise NotAllowed(
                 "cannot open this page", why="it is for admins", mend="go back to your server"
             )
-        check_may_add(self.asker, admins=False)
+        self.rights.check_may_add(self.asker)
         return None
 
     def base_path(self, one: ClassView | None, below: str = "") -> str:

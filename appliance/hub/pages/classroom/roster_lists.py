@@ -9,11 +9,11 @@ from typing import Final
 from appliance.errors import BadRequest
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.exports import wrong_file
-from appliance.hub.classroom.roster import Edit
 from appliance.hub.classroom.roster_check import Row, RowState, counted
 from appliance.hub.classroom.roster_columns import Meaning
 from appliance.hub.classroom.roster_desk import Draft, in_order
-from appliance.hub.classroom.tables import tidy
+from appliance.hub.classroom.roster_rows import Edit
+from appliance.hub.classroom.roster_tables import tidy
 from appliance.hub.pages.classroom.roster import ClassRosterPage
 from appliance.hub.pages.classroom.roster_base import ROSTER_BYTES, RosterPage
 from appliance.web.forms import FormError

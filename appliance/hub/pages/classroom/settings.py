@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.access.principal import Principal
 from appliance.errors import ApplianceError, BadRequest
-from appliance.hub.classroom.care import ClassCare, check_admin
+from appliance.hub.classroom.class_care import ClassCare, check_admin
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.leaving import Leaving
 from appliance.hub.classroom.terms import Terms
@@ -13,7 +12,6 @@ from appliance.hub.pages.classroom.list import sheet_path
 from appliance.hub.pages.shown_once import ShownOnce
 from appliance.hub.users import Users
 from appliance.texts import say
-from appliance.web.failures import LoginNeeded
 from appliance.web.forms import FormError, told
 from appliance.web.guards import login_needed
 from appliance.web.parts import Pattern
@@ -30,12 +28,6 @@ class SettingsPage(ClassPage):
     leaving: Leaving
     users: Users
     shown_once: ShownOnce
-
-    @property
-    def asker(self) -> Principal:
-        if self.principal is None:
-            raise LoginNeeded
-        return self.principal
 
     def show(self, one: ClassView, *, error: FormError | None = None, **typed: str) -> None:
         """The page; after a mistake with what was typed."""

@@ -15,7 +15,7 @@ from typing import Final
 from appliance.errors import ApplianceError, BadRequest
 from appliance.hub.classroom.made_names import joined, make_name, name_of_address, split_name
 from appliance.hub.classroom.roster_columns import ADDRESS, Layout, Meaning
-from appliance.hub.classroom.tables import MOST_ROWS, Record, Table, tidy
+from appliance.hub.classroom.roster_tables import MOST_ROWS, Record, Table, tidy
 from appliance.names import FULL_NAME_MAX, USERNAME_PATTERN, parse_full_name, parse_username
 from appliance.texts import say
 
