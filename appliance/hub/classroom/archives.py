@@ -13,14 +13,15 @@ from sqlalchemy import delete, select
 
 from appliance import audit
 from appliance.audit import Action
+from appliance.clock import stamp
 from appliance.db.class_models import Archive
 from appliance.db.session import Database
 from appliance.errors import Conflict, NotFound
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.people import People
 from appliance.hub.groups import Groups
-from appliance.hub.new_accounts import Created, Wish
-from appliance.hub.users import Users
+from appliance.hub.new_accounts import Created, Skipped, Wish
+from appliance.hub.users import Person, Users
 from appliance.interfaces import ClassFiles
 from appliance.names import Username
 from appliance.texts import say
@@ -42,6 +43,12 @@ class Member:
     teacher: bool = False
     leaves: bool = False
     """Was there for this class alone: the account goes with it."""
+    since: str = ""
+    """When the account was made: a later one of the same name is somebody else's."""
+
+    def is_account_of(self, person: Person | None) -> bool:
+        """Whether it is still the same account."""
+        return person is not None and bool(self.since) and stamp(person.created) == self.since
 
     def kept(self) -> dict[str, Any]:
         return asdict(self)
@@ -120,7 +127,8 @@ class Archives:
     async def restore(self, number: int, name: str = "") -> Created:
         """Make a class of an archive's title with its people; who has no account gets one.
 
-        Files stay in the archive: homes are never given to a later account by themselves.
+        Files stay in the archive, and a class isn't given to a later account by itself: with the
+        name of somebody who taught it, somebody else would get rights over all of its people.
         """
         view = self.get(number)
         if view.state != READY:
@@ -128,20 +136,24 @@ class Archives:
                 say("cannot make the class {name!r} again", name=view.name),
                 why="its archive isn't complete",
             )
-        known = {member.name for member in view.members if self._users.find(member.name)}
+        found = {member.name: self._users.find(member.name) for member in view.members}
+        known = {one.name for one in view.members if one.is_account_of(found[one.name])}
+        free = [one for one in view.students if found[one.name] is None]
         teachers = [one.name for one in view.members if one.teacher and one.name in known]
         one = self._classes.create(name or view.name, title=view.title, teachers=teachers)
         self._groups.add_users(one.name, [m.name for m in view.students if m.name in known])
         made = await self._users.create_many(
-            [
-                Wish(m.name, m.full_name, m.email, m.language, (one.name,))
-                for m in view.students
-                if m.name not in known
-            ],
+            [Wish(m.name, m.full_name, m.email, m.language, (one.name,)) for m in free],
             generate=True,
         )
-        await self._people.changed(one.name, joined=[m.name for m in view.students])
-        return made
+        joined = [m.name for m in view.students if m.name in known or m in free]
+        await self._people.changed(one.name, joined=joined)
+        others = [
+            Skipped(name, say("the account of this name was made later; add it if it is meant"))
+            for name, person in found.items()
+            if person is not None and name not in known
+        ]
+        return Created(made.created, [*made.skipped, *others])
 
     async def remove(self, number: int) -> None:
         """Delete an archive with its files, for good."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from appliance.clock import Clock
+from appliance.clock import Clock, stamp
 from appliance.db.class_models import Archive, SchoolClass, Teaching
 from appliance.db.models import Departure, Group, Membership, Rename, User
 from appliance.db.session import Database
@@ -31,7 +31,7 @@ class Leaving:
 
     def end(self, archive: ArchiveView) -> list[Username]:
         """Take the class away, in one commit; returns those whose accounts went with it."""
-        archived = {member.name for member in archive.members if member.leaves}
+        archived = {(member.name, member.since) for member in archive.members if member.leaves}
         now = self._clock.now()
         with self._db.session() as session:
             row = session.get(Archive, archive.id)
@@ -44,7 +44,7 @@ class Leaving:
             leaving = [
                 member.name
                 for member in self._members(session, archive.name)
-                if member.leaves and member.name in archived
+                if member.leaves and (member.name, member.since) in archived
             ]
             for name in leaving:
                 session.merge(Departure(name=name, since=now))
@@ -82,6 +82,7 @@ class Leaving:
                 Username(user.name), user.full_name, user.email, user.language,
                 teacher=user.id in taught,
                 leaves=not user.admin and user.name not in staying,
+                since=stamp(user.created) or "",
             )
             for user in people
         ]  # fmt: skip

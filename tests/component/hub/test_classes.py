@@ -15,6 +15,7 @@ from appliance.hub.classroom.rights import Rights
 from appliance.names import ServerId, Username
 from tests.component.hub.conftest import STUDENT_PASSWORD
 from tests.fakes.class_people import PASSWORD, ClassPeople, class_people
+from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 
 EMMY = Username("emmy")
@@ -336,6 +337,22 @@ class TestTermEnd:
         assert (await machine.root("DELETE", path)).status == 204
         assert machine.spawner.archives == {}
         assert (await machine.root("GET", path)).status == 404
+
+    async def test_a_class_made_again_is_not_given_to_later_accounts(
+        self, machine: Machine, people: ClassPeople, ada: Browser, clock: FakeClock
+    ) -> None:
+        archive = await archived(machine, "algebra")
+        clock.pass_time(60)
+        assert (await machine.root("DELETE", "users/lovelace")).status == 204
+        for name in ("lovelace", "emmy"):
+            assert (await machine.browser().sign_up(name, STUDENT_PASSWORD)).status == 302
+            await machine.root("POST", f"appliance/users/{name}/approve")
+        made = await ada.post(f"/hub/archives/{archive['id']}", {"do": "restore"})
+        assert made.status == 302
+        one = (await machine.root("GET", "appliance/classes/algebra")).json
+        assert (one["students"], one["teachers"]) == (1, [])
+        assert (await machine.root("GET", "groups/algebra")).json["users"] == ["sophie"]
+        assert "lovelace" in (await ada.get(made.location)).body
 
     async def test_an_admins_pages_of_archives(
         self, machine: Machine, people: ClassPeople, ada: Browser

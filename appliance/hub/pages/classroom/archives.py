@@ -44,6 +44,9 @@ class ArchiveHandler(ClassesPage):
                 made = await self.archives.restore(one.id, self.get_body_argument("name", ""))
                 self.leave_note("good", say("The class “{title}” is there again.", title=one.title))
                 sheet = sheet_path(self.shown_once, self.user, made)
+                if made.skipped and not sheet:
+                    left = ", ".join(one.name for one in made.skipped)
+                    self.leave_note("warn", say("Not in it: {names}", names=left[:500]))
                 self.redirect(self.hub_path(sheet or "classes"))
             elif verb == "delete":
                 await self.archives.remove(one.id)
@@ -65,7 +68,7 @@ class ArchiveHandler(ClassesPage):
     def _show(self, one: ArchiveView, *, error: FormError | None = None) -> None:
         self.render_page(
             "archive.html", status=error.status if error else 200, archive=one, error=error,
-            known={member.name for member in one.members if self.users.find(member.name)},
+            known={m.name for m in one.members if m.is_account_of(self.users.find(m.name))},
             sure=self.get_query_argument("sure", "") == "1",
         )  # fmt: skip
 
