@@ -15,7 +15,7 @@ from appliance.hub.classroom.people import People
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.terms import Terms
 from appliance.hub.groups import Groups
-from appliance.hub.new_accounts import Created, Wish
+from appliance.hub.new_accounts import Created, Skipped, Wish
 from appliance.hub.users import Person, Users
 from appliance.interfaces import ClassFiles
 from appliance.names import Username, parse_group_name, parse_username
@@ -120,7 +120,8 @@ class ClassCare:
     ) -> Created:
         """Make accounts that are in the class; those whom who already looks after come in, too.
 
-        Others who have an account join by themselves, with a code, or by an admin.
+        Those with rights over others are left out, unless it is an admin who asks. Others who have
+        an account join by themselves, with a code, or by an admin.
         """
         self._rights.check_may_fill(who, name)
         self._classes.get(name)
@@ -130,21 +131,26 @@ class ClassCare:
                 why=say("the list has {count} names, and {most} is the most",
                         count=len(wishes), most=NAMES_AT_ONCE),
             )  # fmt: skip
-        known = [wish for wish in wishes if self._looks_after(who, wish.name)]
+        known: list[Username] = []
+        new: list[Wish] = []
+        refused: list[Skipped] = []
+        for wish in wishes:
+            person = self._looked_after(who, wish.name)
+            if person is None:
+                new.append(Wish(wish.name, wish.full_name, wish.email, wish.language, (name,)))
+                continue
+            try:
+                # A class may give its teachers rights over whoever is in it.
+                self._rights.check_not_above(who, person, self._groups.of(person.name))
+            except NotAllowed as error:
+                refused.append(Skipped(person.name, error.why))
+            else:
+                known.append(person.name)
         if known:
-            self._groups.add_users(name, [wish.name for wish in known])
-        new = [
-            Wish(wish.name, wish.full_name, wish.email, wish.language, (name,))
-            for wish in wishes
-            if wish not in known
-        ]
+            self._groups.add_users(name, known)
         made = await self._users.create_many(new, generate=generate)
-        joined = [
-            *(parse_username(wish.name) for wish in known),
-            *(one.name for one in made.created),
-        ]
-        await self._people.changed(name, joined=joined)
-        return made
+        await self._people.changed(name, joined=[*known, *(one.name for one in made.created)])
+        return Created(made.created, [*made.skipped, *refused])
 
     async def put_in(self, who: Principal, name: str, users: Sequence[str]) -> list[Username]:
         """Put people into a class who have an account; returns those who weren't in it."""
@@ -195,12 +201,12 @@ class ClassCare:
         self._rights.check_may_manage(who, person, self._groups.of(person.name))
         return person
 
-    def _looks_after(self, who: Principal, name: str) -> bool:
-        """Whether there is such an account, and who asks has to do with it."""
+    def _looked_after(self, who: Principal, name: str) -> Person | None:
+        """The account of that name, if there is one with which who asks has to do."""
         person = self._users.find(name)
-        if person is None:
-            return False
-        return self._rights.may_see(who, person, self._groups.of(person.name))
+        if person is None or not self._rights.may_see(who, person, self._groups.of(person.name)):
+            return None
+        return person
 
     async def _stop(self, users: Sequence[Username]) -> None:
         for user in dict.fromkeys(users):

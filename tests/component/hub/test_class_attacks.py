@@ -59,3 +59,18 @@ class TestLinksOfTeachers:
         body = {"title": "Sets", "name": "sets", "teacher": "marie"}
         assert (await ada.api("POST", "appliance/classes", body)).status == 201
         assert await self._use(machine, made.json["path"]) == 302
+
+
+@pytest.mark.parametrize(("path", "key"), [("members", "users"), ("roster", "people")])
+async def test_a_teacher_takes_nobody_with_rights_along_to_her_other_class(
+    machine: Machine, people: ClassPeople, ada: Browser, path: str, key: str
+) -> None:
+    """noether teaches logic and is a student in algebra, where ada is, too, who is an admin."""
+    users = {"users": ["noether", "ada"]}
+    assert (await machine.root("POST", "groups/algebra/users", users)).status == 200
+    sets = {"title": "Sets", "name": "sets", "teacher": "lovelace"}
+    assert (await ada.api("POST", "appliance/classes", sets)).status == 201
+    body = {key: [{"name": name} for name in ("noether", "ada", "emmy", "kurt")]}
+    answer = await people.lovelace.api("POST", f"appliance/classes/sets/{path}", body)
+    assert answer.status == 201, answer.body
+    assert (await machine.root("GET", "groups/sets")).json["users"] == ["emmy"]
