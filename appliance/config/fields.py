@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from appliance.config.kinds import Section
 from appliance.config.schema import Config
+from appliance.config.sentences import sentence
 from appliance.config.setting import Path, Setting, dotted, make_setting, meaning, pattern_of
 from appliance.errors import NotFound
 
@@ -51,9 +52,11 @@ def settings() -> dict[str, Setting]:
         section = section_of(info)
         if section is not None:
             for leaf, leaf_info in section.model_fields.items():
-                found[f"{name}.{leaf}"] = make_setting((name, leaf), leaf_info)
+                found[f"{name}.{leaf}"] = make_setting(
+                    (name, leaf), leaf_info, sentence(section, leaf)
+                )
         elif name not in named_groups():
-            found[name] = make_setting((name,), info)
+            found[name] = make_setting((name,), info, sentence(Config, name))
     return found
 
 
@@ -72,15 +75,17 @@ def named_groups() -> dict[str, Named]:
         if get_origin(info.annotation) is not dict:
             continue
         names, one = get_args(info.annotation)
-        sentence = " ".join((info.description or "").split())
-        found[name] = Named(name, sentence, one, meaning(names), pattern_of(names))
+        found[name] = Named(name, sentence(Config, name), one, meaning(names), pattern_of(names))
     return found
 
 
 @cache
 def _members(group: str) -> list[Setting]:
     one = named_groups()[group].one
-    return [make_setting((group, NAME, leaf), info) for leaf, info in one.model_fields.items()]
+    return [
+        make_setting((group, NAME, leaf), info, sentence(one, leaf))
+        for leaf, info in one.model_fields.items()
+    ]
 
 
 def settings_of(config: Config) -> list[Setting]:

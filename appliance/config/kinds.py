@@ -61,13 +61,16 @@ class Typed(Enum):
 
 
 class Section(BaseModel):
-    """A group of settings: closed, immutable, strict, described by the strings under its fields."""
+    """A group of settings: closed, immutable, strict, described by the strings under its fields.
+
+    `sentences.py` reads the strings, for they are in the source alone.
+    """
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         strict=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
         validate_default=True,
         hide_input_in_errors=True,
     )

@@ -156,7 +156,7 @@ def _format_number(value: float | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def make_setting(path: Path, info: FieldInfo) -> Setting:
+def make_setting(path: Path, info: FieldInfo, sentence: str) -> Setting:
     """The setting that a field of the schema declares."""
     annotation, markers = _unwrap(info.annotation, list(info.metadata))
     optional = False
@@ -169,7 +169,7 @@ def make_setting(path: Path, info: FieldInfo) -> Setting:
     return Setting(
         path=path,
         kind=_kind(annotation, markers),
-        sentence=" ".join((info.description or "").split()),
+        sentence=sentence,
         default=info.default,
         example=bounds[Example].value,
         reload=next(marker for marker in markers if isinstance(marker, Reload)),

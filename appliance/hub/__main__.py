@@ -1,126 +1,16 @@
-"""`python -m appliance.hub`: reads what the configuration was rendered to, and serves.
+"""`python -m appliance.hub`: the hub's program, see `program.py`.
 
-Exit codes: 78 for a configuration or database that can't be used, which trying again doesn't mend.
+Almost nothing of what imports make is ever garbage, but looking through it again and again would
+be a fourth of the time that the hub takes to start. So the collector waits until all is there.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import socket
+import gc
 import sys
-import time
-from pathlib import Path
-from typing import Final
-
-from appliance.config.rendered import read_rendered
-from appliance.config.schema import Config
-from appliance.db.errors import SchemaTooNewError, StorageError
-from appliance.db.reserve import Reserve
-from appliance.errors import ApplianceError, ConfigError
-from appliance.hub.app import make_hub
-from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
-from appliance.interfaces import ServiceRunner, Spawner
-from appliance.notify import listen_fds
-from appliance.places import Places
-
-log = logging.getLogger("appliance.hub")
-
-_EX_CONFIG: Final = 78
-_STORAGE_SECONDS: Final = 5
-# sd-daemon(3): the journal takes the priority from the line.
-_PRIORITIES: Final = {
-    logging.DEBUG: "<7>",
-    logging.INFO: "<6>",
-    logging.WARNING: "<4>",
-    logging.ERROR: "<3>",
-    logging.CRITICAL: "<2>",
-}
-
-
-class JournalFormatter(logging.Formatter):
-    """Lines for the journal: each begins with its priority, those of a traceback too."""
-
-    def __init__(self, *, prefixed: bool) -> None:
-        super().__init__("%(message)s" if prefixed else "hub: %(levelname)s: %(message)s")
-        self._prefixed = prefixed
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if not self._prefixed:
-            return text
-        prefix = _PRIORITIES.get(record.levelno, "<6>")
-        return "\n".join(prefix + line for line in text.splitlines())
-
-
-def main() -> int:
-    """Serve until told to stop; returns the exit code."""
-    os.umask(0o077)
-    _log_to_stderr()
-    places = Places.current()
-    try:
-        config = read_rendered(places.rendered / "hub.json")
-        places.hub_state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        reserve = None if places.trial else Reserve(places.hub_state / "reserve")
-        spawner, runner = _make_spawner(config, places)
-        hub = make_hub(config, places, spawner, reserve=reserve, service_runner=runner)
-    except (ConfigError, SchemaTooNewError) as err:
-        for problem in getattr(err, "problems", []):
-            log.critical("%s", problem)
-        log.critical("cannot start: %s", err)
-        return _EX_CONFIG
-    except ApplianceError as err:
-        log.critical("cannot start: %s", err)
-        if isinstance(err, StorageError):
-            # A full disk stays full for longer than systemd waits before it starts us again.
-            time.sleep(_STORAGE_SECONDS)
-        return 1
-    asyncio.run(HubServer(hub).run(_sockets(places)))
-    return 0
-
-
-def _make_spawner(config: Config, places: Places) -> tuple[Spawner, ServiceRunner]:
-    """What runs servers and services; each mode imports its own alone."""
-    if places.trial:
-        from appliance.local_spawner.services import LocalServices
-        from appliance.local_spawner.spawner import LocalSpawner
-
-        return LocalSpawner(config, places), LocalServices(config, places)
-    from appliance.systemd_spawner.service_runner import SystemdServices
-    from appliance.systemd_spawner.spawner import SystemdSpawner
-
-    spawner = SystemdSpawner(
-        places.spawner_socket, start_timeout_seconds=config.servers.start_timeout
-    )
-    return spawner, SystemdServices(spawner)
-
-
-def _sockets(places: Places) -> dict[str, socket.socket]:
-    """The sockets that systemd holds for us, or, where there is none, our own."""
-    given = listen_fds()
-    wanted = {HUB_SOCKET: places.hub_socket, ADMIN_SOCKET: places.admin_socket}
-    return {name: given.get(name) or _listen(path) for name, path in wanted.items()}
-
-
-def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(1024)
-    return listener
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JournalFormatter(prefixed="JOURNAL_STREAM" in os.environ))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # They tell of requests in more words than we allow ourselves.
-    for name in ("oauthlib", "tornado.access", "alembic", "sqlalchemy"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
 
 if __name__ == "__main__":
+    gc.disable()
+    from appliance.hub.program import main
+
     sys.exit(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from appliance.hub import __main__ as program
+from appliance.hub import program
 from tests.fakes.service_runner import FakeServiceRunner
 from tests.fakes.spawner import FakeSpawner
 

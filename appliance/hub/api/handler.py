@@ -21,7 +21,7 @@ from appliance.web.handlers import ApiHandler
 class Body(BaseModel):
     """A request's body: fields it doesn't know are refused, and nothing is converted."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class HubApiHandler(ApiHandler):
