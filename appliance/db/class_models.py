@@ -116,7 +116,6 @@ class Visit(Table):
     state: Mapped[str] = mapped_column(String(16))
     """asked, granted, refused or ended."""
     asked: Mapped[datetime]
-    answered: Mapped[datetime | None]
     until: Mapped[datetime] = mapped_column(index=True)
     """When the question or the permission lapses."""
 

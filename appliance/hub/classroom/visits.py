@@ -154,7 +154,7 @@ class Visits:
             visitor_id, owner_id = _ids(session, found.visitor, owner)
             if not session.scalar(select(_may_visit(visitor_id, owner_id))):
                 raise Conflict("cannot answer the question", why="it isn't open any more")
-            values: dict[str, Any] = {"state": VisitState.REFUSED, "answered": now}
+            values: dict[str, Any] = {"state": VisitState.REFUSED}
             if allow:
                 values |= {"state": VisitState.GRANTED, "until": now + timedelta(minutes=minutes)}
             session.execute(update(Visit).where(Visit.id == visit_id).values(**values))

@@ -13,7 +13,7 @@ from typing import Final
 from appliance.errors import ApplianceError, BadRequest, Conflict
 from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.links import Links
-from appliance.hub.pages.shown_once import Link, Sheet, Slip
+from appliance.hub.pages.shown_once import Card, Link, Sheet
 from appliance.hub.servers import Servers
 from appliance.hub.users import Person, Skipped, Users
 from appliance.names import ServerId, Username
@@ -143,7 +143,7 @@ class Actions:
 
     async def new_passwords(self, names: Sequence[str], *, by: Username, may: May) -> Sheet:
         """Give users generated passwords, to be changed at the first log-in."""
-        slips: list[Slip] = []
+        cards: list[Card] = []
         skipped: list[Skipped] = []
         for name in names:
             try:
@@ -155,11 +155,11 @@ class Actions:
                 person = self._users.get(name)
                 may("passwords", person)
                 password = await self._authenticator.generate_for(person.name)
-                slips.append(Slip(person.name, password, person.full_name))
+                cards.append(Card(person.name, password, person.full_name))
             except ApplianceError as error:
                 skipped.append(Skipped(name, error.why or error.what))
-        log.info("%s: new passwords for %s", by, ", ".join(slip.name for slip in slips) or "nobody")
-        return Sheet(tuple(slips), tuple(skipped))
+        log.info("%s: new passwords for %s", by, ", ".join(card.name for card in cards) or "nobody")
+        return Sheet(tuple(cards), tuple(skipped))
 
     def new_link(self, user: Username, *, by: Username) -> Link:
         """A set-up link, with which a user chooses a password."""

@@ -39,7 +39,7 @@ class SheetHandler(CardsPage):
         usual = cards.paper_for(self.request.headers.get("Accept-Language", ""))
         chosen = self.get_query_argument("paper", usual)
         paper = cards.Paper(chosen) if chosen in list(cards.Paper) else usual
-        logins = [cards.Login(one.name, one.password, one.full_name) for one in sheet.slips]
+        logins = [cards.Login(one.name, one.password, one.full_name) for one in sheet.cards]
         self.render_page(
             "cards.html",
             sheet=sheet,
@@ -61,7 +61,7 @@ class SheetFileHandler(CardsPage):
             self.show_gone()
             return
         rows = [["full name", "user name", "password", "address"]]
-        rows += [[one.full_name, one.name, one.password, self.site] for one in sheet.slips]
+        rows += [[one.full_name, one.name, one.password, self.site] for one in sheet.cards]
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="passwords.csv"')
         self.finish(write(rows, Dialect.EXCEL))

@@ -21,7 +21,7 @@ _MOST_OF_ONE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Slip:
+class Card:
     """A user and the password to hand out."""
 
     name: Username
@@ -33,7 +33,7 @@ class Slip:
 class Sheet:
     """New passwords, and the names that were left out."""
 
-    slips: tuple[Slip, ...]
+    cards: tuple[Card, ...]
     skipped: tuple[Skipped, ...] = ()
     back: str = "admin"
     """The page below /hub/ from which they come."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from appliance.clock import Clock
-from appliance.hub.pages.shown_once import KEPT_FOR, Link, Sheet, ShownOnce, Slip
+from appliance.hub.pages.shown_once import KEPT_FOR, Card, Link, Sheet, ShownOnce
 from appliance.names import Username
 
 ADA, EVE, BOB = Username("ada"), Username("eve"), Username("bob")
-SHEET = Sheet((Slip(BOB, "abcd-efgh-jkmn"),))
+SHEET = Sheet((Card(BOB, "abcd-efgh-jkmn"),))
 
 
 class TurnableClock(Clock):

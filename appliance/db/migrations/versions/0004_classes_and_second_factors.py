@@ -187,7 +187,6 @@ def _messages() -> None:
         sa.Column("server_name", sa.String(length=30), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("asked", sa.DateTime(), nullable=False),
-        sa.Column("answered", sa.DateTime(), nullable=True),
         sa.Column("until", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["owner_id"], ["users.id"], name="fk_visits_owner_id", ondelete="CASCADE"

@@ -5,19 +5,16 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from appliance.access.principal import Principal
-from appliance.access.scopes import Target
-from appliance.errors import NotAllowed, NotFound
 from appliance.hub.classroom.classes import Classes, ClassView
-from appliance.texts import say
+from appliance.hub.classroom.rights import Rights
 from appliance.web.handlers import PageHandler
-
-SCOPE = "classroom"
 
 
 class ClassPage(PageHandler):
     """A page below /hub/classes/NAME/; its template extends class_base.html."""
 
     classes: Classes
+    rights: Rights
     tab = ""
     """Which of the tabs is the current one."""
 
@@ -27,16 +24,7 @@ class ClassPage(PageHandler):
 
     def open_class(self, name: str) -> ClassView:
         """The class, if who asks may run it; NotFound if there is none, or it isn't theirs."""
-        scopes = self.principal.scopes if self.principal else None
-        if scopes is None or not scopes.has(SCOPE):
-            raise NotAllowed(
-                "cannot open this page", why="it is for teachers", mend="go back to your server"
-            )
-        if not scopes.allows(SCOPE, Target(group=name)):
-            raise NotFound(
-                say("cannot find the class {name!r}", name=name[:60]),
-                why="it isn't there, or isn't yours",
-            )
+        self.rights.check_may_run(self.asker, name)
         return self.classes.get(name)
 
     def class_path(self, name: str, below: str = "") -> str:

@@ -14,7 +14,6 @@ from appliance.hub.classroom.approvals import NAMES_AT_ONCE, Approvals, Decided
 from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.invites import Expiry, Invites
-from appliance.hub.classroom.rights import Rights
 from appliance.hub.pages.classroom.base import ClassPage
 from appliance.texts import Text, say, say_many
 from appliance.web.forms import FormError, told
@@ -32,7 +31,6 @@ class JoiningPage(ClassPage):
 
     approvals: Approvals
     invites: Invites
-    rights: Rights
     tab = "joining"
 
     def open(self, name: str | None) -> ClassView | None:

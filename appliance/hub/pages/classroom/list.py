@@ -10,7 +10,7 @@ from appliance.hub.classroom.classes import Classes, ClassView
 from appliance.hub.classroom.rights import CLASSROOM
 from appliance.hub.classroom.terms import Terms
 from appliance.hub.new_accounts import Created
-from appliance.hub.pages.shown_once import Sheet, ShownOnce, Slip
+from appliance.hub.pages.shown_once import Card, Sheet, ShownOnce
 from appliance.hub.users import Users
 from appliance.names import Username
 from appliance.texts import say
@@ -44,10 +44,10 @@ class ClassesPage(PageHandler):
 
 def sheet_path(keeper: ShownOnce, owner: Username, made: Created) -> str:
     """Keep new passwords for their maker; the page that shows them, or "" if there are none."""
-    slips = tuple(Slip(new.name, new.password) for new in made.created if new.password)
-    if not slips:
+    cards = tuple(Card(new.name, new.password) for new in made.created if new.password)
+    if not cards:
         return ""
-    return f"cards/{keeper.put(owner, Sheet(slips, tuple(made.skipped), back='classes'))}"
+    return f"cards/{keeper.put(owner, Sheet(cards, tuple(made.skipped), back='classes'))}"
 
 
 class ListHandler(ClassesPage):

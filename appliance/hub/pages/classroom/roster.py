@@ -16,7 +16,7 @@ from appliance.hub.classroom.roster_check import RowState
 from appliance.hub.classroom.roster_desk import Draft, Job
 from appliance.hub.classroom.roster_tables import Record, Table
 from appliance.hub.pages.classroom.roster_base import ROSTER_BYTES, RosterPage
-from appliance.hub.pages.shown_once import Sheet, Slip
+from appliance.hub.pages.shown_once import Card, Sheet
 from appliance.hub.user_lists import Wanted
 from appliance.hub.users import Page, Person, Skipped
 from appliance.texts import Text, say, say_many
@@ -214,7 +214,7 @@ class JobHandler(RosterPage):
             job.shown_as = back
         elif not job.shown_as:
             sheet = Sheet(
-                tuple(Slip(new.name, new.password, new.full_name) for new in job.made),
+                tuple(Card(new.name, new.password, new.full_name) for new in job.made),
                 tuple(Skipped(left.name, left.why) for left in job.not_done),
                 back=back.removeprefix(self.web.hub_url),
             )

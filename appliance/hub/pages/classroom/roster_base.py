@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 from appliance.access.scopes import Target
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.classroom.classes import ClassView
-from appliance.hub.classroom.rights import Rights
 from appliance.hub.classroom.roster_check import Row
 from appliance.hub.classroom.roster_desk import Draft, RosterDesk
 from appliance.hub.classroom.roster_tables import read_table
@@ -29,7 +28,6 @@ class RosterPage(ClassPage):
     tab = "roster"
     largest_body: ClassVar[int] = ROSTER_BYTES
     users: Users
-    rights: Rights
     desk: RosterDesk
     rosters: Rosters
     shown_once: ShownOnce
