@@ -72,7 +72,7 @@ class Rosters:
     async def make(self, who: Principal, draft: Draft) -> tuple[list[Row], Job]:
         """Make what can be made of a list, at once; the rows are as they were before."""
         rows = self.rows(who, draft)
-        job = Job(len(rows), draft.aim.group)
+        job = Job(len(rows), who.name, draft.aim.group)
         await self._desk.make(rows, job)
         return rows, job
 
@@ -105,8 +105,8 @@ class Rosters:
             if refusal:
                 raise refusal
         chosen = [Username(name) for name in dict.fromkeys(names)]
-        job = Job(len(chosen), group)
-        await self._desk.reset(chosen, job)
+        job = Job(len(chosen), who.name, group)
+        await self._desk.reset(chosen, job, lambda person: self.why_not(who, person))
         return job
 
     def people(self, who: Principal, group: str) -> list[tuple[Person, Sequence[str]]]:

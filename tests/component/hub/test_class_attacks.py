@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from appliance.errors import NotFound
+from appliance.hub.classroom.roster_desk import Shelf
+from appliance.names import Username
 from tests.fakes.class_people import PASSWORD, ClassPeople, class_people
+from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 
 TAKEN_OVER = "seven-green-lamps-glow"
@@ -74,3 +81,92 @@ async def test_a_teacher_takes_nobody_with_rights_along_to_her_other_class(
     answer = await people.lovelace.api("POST", f"appliance/classes/sets/{path}", body)
     assert answer.status == 201, answer.body
     assert (await machine.root("GET", "groups/sets")).json["users"] == ["emmy"]
+
+
+class TestJobs:
+    """Passwords and accounts are made for minutes; rights may change meanwhile."""
+
+    @pytest.fixture
+    def made(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Whose passwords were made; before the first, `self.meanwhile` happens."""
+        made: list[str] = []
+        whole = machine.hub.authenticator.generate_for
+
+        async def generate(user: Username) -> str:
+            if not made:
+                await self.meanwhile(machine)
+            made.append(user)
+            return await whole(user)
+
+        monkeypatch.setattr(machine.hub.authenticator, "generate_for", generate)
+        return made
+
+    async def meanwhile(self, machine: Machine) -> None:
+        answer = await machine.root(*self.change)
+        assert answer.status < 300, answer.body
+
+    change: tuple[str, str, dict[str, Any]]
+
+    @pytest.mark.parametrize("by_page", [True, False])
+    async def test_who_gets_rights_keeps_the_password(
+        self, machine: Machine, people: ClassPeople, made: list[str], by_page: bool
+    ) -> None:
+        self.change = ("PATCH", "users/sophie", {"admin": True})
+        if by_page:
+            chosen = [("user", "emmy"), ("user", "sophie")]
+            page = await people.lovelace.post("/hub/classes/algebra/roster/passwords", chosen)
+            async with asyncio.timeout(10):
+                job = await people.lovelace.get(page.location)
+                while job.status != 302:
+                    job = await people.lovelace.get(page.location)
+        else:
+            users = {"users": ["emmy", "sophie"]}
+            done = await people.lovelace.api(
+                "POST", "appliance/classes/algebra/roster/passwords", users
+            )
+            assert [one["name"] for one in done.json["skipped"]] == ["sophie"]
+        assert made == ["emmy"]
+        assert (await machine.browser().log_in("sophie", PASSWORD)).status == 302
+
+    async def test_a_job_ends_with_its_owners_rights(
+        self, machine: Machine, people: ClassPeople, made: list[str]
+    ) -> None:
+        self.change = ("DELETE", "appliance/classes/algebra/teachers/lovelace", {})
+        users = {"users": ["emmy", "sophie"]}
+        done = await people.lovelace.api(
+            "POST", "appliance/classes/algebra/roster/passwords", users
+        )
+        assert (done.status, "your rights have changed" in done.body) == (403, True)
+        assert made == ["emmy"]
+
+    async def test_accounts_are_no_longer_made_for_who_was_locked(
+        self, machine: Machine, people: ClassPeople, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = machine.hub.authenticator.hash_generated
+        first = asyncio.Event()
+
+        async def hashed() -> tuple[str, str]:
+            if not first.is_set():
+                first.set()
+                assert (
+                    await machine.root("POST", "appliance/users/lovelace/lock", {})
+                ).status == 200
+            return await whole()
+
+        monkeypatch.setattr(machine.hub.authenticator, "hash_generated", hashed)
+        body = {"people": [{"name": f"new{number}"} for number in range(30)]}
+        await people.lovelace.api("POST", "appliance/classes/algebra/roster", body)
+        members = (await machine.root("GET", "groups/algebra")).json["users"]
+        assert len([name for name in members if name.startswith("new")]) <= 10
+
+
+def test_an_owners_lists_weigh_no_more_than_a_school() -> None:
+    shelf: Shelf[int] = Shelf(clock=FakeClock(), weigh=lambda weight: weight)
+    small = [shelf.put("mallory", 20_000) for _ in range(9)]
+    others = shelf.put("noether", 100_000)
+    wide = shelf.put("mallory", 245_000)
+    for key in small:
+        with pytest.raises(NotFound):
+            shelf.get(key, "mallory")
+    assert shelf.get(wide, "mallory") == 245_000
+    assert shelf.get(others, "noether") == 100_000

@@ -147,7 +147,11 @@ class PasswordsHandler(ClassRosterPage):
         names = [found.person.name for found in self.chosen(one, to_manage=True) if not found.why]
         if not names:
             raise BadRequest("cannot make passwords", why="nobody is chosen whose account is yours")
-        key = self.desk.begin_passwords(self.user, names, group=one.name)
+        who = self.asker
+        key = self.desk.begin_passwords(
+            self.user, names, group=one.name,
+            refusal=lambda person: self.rosters.why_not(who, person),
+        )  # fmt: skip
         self.redirect(self.base_path(one, f"/jobs/{key}"))
 
 
