@@ -8,16 +8,23 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookies import SimpleCookie
 from pathlib import Path
+from types import CodeType
 from typing import Any, Self
+from unittest import mock
 from urllib.parse import urlencode
+
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
 
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.hub.app import Hub, make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.places import Places
+from appliance.web import templating
 from tests.fakes.service_runner import FakeServiceRunner
 from tests.fakes.spawner import FakeSpawner
 
@@ -89,6 +96,23 @@ def _unchunk(data: bytes) -> bytes:
     return whole
 
 
+class Compiled(BytecodeCache):
+    """Templates once compiled: a hub does that once, and tests have a thousand hubs."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = Compiled()
+
+
 class Machine:
     """A hub that runs until the test ends; `restart` is what kill -9 and systemd do."""
 
@@ -121,10 +145,12 @@ class Machine:
         await self._server.stop()
 
     async def _start(self) -> None:
-        self.hub = make_hub(
-            self.config, self.places, self.spawner, clock=self.clock,
-            service_runner=self.service_runner,
-        )  # fmt: skip
+        environment = partial(Environment, bytecode_cache=_COMPILED)
+        with mock.patch.object(templating, "Environment", environment):
+            self.hub = make_hub(
+                self.config, self.places, self.spawner, clock=self.clock,
+                service_runner=self.service_runner,
+            )  # fmt: skip
         self._server = HubServer(self.hub)
         await self._server.start(
             {

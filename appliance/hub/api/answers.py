@@ -7,7 +7,7 @@ What goes wrong is the same nearly everywhere, an `Error`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
 from appliance.hub.api.schemas import (
@@ -214,15 +214,15 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "DELETE /appliance/archives/{number}": _empty(204),
     "POST /appliance/archives/{number}/restore": _ok("MadeAccounts", status=201),
     "POST /appliance/apply-limits": _ok("Nothing"),
-    "GET /appliance/messages": _ok("Inbox"),
+    "GET /appliance/messages": _ok("Inbox", identified=True),
     "POST /appliance/messages": _empty(204),
-    "GET /appliance/messages/stream": _EVENTS,
-    "POST /appliance/messages/{message}/seen": _empty(204),
+    "GET /appliance/messages/stream": replace(_EVENTS, identified=True),
+    "POST /appliance/messages/{message}/seen": replace(_empty(204), identified=True),
     "POST /appliance/users/{user}/messages": _empty(204),
     "GET /appliance/classes/{group}/messages": _ok(many(ref("SentMessage"))),
     "POST /appliance/classes/{group}/messages": _empty(204),
-    "GET /appliance/visits": _ok(many(ref("Visit"))),
-    "POST /appliance/visits/{visit}": _ok("Visit"),
+    "GET /appliance/visits": _ok(many(ref("Visit")), identified=True),
+    "POST /appliance/visits/{visit}": _ok("Visit", identified=True),
     "POST /appliance/users/{user}/visits": _ok("Visit", status=201),
     "GET /appliance/classes/{group}/live": _ok("LiveClass"),
     "GET /appliance/classes/{group}/live/stream": _EVENTS,
