@@ -94,7 +94,7 @@ async def test_a_lesson(room: Room) -> None:
     await teacher.goto("/hub/classes/algebra")
     row = teacher.locator('tr[data-user="emmy"]')
     await expect(row.locator("[data-state]")).to_have_text("Running")
-    await expect(row.locator("[data-presence]")).to_have_text("On line")
+    await expect(row.locator("[data-presence]")).to_have_text("Online")
     await expect(row.locator("[data-memory]")).to_contain_text("MB")
     await teacher.get_by_label("Message", exact=True).fill("Look at <b>cell</b> 3.\nThen stop.")
     await teacher.get_by_role("button", name="Send", exact=True).click()

@@ -174,7 +174,7 @@ def test_live_page_shows_the_class(term: Term) -> None:
     summary = page.locator("[data-summary]")
     expect(summary).to_contain_text(f"{STUDENTS} running", timeout=SLOW_MS)
     row = term.row(term.by_hand)
-    expect(row.locator("[data-presence]")).to_have_text("On line")
+    expect(row.locator("[data-presence]")).to_have_text("Online")
     expect(row.locator("[data-cpu]")).to_contain_text("cores")
     term.teacher.screenshot("live")
     page.set_viewport_size({"width": 390, "height": 844})

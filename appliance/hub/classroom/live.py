@@ -1,4 +1,4 @@
-"""How a class is doing now: who is on line, whose server runs and what it uses.
+"""How a class is doing now: who is online, whose server runs and what it uses.
 
 All who look at a class share one look, made every other second: one query, and one question to the
 spawner for all classes together. Numbers are rounded, so that what doesn't matter changes nothing.

@@ -188,7 +188,7 @@ async def test_freezing_is_one_button(people: ClassPeople) -> None:
     await people.lovelace.post("/hub/classes/algebra/do", {"do": "freeze"})
     assert (await people.lovelace.api("GET", LIVE)).json["frozen"]
     assert "Let people join again" in (await people.lovelace.get("/hub/classes/algebra")).body
-    await people.lovelace.post("/hub/classes/algebra/do", {"do": "thaw"})
+    await people.lovelace.post("/hub/classes/algebra/do", {"do": "unfreeze"})
     assert not (await people.lovelace.api("GET", LIVE)).json["frozen"]
 
 

@@ -150,7 +150,7 @@ class DoHandler(LivePage):
         """Do it; the answer is what to tell."""
         if verb in {"start-all", "stop-all"}:
             return await self._servers("start" if verb == "start-all" else "stop", one, None)
-        if verb in {"freeze", "thaw"}:
+        if verb in {"freeze", "unfreeze"}:
             self.classes.change(one.name, frozen=verb == "freeze")
             if verb == "freeze":
                 return "Nobody can join the class by a code now."
