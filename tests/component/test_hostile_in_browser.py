@@ -102,7 +102,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         await page.goto("/hub/login")
         await page.get_by_label("User name").fill("ada")
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Log in", exact=True).click()
         await page.wait_for_url("**/hub/home")
         await page.goto("/user/ada/lab")
         await page.goto("/user/eve/page")

@@ -64,7 +64,7 @@ async def desk(
         await page.goto("/hub/login?next=/user/ada/lab")
         await page.get_by_label("User name").fill("ada")
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Log in", exact=True).click()
         await page.wait_for_url("**/user/ada/lab**")
         await page.close()
         yield Desk(context, ada)

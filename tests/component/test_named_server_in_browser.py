@@ -40,7 +40,7 @@ async def test_a_named_server_from_the_page_to_a_cell_and_back(
         await page.goto("/hub/login?next=/hub/home")
         await page.get_by_label("User name").fill("ada")
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Log in", exact=True).click()
         await page.get_by_text("Add a server").click()
         await page.get_by_label("Name", exact=True).fill("exam")
         await page.get_by_role("button", name="Add and start").click()

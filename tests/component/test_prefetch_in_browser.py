@@ -68,7 +68,7 @@ async def test_lab_takes_from_the_cache_what_the_log_in_page_fetched(
     desk.loaded.clear()
     await page.get_by_label("User name").fill("ada")
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("button", name="Log in", exact=True).click()
     await expect(page.locator(".jp-Launcher")).to_be_visible(timeout=SLOW_MS)
     scripts = {path: hit for path, hit in desk.loaded.items() if "/static/lab/" in path}
     assert len(scripts.keys() & ahead) > 30
