@@ -1,5 +1,5 @@
 """How somebody gets in again: a link to choose a password, a second factor that is lost, tries that
-were too many. For admins, and for teachers of the user's class.
+were too many; and locking somebody out. For admins, and for teachers of the user's class.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from appliance import audit
 from appliance.audit import Action
 from appliance.errors import BadRequest
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.rights import Rights
 from appliance.hub.links import Links
 from appliance.hub.pages.shown_once import Link, ShownOnce
@@ -35,6 +36,7 @@ class AccessHandler(PageHandler):
     users: Users
     profiles: Profiles
     rights: Rights
+    class_care: ClassCare
     links: Links
     sessions: Sessions
     throttle: Throttle
@@ -72,13 +74,15 @@ class AccessHandler(PageHandler):
             "factors": self._reset_factors,
             "tries": self._allow_tries,
             "sessions": self._end_sessions,
+            "lock": self._lock,
+            "unlock": self._unlock,
         }
         act = acts.get(self.get_body_argument("do", ""))
         if act is None:
             raise BadRequest("cannot do this", why="there is no such action")
-        act(person)
+        await act(person)
 
-    def _make_link(self, person: Person) -> None:
+    async def _make_link(self, person: Person) -> None:
         lifetime = _LIFETIMES.get(self.get_body_argument("hours", "24"))
         if lifetime is None:
             raise BadRequest("cannot make such a link", why="there is no such time to choose")
@@ -86,16 +90,16 @@ class AccessHandler(PageHandler):
         key = self.shown_once.put(self.user, Link(person.name, made.path, made.expires))
         self.redirect(f"{self._own_path(person)}?link={key}")
 
-    def _reset_factors(self, person: Person) -> None:
+    async def _reset_factors(self, person: Person) -> None:
         self.second_factor.reset(person.name)
         self._done(person, say("The password of {name} alone lets in again.", name=person.name))
 
-    def _allow_tries(self, person: Person) -> None:
+    async def _allow_tries(self, person: Person) -> None:
         self.throttle.forgive(person.name)
         audit.note(Action.ALLOW_TRIES, person.name)
         self._done(person, say("{name} may try to log in at once.", name=person.name))
 
-    def _end_sessions(self, person: Person) -> None:
+    async def _end_sessions(self, person: Person) -> None:
         if self.principal is None or not self.principal.admin:
             raise BadRequest("cannot do this", why="only admins may log others out")
         count = self.sessions.end_all(person.name)
@@ -108,6 +112,14 @@ class AccessHandler(PageHandler):
             name=person.name,
         )
         self._done(person, note)
+
+    async def _lock(self, person: Person) -> None:
+        await self.class_care.lock(self.identified(), person.name)
+        self._done(person, say("{name} is locked.", name=person.name))
+
+    async def _unlock(self, person: Person) -> None:
+        self.class_care.unlock(self.identified(), person.name)
+        self._done(person, say("{name} is unlocked.", name=person.name))
 
     def _done(self, person: Person, note: str) -> None:
         self.leave_note("good", note)

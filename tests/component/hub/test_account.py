@@ -205,13 +205,25 @@ class TestGettingInAgain:
         assert "Has to wait" not in (await carol.get(self.page)).body
         assert (await thief.log_in("bob", STUDENT_PASSWORD)).status == 302
 
+    async def test_a_teacher_locks_and_unlocks(
+        self, machine: Machine, bob: Browser, carol: Browser
+    ) -> None:
+        await carol.post(self.page, {"do": "lock"})
+        assert "Unlock" in (await carol.get(self.page)).body
+        assert (await bob.get("/hub/account")).status == 302, "the session has ended"
+        thief = machine.browser()
+        assert (await thief.log_in("bob", STUDENT_PASSWORD)).status == 403
+        await carol.post(self.page, {"do": "unlock"})
+        assert (await thief.log_in("bob", STUDENT_PASSWORD)).status == 302
+        assert (await carol.post("/hub/users/carol/access", {"do": "lock"})).status == 404
+
     @pytest.mark.parametrize(("name", "status"), [("eve", 404), ("nobody", 404), ("ada", 404)])
     async def test_others_are_no_concern_of_a_teachers(
         self, machine: Machine, carol: Browser, name: str, status: int
     ) -> None:
         page = f"/hub/users/{name}/access"
         assert (await carol.get(page)).status == status
-        for verb in ("link", "factors", "tries", "sessions"):
+        for verb in ("link", "factors", "tries", "sessions", "lock", "unlock"):
             assert (await carol.post(page, {"do": verb})).status == status
         api = f"appliance/users/{name}"
         assert (await carol.api("POST", f"{api}/setup-link", {})).status == 404
