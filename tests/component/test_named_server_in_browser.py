@@ -52,7 +52,7 @@ async def test_a_named_server_from_the_page_to_a_cell_and_back(
         await home.goto("/hub/home")
         await home.get_by_role("button", name="Stop exam").click()
         await expect(home.locator("#named-rows")).to_contain_text("Stopped", timeout=SLOW_MS)
-        await home.get_by_role("button", name="Remove exam from the list").click()
+        await home.get_by_role("button", name="Remove from the list: exam").click()
         await expect(home.locator("#named-rows li")).to_have_count(0)
         assert EXAM not in await appliance.spawner.running()
 

@@ -85,7 +85,7 @@ async def test_a_named_server_is_added_followed_and_removed(room: Room) -> None:
     await expect(page.locator("#server-title")).to_have_text("Your server is stopped")
     await page.get_by_role("button", name="Stop Biology").focus()
     await page.keyboard.press("Enter")
-    await page.get_by_role("button", name="Remove Biology from the list").click()
+    await page.get_by_role("button", name="Remove from the list: Biology").click()
     await expect(page.get_by_role("status")).to_contain_text("Your files are still there.")
     await expect(row).to_have_count(0)
 
