@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import expect
 
 from appliance.rollout.preload import PRELOAD_UNITS
 from tests.integration.browser import chromium
 from tests.integration.images import Debian
 from tests.integration.installed import Installed, installed_image
-from tests.integration.lab import Lab
+from tests.integration.lab import SLOW_MS, Lab
 from tests.integration.machine import Machine
 from tests.integration.pages import PASSWORDS, Person
 
@@ -116,6 +117,22 @@ def test_server_is_limited_and_confined(day: Day) -> None:
     ):
         assert line in show.splitlines()
     assert "TOKEN" not in show
+
+
+def test_class_page_shows_what_a_server_uses(day: Day) -> None:
+    assert day.bob_lab
+    day.machine.execute("appliance class add Lab")
+    day.machine.execute(
+        "curl -sSf --unix-socket /run/appliance/admin.sock -H 'Content-Type: application/json'"
+        """ -d '{"users": ["bob"]}' http://localhost/hub/api/groups/lab/users"""
+    )
+    day.ada.go("/hub/classes/lab")
+    row = day.ada.page.locator('tr[data-user="bob"]')
+    expect(row.locator("[data-memory]")).to_have_text(
+        re.compile(r"[1-9]\d* MB of 1 GB"), timeout=SLOW_MS
+    )
+    expect(row.locator("[data-cpu]")).to_have_text(re.compile("cores"))
+    day.ada.look(day.ada.page, "class-with-bob")
 
 
 def test_counting_never_stops_while_everything_restarts(day: Day) -> None:
