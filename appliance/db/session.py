@@ -52,6 +52,7 @@ class Database:
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_connection)
             event.listen(self._engine, "begin", _begin)
+        event.listen(self._engine, "commit", self._forget)
 
     @classmethod
     def at(cls, path: Path, *, reserve: Reserve | None = None) -> Database:
@@ -106,8 +107,6 @@ class Database:
             # What the block did can't be done again from here, but by whoever asked for it.
             mend = "try again, that works for a while; an admin must make room on the disk"
             raise StorageError(err.what, why=err.why, mend=mend) from err
-        finally:
-            self._remembered.clear()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -119,9 +118,9 @@ class Database:
             yield connection
 
     def remembered(self, key: Hashable, read: Callable[[], T]) -> T:
-        """What `read` found since the last session, or finds now.
+        """What `read` found since something was written last, or finds now.
 
-        The hub is the only writer, so what a session may have changed is forgotten with its end.
+        The hub is the only writer, so all is forgotten when a session that wrote is committed.
         That there is nothing isn't remembered, or strangers would fill the memory.
         """
         if key in self._remembered:
@@ -133,6 +132,15 @@ class Database:
                 self._remembered.clear()
             self._remembered[key] = found
         return found
+
+    def _forget(self, connection: Connection) -> None:
+        """Nothing runs between this and the commit itself."""
+        if self.is_sqlite:
+            changes = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
+            if changes == connection.info.get("changes"):
+                return
+            connection.info["changes"] = changes
+        self._remembered.clear()
 
     def _make_room(self) -> bool:
         return self._reserve is not None and self._reserve.give_up()

@@ -115,8 +115,7 @@ class Approvals:
         if who.scopes.has(CLASSROOM):
             filters = who.scopes.filters(CLASSROOM)
             classes = self._remembered(("waiting", filters), _in_classes(filters))
-        query = _COUNTED.where(~_IN_A_CLASS)
-        others = self._remembered(("waiting", "others"), query) if who.admin else 0
+        others = self._remembered(("waiting", "others"), _OTHERS) if who.admin else 0
         return Waits(classes, others)
 
     async def approve(
@@ -242,6 +241,7 @@ _IN_A_CLASS: Final = (
     .correlate(User)
     .exists()
 )
+_OTHERS: Final = _COUNTED.where(~_IN_A_CLASS)
 
 
 def _in_classes(filters: Filters) -> Select[int]:

@@ -121,9 +121,9 @@ class Invites:
 
     def any_works(self) -> bool:
         """Whether there is a code that somebody could bring."""
-        query = select(Invite.id).where(self._is_open()).limit(1)
 
         def look() -> bool:
+            query = select(Invite.id).where(self._is_open()).limit(1)
             with self._db.reading() as connection:
                 return connection.scalar(query) is not None
 

@@ -37,6 +37,8 @@ _IN_A_WHILE: Final = 30
 _WHILE_SECONDS: Final = 600.0
 _NOTICE_AGAIN: Final = timedelta(minutes=1)
 
+_ANY: Final = select(Message.id).limit(1)
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -155,6 +157,8 @@ class Messages:
 
     def unread(self, user: str) -> list[Incoming]:
         """What a user hasn't read yet, oldest first."""
+        if not self._db.remembered("messages", self._are_any):
+            return []
         with self._db.reading() as connection:
             user_id = connection.scalar(select(User.id).where(User.name == user))
             if user_id is None:
@@ -178,6 +182,10 @@ class Messages:
                 )
                 for row in connection.execute(query)
             ]  # fmt: skip
+
+    def _are_any(self) -> bool:
+        with self._db.reading() as connection:
+            return connection.scalar(_ANY) is not None
 
     def mark_seen(self, user: str, message_id: int) -> None:
         """The user has read it; raises NotFound for a message that isn't theirs."""

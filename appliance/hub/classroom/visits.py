@@ -53,6 +53,7 @@ class VisitState(StrEnum):
 
 
 _OPEN: Final = (VisitState.ASKED, VisitState.GRANTED)
+_ANY: Final = select(Visit.id).where(Visit.state.in_(_OPEN)).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,16 @@ class Visits:
         return self._open_ones(_Visitor.name == visitor)
 
     def _open_ones(self, *where: ColumnElement[bool]) -> list[VisitView]:
+        if not self._db.remembered("visits", self._are_any):
+            return []
         now = self._clock.now()
         query = _VISITS.where(Visit.state.in_(_OPEN), Visit.until > now, *where)
         with self._db.reading() as connection:
             return [_view(row) for row in connection.execute(query.order_by(Visit.id))]
+
+    def _are_any(self) -> bool:
+        with self._db.reading() as connection:
+            return connection.scalar(_ANY) is not None
 
     # Asking and answering
 

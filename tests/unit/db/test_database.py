@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, delete, select, text
 from sqlalchemy.exc import IntegrityError
 
 from appliance.db import migrations
 from appliance.db.errors import SchemaTooNewError, StorageError
 from appliance.db.migrations.upgrade import alembic_config
-from appliance.db.models import Password, User
+from appliance.db.models import Password, User, UserState
 from appliance.db.session import Database
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
@@ -151,21 +151,35 @@ def test_a_file_that_is_no_database_is_said_in_words(tmp_path: Path) -> None:
     assert "no database" in refused.value.why
 
 
-def test_what_is_remembered_is_forgotten_with_the_next_session(db: Database) -> None:
+def test_what_is_remembered_is_forgotten_when_something_is_written(db: Database) -> None:
     reads: list[int] = []
 
     def read() -> int:
         reads.append(1)
         return len(reads)
 
+    def add(name: str) -> None:
+        with db.session() as session:
+            session.add(User(name=name, state=UserState.ACTIVE, created=NOW))
+            session.flush()
+            before = len(reads)
+            assert db.remembered("one", read) == before
+
+    with db.session():
+        pass
     assert [db.remembered("one", read), db.remembered("one", read)] == [1, 1]
     assert db.remembered("another", read) == 2
-    with db.session():
-        assert db.remembered("one", read) == 1
+    with db.session() as session:
+        session.scalars(select(User)).all()
+    assert db.remembered("another", read) == 2
+    assert db.remembered("one", read) == 1
+    reads[:] = [1]
+    add("ada")
+    assert db.remembered("one", read) == 2
+    # By statements, too, and what they take along.
+    with db.session() as session:
+        session.execute(delete(User))
     assert db.remembered("one", read) == 3
-    with pytest.raises(ZeroDivisionError), db.session():
-        raise ZeroDivisionError
-    assert db.remembered("one", read) == 4
 
 
 def test_that_there_is_nothing_is_not_remembered_and_memory_is_bounded(db: Database) -> None:
