@@ -276,6 +276,34 @@ def test_what_is_handed_in_under_another_name_is_its_owners(school: School) -> N
     assert not (school.top / "srv/classes/bio/nbgrader/submitted/amy/ps2").exists()
 
 
+def test_links_in_a_submission_fetch_nothing(school: School) -> None:
+    """A student has no way to the teachers' solution, nor to what another handed in."""
+    release(school, "tina", "bio", "ps3")
+    hand_in(school, "amy", "bio", "ps3", "x = 42")
+    hand_in(school, "bob", "bio", "ps3", "x = 41")
+    course = school.top / "srv/classes/bio"
+    inbound = course / Area.EXCHANGE / "inbound"
+    [amys] = [path.name for path in inbound.iterdir() if path.name.startswith("amy+ps3")]
+    [bobs] = [path.name for path in inbound.iterdir() if path.name.startswith("bob+ps3")]
+    solution = f"{course}/nbgrader/source/ps3"
+    script = f"""
+        set -e; cd "{inbound}/{bobs}"; chmod u+w .; rm -f q.ipynb; ln -s {solution}/q.ipynb q.ipynb
+        ln -s {solution} more; mkfifo pipe; mkdir own; echo mine > own/notes.txt
+        ln -s "{inbound}/{amys}" "{inbound}/amy+ps3+2099-01-01 00:00:00 UTC+x"
+        mkdir -m 777 {inbound}/bob+ps3+whenever+x {inbound}/bob+ps3+
+    """
+    school.do("bob", "bash", "-c", script)
+    told = school.do("tina", "nbgrader", "collect", "ps3", folder="bio/nbgrader")
+    assert "q.ipynb is left out" in told, told
+    submitted = course / "nbgrader/submitted"
+    found = {
+        str(path.relative_to(submitted / "bob/ps3")) for path in submitted.glob("bob/ps3/**/*")
+    }
+    assert found == {"own", "own/notes.txt", "submission_secret.txt", "timestamp.txt"}
+    assert (submitted / "amy/ps3/q.ipynb").is_file()
+    school.do("theo", "cat", f"{submitted}/bob/ps3/own/notes.txt")
+
+
 def test_a_course_that_is_switched_off_is_shut_and_comes_back(school: School) -> None:
     folders = ClassFolders(school.top / "srv")
     off = StoredClass("Chem", "chem", 10_002, 10_003)
