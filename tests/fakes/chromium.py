@@ -27,7 +27,7 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 expect.set_options(timeout=20_000)
 
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Light and dark pages differ in colours alone; all rules take half a second.
+# Light and dark pages differ in colours alone; the other rules have seen the light one.
 _COLOURS: Final = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 
 
