@@ -127,7 +127,11 @@ class NativeAuthenticator:
         """Change one's own password, which ends all sessions; raises LoginRefused or BadRequest."""
         data = passwords.check_new(new, user, self.rules)
         if hmac.compare_digest(passwords.normalise(old), data):
-            raise BadRequest("cannot use this password", why="it is the one you have now")
+            raise BadRequest(
+                "cannot use this password",
+                why="it is the one you have now",
+                mend="choose another one; three or four words make a good password",
+            )
         await self.log_in(user, old, address=address)
         await self._store(user, data, must_change=False)
         audit.note(Action.CHANGE_PASSWORD, user)
@@ -144,7 +148,11 @@ class NativeAuthenticator:
             )
         typed = passwords.as_generated(new).encode()
         if await self._hasher.check(typed, found.hash):
-            raise BadRequest("cannot use this password", why="it is the one you have now")
+            raise BadRequest(
+                "cannot use this password",
+                why="it is the one you have now",
+                mend="choose another one; three or four words make a good password",
+            )
         await self._store(user, data, must_change=False)
         audit.note(Action.CHANGE_PASSWORD, user)
 

@@ -138,7 +138,9 @@ class Mailer:
         except (OSError, smtplib.SMTPException) as err:
             where = f"{settings.host}:{self._port}"
             raise MailError(
-                say("cannot send mail by {server}", server=where), why=_why(err)
+                say("cannot send mail by {server}", server=where),
+                why=_why(err),
+                mend="look at the settings of mail, then try `appliance mail test`",
             ) from err
 
     @property

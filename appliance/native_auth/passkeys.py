@@ -122,14 +122,22 @@ class Passkeys:
                 .where(Row.credential == credential)
             ).one_or_none()
             if found is None or (user_id is not None and found[0].user_id != user_id):
-                raise NotAllowed("cannot log in", why="this passkey isn't known here")
+                raise NotAllowed(
+                    "cannot log in",
+                    why="this passkey isn't known here",
+                    mend="use another one, or log in another way",
+                )
             row, user = found
             known = Known(row.credential, row.public)
             handle = self._handle(row.user_id)
             count = webauthn.check_known(begun.ceremony, answer, known, handle=handle)
             self._count_up(session, row, count)
             if user.state != UserState.ACTIVE:
-                raise NotAllowed("cannot log in", why="the account is not active")
+                raise NotAllowed(
+                    "cannot log in",
+                    why="the account is not active",
+                    mend="ask your teacher or an admin",
+                )
             return Username(user.name)
 
     def _count_up(self, session: Session, row: Row, count: int) -> None:

@@ -89,7 +89,10 @@ class LiveStreamHandler(ClassLive):
         name = self.classes.get(group).name
         if LiveStreamHandler._viewers >= _VIEWERS:
             raise TooMany(
-                "cannot follow the class", why="too many follow classes now", retry_after_seconds=60
+                "cannot follow the class",
+                why="too many follow classes now",
+                mend="try again in a minute",
+                retry_after_seconds=60,
             )
         LiveStreamHandler._viewers += 1
         try:

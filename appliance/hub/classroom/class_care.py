@@ -81,6 +81,7 @@ class ClassCare:
             raise Conflict(
                 say("cannot delete the class {name!r}", name=name),
                 why="it is going into an archive at this moment",
+                mend="wait until it is ready",
             )
         await self._stop([*self._classes.members(name), *one.teachers])
         await self._files.forget_class(name)
@@ -229,4 +230,4 @@ class ClassCare:
 def check_admin(who: Principal, what: str) -> None:
     """Raise NotAllowed for who is no admin."""
     if not who.admin:
-        raise NotAllowed(what, why="only admins may")
+        raise NotAllowed(what, why="only admins may", mend="ask an admin")

@@ -69,13 +69,15 @@ class Rights:
             return
         what = say("cannot change the user {name!r}", name=person.name)
         if person.admin:
-            raise NotAllowed(what, why="only admins may change admins")
+            raise NotAllowed(what, why="only admins may change admins", mend="ask an admin")
         if who.scopes.filters("admin:users") is None:
             return
         if person.teaches:
-            raise NotAllowed(what, why="only admins may change teachers")
+            raise NotAllowed(what, why="only admins may change teachers", mend="ask an admin")
         if self._holds_rights(who, person.name, groups):
-            raise NotAllowed(what, why="the account has rights that only admins may give")
+            raise NotAllowed(
+                what, why="the account has rights that only admins may give", mend="ask an admin"
+            )
 
     def check_may_fill(self, who: Principal, group: str) -> None:
         """Raise unless they may make accounts that are in a class from the start."""

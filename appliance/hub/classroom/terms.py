@@ -100,6 +100,7 @@ class Terms:
             raise Conflict(
                 say("cannot archive the class {name!r}", name=one.name),
                 why="it is going into an archive already",
+                mend="wait until it is ready",
             )
         members = self._leaving.members(one.name)
         with self._db.session() as session:
