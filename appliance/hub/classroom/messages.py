@@ -260,13 +260,19 @@ def checked(text: str) -> str:
             ),
             mend="make it shorter, or put it into a file that you hand out",
         )
-    if any(unicodedata.category(one) in _UNPRINTABLE and one not in "\n\t" for one in text):
+    if any(
+        (unicodedata.category(one) in _UNPRINTABLE and one not in "\n\t")
+        or unicodedata.bidirectional(one) in _TURNING
+        for one in text
+    ):
         raise BadRequest("cannot send the message", why="it has characters that can't be shown")
     return text
 
 
-# Control characters, halves of surrogate pairs, and what turns the direction of a line around.
+# Control characters and halves of surrogate pairs.
 _UNPRINTABLE: Final[Collection[str]] = frozenset({"Cc", "Cs"})
+# What has a line read in another order than it is written; marks between words are fine.
+_TURNING: Final[Collection[str]] = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF"})
 
 
 def _receivers(

@@ -170,3 +170,11 @@ def test_an_owners_lists_weigh_no_more_than_a_school() -> None:
             shelf.get(key, "mallory")
     assert shelf.get(wide, "mallory") == 245_000
     assert shelf.get(others, "noether") == 100_000
+
+
+async def test_no_message_reads_otherwise_than_it_is_written(people: ClassPeople) -> None:
+    path = "appliance/classes/algebra/messages"
+    for text in ("open \u202egnp.exe", "\u202bx", "a\x1b[31m", "a\0b", "\x9b31m"):
+        assert (await people.lovelace.api("POST", path, {"text": text})).status == 400, text
+    for text in ("\u05e9\u05dc\u05d5\u05dd\u200f 7!", "\U0001f469\u200d\U0001f393", "a\n\tb"):
+        assert (await people.lovelace.api("POST", path, {"text": text})).status < 300, text
