@@ -142,16 +142,9 @@ class UserLists:
         return Page(items, total, offset)
 
     def counts(self) -> Counts:
-        query = select(
-            func.count(),
-            func.count().filter(User.state == UserState.WAITING),
-            func.count().filter(User.admin.is_(True)),
-            func.count().filter(User.state == UserState.LOCKED),
-        )
-
         def count() -> Counts:
             with self._db.reading() as connection:
-                return Counts(*connection.execute(query).one())
+                return Counts(*connection.execute(_COUNTS).one())
 
         return self._db.remembered("user-counts", count)
 
@@ -169,6 +162,13 @@ PEOPLE: Final[Select[*tuple[Any, ...]]] = select(
     User.email,
     User.language,
     exists().where(Teaching.user_id == User.id).correlate(User),
+)
+
+_COUNTS: Final = select(
+    func.count(),
+    func.count().filter(User.state == UserState.WAITING),
+    func.count().filter(User.admin.is_(True)),
+    func.count().filter(User.state == UserState.LOCKED),
 )
 
 
