@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from appliance.access.scopes import Target
 from appliance.clock import stamp
 from appliance.db.models import UserState
 from appliance.errors import BadRequest, NotAllowed
@@ -81,7 +82,8 @@ class ApproveHandler(UserHandlerBase):
 
 
 class PasswordHandler(ManagedHandler):
-    """Sets a user's password; a generated one must be changed at the first log-in."""
+    """Sets a user's password; a generated one must be changed at the first log-in, and so must one
+    that a teacher chose."""
 
     authenticator: NativeAuthenticator
 
@@ -96,7 +98,10 @@ class PasswordHandler(ManagedHandler):
         if body.password is None:
             self.reply({"password": await self.authenticator.generate_for(person.name)})
         else:
-            await self.authenticator.set_password(person.name, body.password)
+            is_teachers = not self.identified().scopes.allows("admin:users", Target())
+            await self.authenticator.set_password(
+                person.name, body.password, must_change=is_teachers
+            )
             self.reply({"password": None})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 from tornado.iostream import StreamClosedError
@@ -27,7 +28,9 @@ from appliance.web.parts import Pattern
 _EACH_SECONDS: Final = 2.5
 # What changes nothing is told now and then, so that a connection that broke is noticed.
 _SILENT_LOOKS: Final = 6
-_VIEWERS: Final = 100
+_VIEWERS: Final = 300
+# Nobody takes all of them.
+_VIEWERS_OF_ONE: Final = 10
 
 
 class Chosen(Body):
@@ -78,7 +81,7 @@ class LiveStreamHandler(ClassLive):
     Whoever may not run the class any more is told nothing more.
     """
 
-    _viewers = 0
+    _viewers: ClassVar[Counter[str]] = Counter()
 
     def initialize(self, **parts: Any) -> None:
         super().initialize(**parts)
@@ -87,14 +90,15 @@ class LiveStreamHandler(ClassLive):
     @needs_scope("classroom")
     async def get(self, group: str) -> None:
         name = self.classes.get(group).name
-        if LiveStreamHandler._viewers >= _VIEWERS:
+        who, viewers = self.identified().name, self._viewers
+        if viewers.total() >= _VIEWERS or viewers[who] >= _VIEWERS_OF_ONE:
             raise TooMany(
                 "cannot follow the class",
                 why="too many follow classes now",
                 mend="try again in a minute",
                 retry_after_seconds=60,
             )
-        LiveStreamHandler._viewers += 1
+        viewers[who] += 1
         try:
             self.set_header("Content-Type", "text/event-stream")
             self.set_header("Cache-Control", "no-cache")
@@ -103,7 +107,7 @@ class LiveStreamHandler(ClassLive):
         except StreamClosedError:
             return
         finally:
-            LiveStreamHandler._viewers -= 1
+            viewers -= Counter([who])
 
     def on_connection_close(self) -> None:
         self._left.set()

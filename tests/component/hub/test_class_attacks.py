@@ -22,6 +22,17 @@ async def people(machine: Machine) -> ClassPeople:
     return await class_people(machine)
 
 
+async def test_a_password_that_a_teacher_chose_is_changed_at_once(
+    machine: Machine, people: ClassPeople
+) -> None:
+    body = {"password": TAKEN_OVER}
+    set_ = await people.lovelace.api("PUT", "appliance/users/emmy/password", body)
+    assert set_.status == 200
+    emmy = machine.browser()
+    assert (await emmy.log_in("emmy", TAKEN_OVER)).status == 302
+    assert (await emmy.get("/hub/home")).location.startswith("/hub/password")
+
+
 class TestLinksOfTeachers:
     """A link that a teacher made for a student is worth nothing once the student has rights."""
 

@@ -143,6 +143,18 @@ async def test_the_stream_ends_for_who_teaches_the_class_no_more(
         assert await stream.next() is None
 
 
+async def test_nobody_takes_the_streams_of_all(
+    machine: Machine, people: ClassPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.hub.api.class_live._VIEWERS_OF_ONE", 1)
+    async with events(machine, people.lovelace, f"{LIVE}/stream") as stream:
+        await stream.next()
+        assert (await people.lovelace.api("GET", f"{LIVE}/stream")).status == 429
+        others = f"{LIVE.replace('algebra', 'logic')}/stream"
+        async with events(machine, people.noether, others) as other:
+            assert await other.next()
+
+
 async def test_viewers_share_one_look(machine: Machine, people: ClassPeople) -> None:
     asked = 0
     running = machine.spawner.running
