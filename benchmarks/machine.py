@@ -40,7 +40,11 @@ class Machine:
 
     def entering(self, command: str) -> list[str]:
         """The host's command that runs a line of shell as root in the machine."""
-        return ["nsenter", "--all", "-t", str(self.leader), "--", "/bin/sh", "-c", command]
+        # With its root, which isn't that of its mounts where this host is a container itself.
+        return [
+            "nsenter", "--all", "--root", "--wd", "-t", str(self.leader),
+            "--", "/bin/sh", "-c", command,
+        ]  # fmt: skip
 
     @staticmethod
     def environment() -> dict[str, str]:
