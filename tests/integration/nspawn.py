@@ -43,7 +43,10 @@ exec "$@"
 
 
 def why_not(image: Path) -> str:
-    """Why this host can't run such a machine; empty if it can."""
+    """Why this host can't run such a machine; empty if it can.
+
+    Our units have user namespaces, which Linux gives to no process in a chroot.
+    """
     missing = [tool for tool in ("systemd-nspawn", "nsenter", "setpriv") if not shutil.which(tool)]
     if missing:
         return f"not found: {', '.join(missing)}"
@@ -51,7 +54,7 @@ def why_not(image: Path) -> str:
         trial = subprocess.run(
             [*_by(image, folder), "systemd-nspawn", f"--directory={folder}/root", "--register=no",
              "--keep-unit", "--settings=no", "--resolv-conf=off", "--timezone=off",
-             "--private-network", "--quiet", "true"],
+             "--private-network", "--quiet", "unshare", "--user", "true"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
     return trial.stderr.strip() if trial.returncode else ""
