@@ -15,6 +15,7 @@ from appliance.web.failures import XsrfRefused
 from appliance.web.forms import FormError
 from appliance.web.guards import login_needed, public
 from appliance.web.handlers import PageHandler
+from appliance.web.languages import localized
 from appliance.web.parts import Arrivals, Pattern, TakesCodes
 
 _ADVICE = {
@@ -136,7 +137,8 @@ class PasswordHandler(PageHandler):
         else:
             await self.authenticator.change_password(user, old, new, address=self.address)
         self.principal = None  # all sessions have ended, this one too
-        self.enter(user, "Your password is changed.", self.next_path() or self.hub_path("home"))
+        note = localized(say("Your password is changed."))
+        self.enter(user, note, self.next_path() or self.hub_path("home"))
 
     def _show(self, error: FormError | None = None) -> None:
         self.render_page(

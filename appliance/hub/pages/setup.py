@@ -12,8 +12,10 @@ from appliance.hub.links import Links
 from appliance.hub.users import Users
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.native_auth.entering import EntryPage
+from appliance.texts import say
 from appliance.web.forms import FormError
 from appliance.web.guards import public
+from appliance.web.languages import localized
 from appliance.web.parts import Pattern
 
 
@@ -47,7 +49,8 @@ class SetupHandler(EntryPage):
                 await self.people.changed(group, joined=[user])
             if self.lead_to_second_step(user):
                 return
-            self.enter(user, f"Welcome, {user}. Your password is set.", self.hub_path("home"))
+            note = say("Welcome, {name}. Your password is set.", name=user)
+            self.enter(user, localized(note), self.hub_path("home"))
             if self.principal:
                 await self.arrivals.at_sign_up(self.principal)
 
