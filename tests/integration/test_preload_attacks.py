@@ -104,6 +104,8 @@ def room() -> Iterator[Preloaded]:
 
 @pytest.fixture
 def mallory(room: Preloaded, numbers: Iterator[int]) -> Iterator[Mallory]:
+    # The hub stops servers that it knows nothing of, and looks every half minute: from now on.
+    room.machine.execute("systemctl restart appliance-hub")
     mallory = Mallory(room, f"mallory{next(numbers)}")
     daemons = {kind: room.daemon(kind) for kind in ("server", "kernel")}
     yield mallory
