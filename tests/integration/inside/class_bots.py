@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
 from notebook import Notebook
+from tornado.httpclient import HTTPClientError
 
 SECONDS = 150.0
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
@@ -94,7 +95,7 @@ def main() -> None:
             student.come_in(card["password"], new)
             student.wait_for_lab()
             return student.name, student.run_a_cell()
-        except Exception as error:
+        except (AssertionError, OSError, HTTPClientError) as error:
             return student.name, f"{type(error).__name__}: {error}"
 
     cards = json.load(sys.stdin)
