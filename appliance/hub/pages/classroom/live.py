@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from appliance.errors import ApplianceError, BadRequest, Conflict, NotAllowed
 from appliance.hub.api.messages import check_members, send_as
+from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.class_servers import ClassServers, Verb
 from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.live import Counts, LiveClasses, Student
@@ -53,6 +54,7 @@ class LivePage(ClassPage):
     live: LiveClasses
     messages: Messages
     visits: Visits
+    class_care: ClassCare
     class_servers: ClassServers
 
     def choice(self, name: str, known: Any) -> str:
@@ -151,7 +153,7 @@ class DoHandler(LivePage):
         if verb in {"start-all", "stop-all"}:
             return await self._servers("start" if verb == "start-all" else "stop", one, None)
         if verb in {"freeze", "unfreeze"}:
-            self.classes.change(one.name, frozen=verb == "freeze")
+            await self.class_care.change(self.asker, one.name, frozen=verb == "freeze")
             if verb == "freeze":
                 return "Nobody can join the class by a code now."
             return "People can join the class by a code again."
