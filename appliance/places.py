@@ -112,6 +112,26 @@ class Places:
         return self.logs / f"service-{service}.log"
 
     @property
+    def health(self) -> Path:
+        """How the appliance is, a file for each topic (findings.py): root writes, all read."""
+        return self.state / "health"
+
+    @property
+    def upkeep_state(self) -> Path:
+        """What the regular upkeep remembers."""
+        return self.state / "upkeep"
+
+    @property
+    def certificates(self) -> Path:
+        """Keys and certificates for HTTPS, and what is needed to get new ones."""
+        return self.state / "certificates"
+
+    @property
+    def backups(self) -> Path:
+        """Where backups go unless the settings name another place."""
+        return self.state / "backups"
+
+    @property
     def hub_state(self) -> Path:
         return self.state / "hub"
 
