@@ -27,6 +27,8 @@ class Reload(Flag):
     """Servers started from now on have it."""
     PRELOAD = auto()
     """Restart what servers and kernels are forked from; those that run don't notice."""
+    UPKEEP = auto()
+    """Nobody need be told: root's regular work reads it when it is due."""
 
 
 class Example:

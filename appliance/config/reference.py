@@ -25,6 +25,7 @@ EFFECTS: Final = {
     Reload.LIMITS: "servers that run get it at once",
     Reload.NEXT_START: "servers started from now on have it",
     Reload.PRELOAD: "what is preloaded is loaded anew (servers and kernels don't notice)",
+    Reload.UPKEEP: "the regular upkeep has it from its next round on (within 15 minutes)",
 }
 
 INDENT: Final = "  "

@@ -23,6 +23,7 @@ from appliance.config.access_schema import (
     RoleName,
     ServiceName,
 )
+from appliance.config.disk_schema import Disk
 from appliance.config.kinds import (
     DAY,
     Address,
@@ -336,3 +337,4 @@ class Config(Section):
     pages: Pages = Pages()
     proxy: ProxyChoice = ProxyChoice()
     mail: Mail = Mail()
+    disk: Disk = Disk()

@@ -149,7 +149,7 @@ class TrialServices:
 
     def carry_out(self, reload: Reload, deadline: Deadline, *, restart_proxy: bool) -> list[str]:
         """The one signal is for everything: the spawner of a trial is a part of its hub."""
-        if not reload & ~Reload.PRELOAD:
+        if not reload & ~(Reload.PRELOAD | Reload.UPKEEP):
             return []
         if restart_proxy:
             self._end_proxy()
