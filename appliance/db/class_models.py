@@ -82,7 +82,12 @@ class Message(Table):
         ForeignKey("users.id", ondelete=CASCADE), index=True
     )
     sender: Mapped[str] = mapped_column(String(48))
+    """Empty: the hub itself, and what follows may be set."""
+    title: Mapped[str] = mapped_column(String(200), default="", server_default="")
     text: Mapped[str] = mapped_column(String(2000))
+    topic: Mapped[str] = mapped_column(String(40), default="", server_default="")
+    """What it is about: a later one to the same user takes its place."""
+    button: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     created: Mapped[datetime]
     expires: Mapped[datetime] = mapped_column(index=True)
 
