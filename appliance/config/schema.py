@@ -23,6 +23,7 @@ from appliance.config.access_schema import (
     RoleName,
     ServiceName,
 )
+from appliance.config.backup_schema import Backup
 from appliance.config.disk_schema import Disk
 from appliance.config.kinds import (
     DAY,
@@ -41,6 +42,7 @@ from appliance.config.kinds import (
 )
 from appliance.config.mail_schema import Mail
 from appliance.config.name_patterns import NamePattern
+from appliance.config.notices_schema import Notices
 from appliance.config.service_schema import ApiSecret, Service, Url
 from appliance.texts import LanguageCode
 
@@ -337,4 +339,6 @@ class Config(Section):
     pages: Pages = Pages()
     proxy: ProxyChoice = ProxyChoice()
     mail: Mail = Mail()
+    notices: Notices = Notices()
+    backup: Backup = Backup()
     disk: Disk = Disk()
