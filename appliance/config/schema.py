@@ -42,8 +42,10 @@ from appliance.config.kinds import (
 )
 from appliance.config.mail_schema import Mail
 from appliance.config.name_patterns import NamePattern
+from appliance.config.network_schema import Network as NetworkAccess
 from appliance.config.notices_schema import Notices
 from appliance.config.service_schema import ApiSecret, Service, Url
+from appliance.config.updates_schema import Updates
 from appliance.texts import LanguageCode
 
 Folder = Annotated[
@@ -339,6 +341,8 @@ class Config(Section):
     pages: Pages = Pages()
     proxy: ProxyChoice = ProxyChoice()
     mail: Mail = Mail()
+    network: NetworkAccess = NetworkAccess()
+    updates: Updates = Updates()
     notices: Notices = Notices()
     backup: Backup = Backup()
     disk: Disk = Disk()

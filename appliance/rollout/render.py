@@ -21,6 +21,8 @@ from appliance.config.files import write_atomically
 from appliance.config.rendered import dump_json
 from appliance.config.schema import Config, ServerProgram
 from appliance.errors import ApplianceError
+from appliance.network import authorities_text
+from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
 from appliance.proxy.machine import find_nginx
 
@@ -52,7 +54,10 @@ def render_all(config: Config, places: Places, *, nginx_text: NginxText) -> dict
     preload = (
         {} if places.trial else {folder / PRELOAD_FILE: Rendered(_preload_json(config), 0o600)}
     )
+    authorities = authorities_text(config)
+    trusted = {folder / AUTHORITIES_FILE: Rendered(authorities, 0o644)} if authorities else {}
     return {
+        **trusted,
         **preload,
         folder / PROXY_FILE: Rendered(nginx_text(config, places), 0o644),
         # No secrets are in it by themselves, but people write some into services' environments.

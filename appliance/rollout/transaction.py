@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.files import is_locked, sync_folder, write_atomically
+from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE, PRELOAD_FILE, PROXY_FILE, SOURCE_FILE, SPAWNER_FILE
 
 # hub.json last, as when they are written: it says what is in force.
-_FILES: Final = (SOURCE_FILE, PRELOAD_FILE, PROXY_FILE, SPAWNER_FILE, HUB_FILE)
+_FILES: Final = (
+    SOURCE_FILE, AUTHORITIES_FILE, PRELOAD_FILE, PROXY_FILE, SPAWNER_FILE, HUB_FILE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

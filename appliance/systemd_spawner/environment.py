@@ -11,6 +11,7 @@ import json
 from urllib.parse import quote
 
 from appliance.names import ServerId
+from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables
 from appliance.places import Places
 from appliance.systemd_spawner.settings import ServerSettings
 
@@ -50,6 +51,11 @@ def server_environment(
     )
     scopes = json.dumps(access_scopes(server))
     environment = {
+        **outgoing_variables(
+            proxy=settings.network_proxy,
+            direct=settings.network_direct,
+            authorities=places.rendered / AUTHORITIES_FILE if settings.network_ca_file else None,
+        ),
         "JUPYTERHUB_USER": server.user,
         "JUPYTERHUB_SERVER_NAME": server.name,
         "JUPYTERHUB_SERVICE_PREFIX": prefix,

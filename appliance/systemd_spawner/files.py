@@ -16,6 +16,7 @@ _PACKAGE: Final = (
     "interfaces.py",
     "names.py",
     "notify.py",
+    "outgoing.py",
     "places.py",
 )
 _DAEMON: Final = (

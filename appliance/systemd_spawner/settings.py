@@ -7,7 +7,7 @@ damaged or written by another version; then nothing is started rather than somet
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +35,10 @@ class ServerSettings:
     preload_servers: bool
     preload_kernels: bool
     proxy_program: str
+    network_proxy: str
+    network_direct: Sequence[str]
+    network_ca_file: str
+    """Empty, as the proxy is, unless servers are to be told."""
 
     @property
     def forks_servers(self) -> bool:
@@ -50,6 +54,8 @@ class ServerSettings:
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Pick from the configuration's JSON; raises KeyError, TypeError or ValueError."""
         limits, servers, culling = config["limits"], config["servers"], config["culling"]
+        network = config["network"]
+        told = bool(network["for_servers"])
         extensions = {_text(name): bool(on) for name, on in servers["extensions"].items()}
         return cls(
             base_url=_text(config["base_url"]),
@@ -67,6 +73,9 @@ class ServerSettings:
             preload_servers=bool(config["preload"]["servers"]),
             preload_kernels=bool(config["preload"]["kernels"]),
             proxy_program=_text(config["proxy"]["program"]),
+            network_proxy=_text(network["proxy"]) if told else "",
+            network_direct=[_text(one) for one in network["direct"]],
+            network_ca_file=_text(network["ca_file"]) if told else "",
         )
 
 

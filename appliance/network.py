@@ -1,0 +1,58 @@
+"""How root's own programs reach the network: what the settings under `network` come to."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from appliance.config.schema import Config
+from appliance.errors import ApplianceError
+from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables
+from appliance.places import Places
+
+_SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def outgoing_environment(config: Config, places: Places | None = None) -> dict[str, str]:
+    """Variables for a program that goes to the network; empty if nothing is set.
+
+    The proxy's password is in them: give them to root's programs, show them to nobody.
+    """
+    rendered = (places or Places.current()).rendered
+    return outgoing_variables(
+        proxy=_proxy_url(config),
+        direct=config.network.direct,
+        authorities=rendered / AUTHORITIES_FILE if config.network.ca_file else None,
+    )
+
+
+def authorities_text(config: Config) -> str:
+    """What authorities.pem holds, or "" if the system's own are enough; raises ApplianceError."""
+    name = config.network.ca_file
+    if not name:
+        return ""
+    what = f"cannot use network.ca_file {name}"
+    mend = "give it a file of certificates in PEM form, or: sudo appliance config unset "
+    mend += "network.ca_file"
+    try:
+        own = Path(name).read_text("ascii", errors="replace")
+        ssl.create_default_context(cadata=own)
+        system = _SYSTEM_AUTHORITIES.read_text("ascii") if _SYSTEM_AUTHORITIES.exists() else ""
+    except (ssl.SSLError, ValueError) as error:
+        raise ApplianceError(what, why="it holds no certificates", mend=mend) from error
+    except OSError as error:
+        raise ApplianceError(what, why=error.strerror or str(error), mend=mend) from error
+    return f"{system.rstrip()}\n{own.rstrip()}\n".lstrip()
+
+
+def _proxy_url(config: Config) -> str:
+    """The proxy with name and password, as programs want it."""
+    network = config.network
+    if not network.proxy or not network.proxy_user:
+        return network.proxy
+    given = network.proxy_password
+    password = quote(given.get_secret_value(), safe="") if given else ""
+    scheme, _, host = network.proxy.partition("://")
+    return f"{scheme}://{quote(network.proxy_user, safe='')}:{password}@{host}"

@@ -1,0 +1,38 @@
+"""The variables by which programs learn of a proxy and of certificate authorities.
+
+curl, pip, uv, git, apt, Python's urllib and requests, and Node read one or the other of these.
+Standard library only: the root daemon imports this module too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+AUTHORITIES_FILE: Final = "authorities.pem"
+"""In the rendered folder: the system's authorities and those of network.ca_file."""
+
+_ALWAYS_DIRECT: Final = ("localhost", "127.0.0.1", "::1")
+_AUTHORITY_VARIABLES: Final = (
+    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+)  # fmt: skip
+
+
+def outgoing_variables(
+    *, proxy: str, direct: Sequence[str], authorities: Path | None
+) -> dict[str, str]:
+    """Variables for a program that goes to the network; empty if nothing is set."""
+    found = {}
+    if proxy:
+        found = {
+            "http_proxy": proxy,
+            "https_proxy": proxy,
+            "no_proxy": ",".join([*_ALWAYS_DIRECT, *direct]),
+        }
+        # Some programs read the one spelling, some the other.
+        found |= {name.upper(): value for name, value in found.items()}
+    if authorities:
+        found |= dict.fromkeys(_AUTHORITY_VARIABLES, str(authorities))
+    return found
