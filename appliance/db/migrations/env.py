@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from appliance.db import class_models, factor_models, limit_models
+from appliance.db import care_models, class_models, factor_models, limit_models
 from appliance.db.models import Table
 
 # All tables are known once their modules are.
-__all__ = ["class_models", "factor_models", "limit_models"]
+__all__ = ["care_models", "class_models", "factor_models", "limit_models"]
 
 context.configure(
     connection=context.config.attributes["connection"],
