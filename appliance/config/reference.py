@@ -34,10 +34,12 @@ EXAMPLE_NAMES: Final = {
     "roles": "teachers",
     "custom_scopes": "custom:grades:read",
     "services": "culler",
+    "group_limits": "class-1",
+    "user_limits": "ada",
 }
 # What a member is mostly made of.
 _SHOWN_MEMBER: Final = frozenset(
-    {"description", "scopes", "groups", "subscopes", "command", "environment"}
+    {"description", "scopes", "groups", "subscopes", "command", "environment", "memory", "cpu"}
 )
 
 _HEAD: Final = """\

@@ -37,8 +37,14 @@ from appliance.config.kinds import (
     Network,
     Reload,
     Section,
-    Size,
     Typed,
+)
+from appliance.config.limits_schema import (
+    LimitedGroup,
+    LimitedUser,
+    Limits,
+    OwnLimits,
+    PageLimits,
 )
 from appliance.config.mail_schema import Mail
 from appliance.config.name_patterns import NamePattern
@@ -56,9 +62,6 @@ Folder = Annotated[
 
 JOIN_CODE_MIN: Final = 6
 """Shorter codes are guessed within the throttle's patience."""
-
-MEMORY_MIN: Final = 128 * 2**20
-"""A server alone needs about 100 MB: below this none would ever start."""
 
 
 class SignupMode(StrEnum):
@@ -172,21 +175,6 @@ class Passwords(Section):
 
     passkeys: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
     """Let people log in with passkeys, where the address is https (or localhost)."""
-
-
-class Limits(Section):
-    """What one single-user server may use."""
-
-    memory: Annotated[Size | None, Field(ge=MEMORY_MIN, le=2**50), Reload.LIMITS, Example("2G")] = (
-        2**30
-    )
-    """Most memory; what goes past it is killed by the kernel. Null means no limit of its own."""
-
-    cpu: Annotated[float | None, Field(gt=0, le=1024), Reload.LIMITS, Example(1.5)] = None
-    """Most CPU, in cores; null means no limit, and busy servers share fairly."""
-
-    tasks: Annotated[int | None, Field(ge=32, le=100_000), Reload.LIMITS, Example(1024)] = 512
-    """Most processes and threads; null means systemd's own limit."""
 
 
 class Servers(Section):
@@ -324,6 +312,13 @@ class Config(Section):
     signup: Signup = Signup()
     passwords: Passwords = Passwords()
     limits: Limits = Limits()
+    group_limits: dict[LimitedGroup, OwnLimits] = {}
+    """Limits of the servers of a group's or class's members; of several groups, the largest."""
+
+    user_limits: dict[LimitedUser, OwnLimits] = {}
+    """Limits of single users' servers, which go before those of groups."""
+
+    page_limits: PageLimits = PageLimits()
     servers: Servers = Servers()
     preload: Preload = Preload()
     culling: Culling = Culling()
