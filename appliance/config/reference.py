@@ -34,12 +34,23 @@ EXAMPLE_NAMES: Final = {
     "roles": "teachers",
     "custom_scopes": "custom:grades:read",
     "services": "culler",
+    "group_culling": "long-projects",
     "group_limits": "class-1",
     "user_limits": "ada",
 }
 # What a member is mostly made of.
 _SHOWN_MEMBER: Final = frozenset(
-    {"description", "scopes", "groups", "subscopes", "command", "environment", "memory", "cpu"}
+    {
+        "description",
+        "scopes",
+        "groups",
+        "subscopes",
+        "command",
+        "environment",
+        "memory",
+        "cpu",
+        "timeout",
+    }
 )
 
 _HEAD: Final = """\

@@ -24,6 +24,7 @@ from appliance.config.access_schema import (
     ServiceName,
 )
 from appliance.config.backup_schema import Backup
+from appliance.config.culling_schema import Culling, GroupCulling, GroupName
 from appliance.config.disk_schema import Disk
 from appliance.config.kinds import (
     DAY,
@@ -232,24 +233,6 @@ class Preload(Section):
     """Modules that kernels find imported, and share the memory of."""
 
 
-class Culling(Section):
-    """Stopping servers that nobody uses."""
-
-    enabled: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
-    """Stop idle servers."""
-
-    timeout: Annotated[
-        Duration, Field(ge=10, le=365 * DAY), Reload.HUB | Reload.NEXT_START, Example("2h")
-    ] = 3600
-    """A server without activity for this long is idle."""
-
-    interval: Annotated[Duration, Field(ge=5, le=DAY), Reload.HUB, Example("10m")] = 300
-    """Time between two looks for idle servers."""
-
-    busy_kernels: Annotated[bool, Reload.NEXT_START, Example(True)] = False  # noqa: FBT003
-    """Count a running cell as no activity, so that long computations are stopped too."""
-
-
 class Tokens(Section):
     """API tokens that users make."""
 
@@ -322,6 +305,9 @@ class Config(Section):
     servers: Servers = Servers()
     preload: Preload = Preload()
     culling: Culling = Culling()
+    group_culling: dict[GroupName, GroupCulling] = {}
+    """When servers of a group's members are stopped, where it differs."""
+
     tokens: Tokens = Tokens()
     roles: dict[RoleName, Role] = {}
     """Sets of permissions, and who has them."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from appliance.config.schema import Culling
+from appliance.config.culling_schema import Culling
 from appliance.errors import ApplianceError
 from appliance.hub.activity import Activity
 from appliance.hub.servers import Servers

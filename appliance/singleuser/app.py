@@ -225,7 +225,9 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         self._spawn(self._watch_sessions())
 
     def _reporter(self) -> ActivityReporter:
-        last_use = LastUse(count_busy=self.appliance.count_busy)
+        last_use = LastUse(
+            count_busy=self.appliance.count_busy, count_terminals=self.appliance.count_terminals
+        )
 
         def last_used() -> datetime.datetime:
             return last_use.of(self.web_app, now=datetime.datetime.now(datetime.UTC))

@@ -41,6 +41,7 @@ class Settings:
     front_end: str
     count_busy: bool
     token: str
+    count_terminals: bool = True
     # Server extensions that the administrator turned on or off.
     extensions: Mapping[str, bool] = field(default_factory=dict)
     # Where the proxy has the environment's static files for all servers; empty: nowhere.
@@ -86,6 +87,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         activity_seconds=reader.seconds("JUPYTERHUB_ACTIVITY_INTERVAL", 300),
         front_end=reader.choice("APPLIANCE_FRONT_END", ("lab", "notebook")),
         count_busy=environ.get("APPLIANCE_COUNT_BUSY", "1") != "0",
+        count_terminals=environ.get("APPLIANCE_COUNT_TERMINALS", "1") != "0",
         token=reader.token(),
         static_url=environ.get("APPLIANCE_STATIC_URL", ""),
         extensions=reader.switches("APPLIANCE_EXTENSIONS"),

@@ -71,6 +71,7 @@ def server_environment(
         "APPLIANCE_API_SOCKET": str(places.api_socket),
         "APPLIANCE_FRONT_END": settings.servers_front_end,
         "APPLIANCE_COUNT_BUSY": "0" if settings.culling_busy_kernels else "1",
+        "APPLIANCE_COUNT_TERMINALS": "1" if settings.culling_terminals else "0",
         "JUPYTER_RUNTIME_DIR": runtime_directory,
         "HOME": home,
         "USER": account,

@@ -7,7 +7,7 @@ damaged or written by another version; then nothing is started rather than somet
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,10 @@ from appliance.systemd_spawner.programs import APPLIANCE
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Names as in `config/schema.py`, sections joined by an underscore."""
+    """Names as in `config/schema.py`, sections joined by an underscore.
+
+    `culling_timeout` is the shortest one that may be a user's.
+    """
 
     base_url: str
     http_address: str
@@ -31,6 +34,7 @@ class ServerSettings:
     servers_start_timeout: int
     culling_timeout: int
     culling_busy_kernels: bool
+    culling_terminals: bool
     servers_extensions: Mapping[str, bool]
     preload_servers: bool
     preload_kernels: bool
@@ -67,8 +71,9 @@ class ServerSettings:
             servers_front_end=_text(servers["front_end"]),
             servers_program=_text(servers["program"]),
             servers_start_timeout=int(servers["start_timeout"]),
-            culling_timeout=int(culling["timeout"]),
+            culling_timeout=min(int(one) for one in _timeouts(config)),
             culling_busy_kernels=bool(culling["busy_kernels"]),
+            culling_terminals=bool(culling["terminals"]),
             servers_extensions=extensions,
             preload_servers=bool(config["preload"]["servers"]),
             preload_kernels=bool(config["preload"]["kernels"]),
@@ -77,6 +82,14 @@ class ServerSettings:
             network_direct=[_text(one) for one in network["direct"]],
             network_ca_file=_text(network["ca_file"]) if told else "",
         )
+
+
+def _timeouts(config: Mapping[str, Any]) -> Iterator[Any]:
+    """Those of everybody and of groups."""
+    yield config["culling"]["timeout"]
+    for group in config["group_culling"].values():
+        if group["timeout"] is not None:
+            yield group["timeout"]
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -70,6 +76,64 @@ def test_busy_kernel_is_use_even_in_silence() -> None:
 def test_busy_kernel_is_no_use_when_told_so_even_if_it_prints() -> None:
     app = _web_app(("busy", 4), ("idle", 2))
     assert _last_use(app, count_busy=False) == _after(2)
+
+
+@contextmanager
+def _terminal(script: str, *, output: float) -> Iterator[Any]:
+    """A shell that runs the script in a terminal of its own; `output` is when it printed last."""
+    pid, descriptor = pty.fork()
+    if not pid:
+        os.execv("/bin/bash", ["bash", "--norc", "-i"])  # noqa: S606
+    try:
+        os.write(descriptor, script.encode())
+        process = SimpleNamespace(pid=pid, fd=descriptor)
+        yield SimpleNamespace(ptyproc=process, last_activity=_after(output))
+    finally:
+        os.kill(pid, signal.SIGHUP)
+        os.close(descriptor)
+        os.waitpid(pid, 0)
+
+
+def _with_terminals(*terminals: Any) -> Any:
+    app = _web_app(("idle", 1))
+    open_ones = {str(number): one for number, one in enumerate(terminals)}
+    app.settings["terminal_manager"] = SimpleNamespace(terminals=open_ones)
+    return app
+
+
+def test_terminal_in_which_a_program_runs_is_use() -> None:
+    with _terminal("exec 2>&1; sleep 60\n", output=2) as busy, _terminal("", output=3) as idle:
+        deadline = time.monotonic() + 10
+        while _last_use(_with_terminals(busy), count_busy=True) != NOW:
+            assert time.monotonic() < deadline, "sleep doesn't count"
+            time.sleep(0.05)
+        assert _last_use(_with_terminals(idle), count_busy=True) == _after(3), "its output"
+        both = _with_terminals(busy, idle)
+        assert LastUse(count_busy=True, count_terminals=False).of(both, now=NOW) == _after(1)
+
+
+async def test_who_comes_back_is_told_of_at_once_and_who_works_on_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    used = [START, START, START, _after(0.5)]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("appliance.singleuser.activity.asyncio.sleep", sleep)
+    hub: Any = Refusing([])
+    settings: Any = SimpleNamespace(activity_seconds=300)
+    reporter = ActivityReporter(hub, settings, last_used=lambda: used.pop(0))
+    await reporter.report()
+    await reporter._pause()
+    assert not used
+    assert slept == [10.0] * 3, "half an hour after it was used last"
+    slept.clear()
+    used += [START, *[START + timedelta(seconds=60)] * 40]
+    await reporter.report()
+    await reporter._pause()
+    assert sum(slept) > 260, "a minute later it was in use all the time"
 
 
 @dataclass

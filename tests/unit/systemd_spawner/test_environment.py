@@ -96,6 +96,7 @@ def test_extensions_are_told_if_any_are_set() -> None:
 def test_busy_kernels_count_as_activity_unless_told_otherwise() -> None:
     assert environment()["APPLIANCE_COUNT_BUSY"] == "1"
     assert environment(culling_busy_kernels=True)["APPLIANCE_COUNT_BUSY"] == "0"
+    assert environment(culling_terminals=False)["APPLIANCE_COUNT_TERMINALS"] == "0"
 
 
 def test_different_servers_have_different_client_ids() -> None:
