@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from appliance.errors import ApplianceError, InstallError
 from appliance.places import Places
 from appliance.proxy.static_files import precompress
 from appliance.singleuser.environment import prepare_environment
-from installer.environments import Environment, Tools
+from installer.environments import LOCKED, WANTED, Environment, Tools
 from installer.events import Reporter
 from installer.files import write_file
 
@@ -27,7 +27,20 @@ def own_requirements(places: Places, given: Path | None) -> str:
 
 
 def kept_requirements(places: Places) -> Path:
-    return places.settings / "user-requirements.txt"
+    return places.settings / WANTED
+
+
+def kept_versions(places: Places) -> Path:
+    """The versions that `appliance env` chose for them."""
+    return places.settings / LOCKED
+
+
+def own_versions(places: Places) -> str:
+    try:
+        return kept_versions(places).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        # They are chosen anew.
+        return ""
 
 
 @dataclass
@@ -44,7 +57,8 @@ class UserEnvironment:
 
     @property
     def environment(self) -> Environment:
-        return Environment.named("user", wanted=self.wanted)
+        locked = own_versions(self.places) if self.wanted else ""
+        return Environment.named("user", wanted=self.wanted, locked=locked)
 
     def is_done(self) -> bool:
         return self._thread is None and self.environment.is_current(
@@ -67,17 +81,28 @@ class UserEnvironment:
 
     def _build(self) -> None:
         try:
-            self.environment.ensure(
-                self.places.software, self.tools, self.reporter, finish=_finish_environment
-            )
+            self._ensure()
             if self.wanted:
                 # Only now: what can't be installed must not fail the next run too.
                 write_file(kept_requirements(self.places), self.wanted.encode())
         except (ApplianceError, OSError) as err:
             self._failure.append(err)
 
+    def _ensure(self) -> None:
+        """With the versions that are in force, if those go with what the appliance needs now."""
+        environment, software = self.environment, self.places.software
+        try:
+            environment.ensure(software, self.tools, self.reporter, finish=finish_environment)
+        except InstallError:
+            if not environment.locked:
+                raise
+            self.reporter.detail("choosing new versions of your own requirements")
+            environment = replace(environment, locked="")
+            environment.ensure(software, self.tools, self.reporter, finish=finish_environment)
+            kept_versions(self.places).unlink(missing_ok=True)
 
-def _finish_environment(directory: Path) -> None:
+
+def finish_environment(directory: Path) -> None:
     """Let kernels see what users install; compress files, so that nginx needn't each time."""
     prepare_environment(directory)
     precompress(directory)

@@ -12,6 +12,7 @@ before any environment exists.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,12 @@ from installer.files import digest_of, point_link, remove_tree, sync_directory, 
 from installer.uv import fetch_uv, uv_environment
 
 COMPLETE: Final = ".complete"
+PINNED: Final = "requirements.txt"
+WANTED: Final = "user-requirements.txt"
+LOCKED: Final = "user-requirements.lock"
+"""What an environment was made of, in files in its directory."""
+HISTORY: Final = "history.json"
+"""Earlier environments that are kept, by name; see appliance/environments."""
 # Part of every digest: a new number rebuilds all environments although nothing else changed.
 _RECIPE: Final = "1"
 
@@ -54,16 +61,24 @@ class Environment:
     name: str
     pinned: str
     wanted: str = ""
+    locked: str = ""
+    """The versions of what is wanted and what comes along with it, where they are chosen already;
+    see appliance/environments."""
 
     @classmethod
-    def named(cls, name: str, *, wanted: str = "") -> Environment:
+    def named(cls, name: str, *, wanted: str = "", locked: str = "") -> Environment:
         """The environment whose pins are in the package's file of requirements."""
         file = resources.files("installer") / "requirements" / f"{name}.txt"
-        return cls(name, file.read_text("utf-8"), wanted)
+        return cls(name, file.read_text("utf-8"), wanted, locked)
 
     def directory(self, software: Path, tools: Tools) -> Path:
         digest = digest_of(
-            _RECIPE, self.pinned, self.wanted, tools.wheel.read_bytes(), _python_id(tools.python)
+            _RECIPE,
+            self.pinned,
+            self.wanted,
+            tools.wheel.read_bytes(),
+            python_id(tools.python),
+            *([self.locked] if self.locked else []),
         )
         return software / "environments" / f"{self.name}-{digest}"
 
@@ -104,7 +119,7 @@ class _Build:
         self._uv("venv", "--quiet", "--python", self.tools.python, self.directory, failure=failure)
         wheel = self.tools.wheel
         own = f"hub-appliance @ {wheel.as_uri()} --hash=sha256:{_sha256(wheel)}\n"
-        pins = self._write("requirements.txt", f"{self.environment.pinned}\n{own}")
+        pins = self._write(PINNED, f"{self.environment.pinned}\n{own}")
         # The pins name every package, so there is nothing to resolve.
         words: list[str | Path] = ["--require-hashes", "--no-deps", "-r", pins]
         if self.environment.wanted:
@@ -116,10 +131,12 @@ class _Build:
     def _add_wanted(self) -> None:
         """The owner's own requirements; they may add packages and may not move our pins."""
         self.reporter.detail("adding your own requirements")
-        wanted = self._write("user-requirements.txt", self.environment.wanted)
-        pins = self._write("constraints.txt", without_hashes(self.environment.pinned))
+        wanted = self._write(WANTED, self.environment.wanted)
+        self._write(LOCKED, self.environment.locked)
+        pins = without_hashes(self.environment.pinned)
+        versions = self._write("constraints.txt", pins + self.environment.locked)
         self._install(
-            "--compile-bytecode", "-r", wanted, "--constraint", pins,
+            "--compile-bytecode", "-r", wanted, "--constraint", versions,
             failure="cannot install your own requirements",
             mend="correct them (--user-requirements); what the appliance itself needs is pinned",
         )  # fmt: skip
@@ -155,15 +172,28 @@ def without_hashes(pinned: str) -> str:
 
 
 def prune(software: Path) -> list[str]:
-    """Delete environments that no link points to and no process uses; the names of what went."""
+    """Delete environments that nothing points to and no process uses; the names of what went."""
     root = software / "environments"
-    current = {link.resolve() for link in software.iterdir() if link.is_symlink()}
+    links = [*software.iterdir(), *(software / "jupyter/environments").glob("*")]
+    current = {link.resolve() for link in links if link.is_symlink()}
+    current |= {root / name for name in _kept(root / HISTORY)}
     gone = []
     for directory in sorted(root.iterdir() if root.is_dir() else []):
+        if not directory.is_dir():
+            continue
         if directory.resolve() not in current and not _is_in_use(directory):
             remove_tree(directory)
             gone.append(directory.name)
     return gone
+
+
+def _kept(history: Path) -> set[str]:
+    """Directories that somebody may want to go back to."""
+    try:
+        found = json.loads(history.read_text("utf-8"))
+        return {entry["directory"] for entries in found.values() for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _is_in_use(directory: Path) -> bool:
@@ -189,7 +219,8 @@ def mark_complete(directory: Path) -> None:
     sync_directory(directory.parent)
 
 
-def _python_id(python: str) -> str:
+def python_id(python: str) -> str:
+    """What an environment is bound to of the Python that it is made with."""
     code = "import platform, sys; print(sys.version, platform.machine(), sys.base_prefix)"
     try:
         return subprocess.run(
