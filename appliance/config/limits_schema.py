@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from appliance.config.access_schema import check_group, check_user
+from appliance.config.disk_schema import HomeSize
 from appliance.config.kinds import DAY, Duration, Example, Means, Reload, Section, Size
 
 MEMORY_MIN: Final = 128 * 2**20
@@ -109,6 +110,9 @@ class OwnLimits(Section):
         Size | None, Field(ge=0, le=MEMORY_MOST), Reload.LIMITS, Example("256M")
     ] = None
     """Memory that isn't taken back from a server that uses it."""
+
+    disk: Annotated[HomeSize, Reload.UPKEEP, Example("20G")] = None
+    """Most that the files of one user may take; null means as `disk.home` says."""
 
 
 class PageLimits(Section):
