@@ -46,6 +46,10 @@ RESERVED: Final = frozenset((
 ))
 # fmt: on
 
+# The account as which `appliance doctor` logs in. Nobody else can have the name; it isn't among the
+# reserved ones, because the hub, the proxy and the daemon must take it for a user's.
+CHECK_USER: Final = Username("appliance-check")
+
 
 def parse_username(text: str) -> Username:
     """Return the canonical form (NFKC, lower case) of a user name; BadRequest says why not.

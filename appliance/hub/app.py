@@ -21,12 +21,14 @@ from appliance.hub.activity import Activity
 from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
 from appliance.hub.arrival import Arrivals
+from appliance.hub.check_user import CheckUser
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.classroom.parts import Classroom, Ground, make_classroom
 from appliance.hub.culler import Culler, believed_idle_seconds
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
 from appliance.hub.groups import Groups
+from appliance.hub.health import Health
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
 from appliance.hub.links import Links
@@ -131,6 +133,7 @@ def make_hub(
     codes = ShareCodes(db=db, clock=clock)
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
+    check_user = CheckUser(db=db, clock=clock, authenticator=authenticator, users=users)
     usage = UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu)
     classroom = make_classroom(
         Ground(
@@ -149,6 +152,8 @@ def make_hub(
         "authenticator": authenticator,
         "throttle": throttle,
         "users": users,
+        "check_user": check_user,
+        "health": Health(places, clock=clock),
         "usage": usage,
         "sessions": sessions,
         "share_codes": codes,
@@ -172,7 +177,7 @@ def make_hub(
         culler=_culler(core, servers),
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
-            invites=classroom.parts["invites"],
+            invites=classroom.parts["invites"], check_user=check_user,
         ),
         supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
         relays=relays, ending=ending, classroom=classroom,

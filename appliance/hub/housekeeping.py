@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from appliance.db.reserve import Reserve
+from appliance.hub.check_user import CheckUser
 from appliance.hub.classroom.invites import Invites
 from appliance.hub.sessions import Sessions
 from appliance.hub.share_codes import ShareCodes
@@ -27,6 +28,7 @@ class Housekeeping:
         users: Users,
         codes: ShareCodes,
         invites: Invites,
+        check_user: CheckUser,
         reserve: Reserve | None = None,
     ) -> None:
         self._sessions = sessions
@@ -34,6 +36,7 @@ class Housekeeping:
         self._users = users
         self._codes = codes
         self._invites = invites
+        self._check_user = check_user
         self._reserve = reserve
 
     async def run(self) -> None:
@@ -41,6 +44,7 @@ class Housekeeping:
         while True:
             self.purge()
             for _ in range(_PURGE_EVERY):
+                await self._check_user.close_if_left()
                 await self._users.finish_renames()
                 await self._users.finish_departures()
                 if self._reserve:

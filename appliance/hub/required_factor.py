@@ -10,7 +10,7 @@ from appliance.access.roles import Roles
 from appliance.db.models import User
 from appliance.db.session import Database
 from appliance.hub.groups import Grants, read_grants
-from appliance.names import Username
+from appliance.names import CHECK_USER, Username
 
 
 class RequiredFactor:
@@ -22,8 +22,8 @@ class RequiredFactor:
         self._wanted = frozenset(wanted)
 
     def applies(self, user: str, *, admin: bool, grants: Grants) -> bool:
-        """Whether any of the user's roles demands one."""
-        if not self._wanted:
+        """Whether any of the user's roles demands one; a program that logs in has none to give."""
+        if not self._wanted or user == CHECK_USER:
             return False
         held = set(self._roles.of_user(user, admin=admin, teaches=bool(grants.teaches)))
         for group in grants.groups:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from appliance.db.models import Departure, Rename, User
 from appliance.errors import Conflict
+from appliance.names import CHECK_USER
 
 
 def check_settled(session: Session, user: str) -> None:
@@ -37,4 +38,6 @@ def taken(session: Session, names: Iterable[str]) -> dict[str, str]:
         (select(User.name).where(User.name.in_(wanted)), "there is such a user already"),
     ):
         found |= dict.fromkeys(session.scalars(query), why)
+    if CHECK_USER in wanted:
+        found[CHECK_USER] = "the name is the appliance's own"
     return found

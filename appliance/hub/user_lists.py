@@ -25,7 +25,7 @@ from appliance.db.models import Group, Membership, Password, User, UserState
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database, fold
 from appliance.hub.states import ServerState
-from appliance.names import Username
+from appliance.names import CHECK_USER, Username
 
 Sort = Literal["id", "-id", "name", "-name", "last_activity", "-last_activity"]
 PageSort = Literal[
@@ -169,7 +169,7 @@ _COUNTS: Final = select(
     func.count().filter(User.state == UserState.WAITING),
     func.count().filter(User.admin.is_(True)),
     func.count().filter(User.state == UserState.LOCKED),
-)
+).where(User.name != CHECK_USER)
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +184,8 @@ def _queries(
     in_group: bool,
 ) -> tuple[Select[int], Select[*tuple[Any, ...]]]:
     """How many users there are, and a part of them; made once, for lists are asked for often."""
-    where: list[ColumnElement[bool]] = []
+    # The account of `appliance doctor` is nobody.
+    where: list[ColumnElement[bool]] = [User.name != CHECK_USER]
     if searching:
         # Names are lower-case.
         where.append(func.instr(User.name, bindparam("search")) > 0)

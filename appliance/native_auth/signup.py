@@ -25,7 +25,14 @@ from appliance.db.class_models import Teaching
 from appliance.db.models import Departure, Password, Rename, User, UserState
 from appliance.db.session import Database
 from appliance.errors import Conflict, NotAllowed
-from appliance.names import RESERVED, Username, likeness, parse_full_name, parse_username
+from appliance.names import (
+    CHECK_USER,
+    RESERVED,
+    Username,
+    likeness,
+    parse_full_name,
+    parse_username,
+)
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.native_auth.throttle import Throttle, network_of
 from appliance.texts import say
@@ -122,7 +129,7 @@ class SignUps:
                 why="names like this one can't sign up here",
                 mend=say("use a name of the form {patterns}", patterns=_listed(allowed)),
             )
-        if matches(user, self._settings.refused_names):
+        if user == CHECK_USER or matches(user, self._settings.refused_names):
             raise NotAllowed(
                 what, why="names like this one can't sign up here", mend="choose another name"
             )

@@ -183,6 +183,9 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     ),
     # What JupyterHub has no word for
     "GET /appliance/status": _ok("Status"),
+    "GET /appliance/health": _ok("Health"),
+    "POST /appliance/check-user": _ok("CheckUser", status=201),
+    "DELETE /appliance/check-user": _empty(204),
     "GET /appliance/servers": _ok(many(ref("Usage"))),
     "POST /appliance/users": _ok("MadeAccounts", status=201),
     "POST /appliance/users/{user}/approve": _ok("User"),
@@ -218,6 +221,7 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "POST /appliance/messages": _empty(204),
     "GET /appliance/messages/stream": replace(_EVENTS, identified=True),
     "POST /appliance/messages/{message}/seen": replace(_empty(204), identified=True),
+    "POST /appliance/messages/{message}/act": replace(_empty(204), identified=True),
     "POST /appliance/users/{user}/messages": _empty(204),
     "GET /appliance/classes/{group}/messages": _ok(many(ref("SentMessage"))),
     "POST /appliance/classes/{group}/messages": _empty(204),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from appliance.findings import Severity
+
 Schema = dict[str, Any]
 
 TEXT: Final[Schema] = {"type": "string"}
@@ -274,6 +276,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "type": "object",
         "required": ["version", "users", "servers", "signup_mode", "started", "database"],
     },
+    "Health": always(
+        version=TEXT, started=MOMENT, severity={"enum": [str(one) for one in Severity]},
+        findings=many(
+            always(
+                topic=TEXT, severity={"enum": [str(one) for one in Severity]}, summary=TEXT,
+                why=TEXT, mend=TEXT, checked=TEXT, details={"type": "object"},
+            )
+        ),
+    ),
+    "CheckUser": always(name=TEXT, password=TEXT),
     "Handout": _HANDOUT,
     "HandoutInFull": _with(_HANDOUT, people=_HOW_IT_WENT),
     "Collection": _COLLECTION,

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Final, cast, get_args
 from urllib.parse import urlencode
 
-from appliance.access.scopes import Filters
+from appliance.access.scopes import Filters, Target
 from appliance.db.models import UserState
 from appliance.errors import ApplianceError
 from appliance.hub.classroom.class_care import ClassCare
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.groups import Groups
+from appliance.hub.health import Health
 from appliance.hub.pages.admin import AdminPage
 from appliance.hub.user_lists import PageSort, RoleFilter, Wanted
 from appliance.hub.users import Page
@@ -74,6 +75,7 @@ class ListHandler(AdminPage):
 
     groups: Groups
     classes: Classes
+    health: Health
 
     @login_needed
     async def get(self) -> None:
@@ -100,7 +102,13 @@ class ListHandler(AdminPage):
             pages=max(1, -(-page.total // PAGE_SIZE)),
             number=page.offset // PAGE_SIZE + 1,
             site=self.site,
+            health=self._health(),
         )
+
+    def _health(self) -> str:
+        """How the appliance is, for who may read it."""
+        may = self.asker.scopes.allows("read:hub", Target())
+        return str(self.health.worst) if may else ""
 
     def _choice(self) -> Choice:
         def one_of(name: str, known: tuple[str, ...], usual: str) -> str:

@@ -23,6 +23,7 @@ from appliance.hub.pages import (
     setup,
     shares,
     spawn,
+    status,
     tokens,
 )
 from appliance.hub.pages.classroom import archives as class_archives
@@ -54,6 +55,7 @@ handlers: Final[list[Pattern]] = [
     *not_running.handlers,
     *shares.handlers,
     *admin_list.handlers,
+    *status.handlers,
     *admin_user.handlers,
     *admin.handlers,
     *cards.handlers,

@@ -43,7 +43,8 @@ for _kind, _patterns in {
     """,
     "own": """
         /api/oauth2/authorize /api/appliance/messages /api/appliance/messages/stream
-        /api/appliance/messages/{message}/seen /api/appliance/visits
+        /api/appliance/messages/{message}/seen /api/appliance/messages/{message}/act
+        /api/appliance/visits
         /api/appliance/visits/{visit} /api/appliance/join /api/appliance/servers
         /api/appliance/classes /api/users/? /api/groups/? /api/services/?
         /? /user-redirect(?:/{path})? /password /password/judge /account
@@ -102,7 +103,8 @@ for _kind, _patterns in {
         /user/{user}{path}?
     """,
     "admin": """
-        /api/info /api/appliance/status /api/services/{service} /api/proxy /api/shutdown
+        /api/info /api/appliance/status /api/appliance/health /api/appliance/check-user
+        /admin/status /api/services/{service} /api/proxy /api/shutdown
         /api/appliance/users /api/appliance/apply-limits /api/appliance/mail
         /api/appliance/mail/test /api/appliance/archives /api/appliance/archives/{number}
         /api/appliance/archives/{number}/restore /api/appliance/invites
