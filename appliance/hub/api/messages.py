@@ -116,6 +116,15 @@ class SeenHandler(OwnInbox):
         self.reply_nothing()
 
 
+class ActHandler(OwnInbox):
+    """Does what the button of a notice offers."""
+
+    @public
+    async def post(self, message: str) -> None:
+        self.inbox.do(self.reader(), "act", int(message))
+        self.reply_nothing()
+
+
 class StreamHandler(OwnInbox):
     """One's own messages as they come: all that is to be seen, each time that it changes.
 
@@ -244,6 +253,7 @@ def card_model(card: Card) -> dict[str, Any]:
                 "path": one.path,
                 "body": one.body,
                 "main": one.is_main,
+                "page": one.page,
             }
             for one in card.buttons
         ],
@@ -271,6 +281,7 @@ handlers = [
     Pattern(r"/api/appliance/messages", MessageListHandler),
     Pattern(r"/api/appliance/messages/stream", StreamHandler),
     Pattern(r"/api/appliance/messages/(?P<message>\d{1,15})/seen", SeenHandler),
+    Pattern(r"/api/appliance/messages/(?P<message>\d{1,15})/act", ActHandler),
     Pattern(r"/api/appliance/users/(?P<user>[^/]+)/messages", UserMessagesHandler),
     Pattern(r"/api/appliance/classes/(?P<group>[^/]+)/messages", ClassMessagesHandler),
 ]

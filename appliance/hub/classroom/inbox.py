@@ -19,6 +19,7 @@ from appliance.texts import say, say_many
 _ROOT: Final = "root"
 # How long a student may let a teacher in, in minutes.
 _CHOICES: Final = (30, 90)
+_OF_MESSAGES: Final = frozenset({"seen", "act"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,18 @@ class Button:
     number: int
     minutes: int = 0
     is_main: bool = False
+    page: str = ""
+    """A page of the hub's that is opened instead of asking the API."""
 
     @property
     def path(self) -> str:
-        kind = "messages" if self.verb == "seen" else "visits"
-        return f"appliance/{kind}/{self.number}" + ("/seen" if self.verb == "seen" else "")
+        if self.verb in _OF_MESSAGES:
+            return f"appliance/messages/{self.number}/{self.verb}"
+        return f"appliance/visits/{self.number}"
 
     @property
     def body(self) -> dict[str, Any]:
-        if self.verb == "seen":
+        if self.verb in _OF_MESSAGES:
             return {}
         return {"do": self.verb, **({"minutes": self.minutes} if self.minutes else {})}
 
@@ -74,6 +78,8 @@ class Inbox:
         """What a button of a card does."""
         if verb == "seen":
             self._messages.mark_seen(user, number)
+        elif verb == "act":
+            self._messages.act(user, number)
         elif verb == "end":
             self._visits.end(user, number)
         else:
@@ -89,7 +95,7 @@ class Inbox:
                 title=_title(one),
                 text=one.text,
                 moment=one.created,
-                buttons=(Button("Got it", "seen", one.id, is_main=True),),
+                buttons=tuple(_buttons(one)),
             )
 
     @staticmethod
@@ -124,10 +130,18 @@ class Inbox:
         )
 
 
+def _buttons(message: Incoming) -> Iterator[Button]:
+    """What the notice offers, and the one that every message has."""
+    offer = message.offer
+    if offer is not None:
+        yield Button(offer.label, "act", message.id, is_main=True, page=offer.page)
+    yield Button("Got it", "seen", message.id, is_main=offer is None)
+
+
 def _title(message: Incoming) -> str:
     """Who says it."""
     if message.sender == NOBODY:
-        return "Your server"
+        return message.title or "Your server"
     # By the command line, on the machine itself.
     if message.sender == _ROOT:
         return "The administrator"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,6 +24,7 @@ from appliance.db.models import Group, Membership, User, UserState
 from appliance.db.session import Database
 from appliance.errors import BadRequest, NotFound, TooMany
 from appliance.hub.classroom.streams import Streams
+from appliance.names import Username
 from appliance.texts import say
 
 LONGEST: Final = 2000
@@ -40,6 +41,25 @@ _NOTICE_AGAIN: Final = timedelta(minutes=1)
 _ANY: Final = select(Message.id).limit(1)
 
 
+Act = Callable[[Username, str], None]
+"""What a notice's button does: called with the user and the offer's value; raises ApplianceError
+with what to tell the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The button of a notice: something that the hub does, or a page of the hub's to open."""
+
+    label: str
+    """A literal, or made by `say`."""
+    action: str = ""
+    """A name that was given to `Messages.on_action`."""
+    value: str = ""
+    """What the action is called with besides the user, such as the name of a server."""
+    page: str = ""
+    """Without an action: a path below the hub's address, such as "home"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A message that somebody hasn't read."""
@@ -48,9 +68,12 @@ class Incoming:
     sender: str
     sender_name: str
     """What people call the sender."""
+    title: str
+    """Of a notice; empty means the usual one."""
     text: str
     created: datetime
     expires: datetime
+    offer: Offer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,7 @@ class Messages:
         self._clock = clock
         self._streams = streams
         self._sent: dict[str, deque[float]] = {}
+        self._actions: dict[str, Act] = {}
 
     # Sending
 
@@ -139,6 +163,81 @@ class Messages:
             )  # fmt: skip
         self._streams.tell([user])
 
+    def tell(
+        self,
+        user: str,
+        text: str,
+        *,
+        topic: str,
+        title: str = "",
+        offer: Offer | None = None,
+        lasts: timedelta = timedelta(hours=HOURS),
+    ) -> None:
+        """Show a user a notice of the hub's own, in JupyterLab and on the page "My server".
+
+        It is there until it is read, its button was pressed, it is withdrawn, or `lasts` is over.
+        `topic` says what it is about, in up to 40 characters: a user has one notice of a topic, and
+        a later one takes its place, read or not. The very same again changes nothing, so that a
+        check may tell it each time and a user who has read it isn't told twice. `text`, `title`
+        (empty: "Your server") and the offer's label are literals or made by `say`; everybody reads
+        them in their own language. A user whom nobody knows is told nothing.
+        """
+        now = self._clock.now()
+        button = _button(offer)
+        with self._db.session() as session:
+            user_id = session.scalar(select(User.id).where(User.name == user))
+            if user_id is None:
+                return
+            before = session.scalars(_notices(user_id, topic)).all()
+            if any(
+                (one.text, one.title, one.button) == (text, title, button) and one.expires > now
+                for one in before
+            ):
+                return
+            for one in before:
+                session.delete(one)
+            session.add(
+                Message(
+                    user_id=user_id, sender=NOBODY, title=str(title), text=str(text), topic=topic,
+                    button=button, created=now, expires=now + lasts,
+                )
+            )  # fmt: skip
+        self._streams.tell([user])
+
+    def withdraw(self, user: str, topic: str) -> None:
+        """Take back what `tell` told a user about a topic; that there is nothing is no error."""
+        with self._db.session() as session:
+            user_id = session.scalar(select(User.id).where(User.name == user))
+            before = session.scalars(_notices(user_id, topic)).all() if user_id else ()
+            for one in before:
+                session.delete(one)
+        if before:
+            self._streams.tell([user])
+
+    def on_action(self, name: str, act: Act) -> None:
+        """Say what the offers with that action do."""
+        self._actions[name] = act
+
+    def act(self, user: Username, message_id: int) -> None:
+        """The user pressed a notice's button; raises NotFound for a notice that isn't theirs."""
+        with self._db.reading() as connection:
+            query = (
+                select(Message.button)
+                .join(User, User.id == Message.user_id)
+                .where(
+                    Message.id == message_id,
+                    User.name == user,
+                    Message.sender == NOBODY,
+                    Message.expires > self._clock.now(),
+                )
+            )
+            offer = _offer(connection.scalar(query))
+        act = self._actions.get(offer.action) if offer else None
+        if offer is None or act is None:
+            raise NotFound("cannot do this", why="the message isn't yours, or its time is over")
+        act(user, offer.value)
+        self.mark_seen(user, message_id)
+
     def _check_pace(self, sender: str) -> None:
         now = self._clock.monotonic()
         times = self._sent.setdefault(sender, deque())
@@ -177,8 +276,8 @@ class Messages:
             )
             return [
                 Incoming(
-                    row.id, row.sender, row.full_name or row.sender, row.text, row.created,
-                    row.expires,
+                    row.id, row.sender, row.full_name or row.sender, row.title, row.text,
+                    row.created, row.expires, _offer(row.button),
                 )
                 for row in connection.execute(query)
             ]  # fmt: skip
@@ -243,6 +342,29 @@ class Messages:
             ).all()
         if gone:
             self._streams.tell()
+
+
+def _notices(user_id: int, topic: str) -> Select[Message]:
+    """What the hub told a user about a topic."""
+    return select(Message).where(
+        Message.user_id == user_id, Message.sender == NOBODY, Message.topic == topic
+    )
+
+
+def _button(offer: Offer | None) -> dict[str, str] | None:
+    """An offer as it is kept, in English."""
+    if offer is None:
+        return None
+    return {
+        "label": str(offer.label),
+        "action": offer.action,
+        "value": offer.value,
+        "page": offer.page,
+    }
+
+
+def _offer(button: dict[str, str] | None) -> Offer | None:
+    return Offer(**button) if button else None
 
 
 def checked(text: str) -> str:

@@ -11,7 +11,7 @@ from appliance.web.guards import login_needed
 from appliance.web.handlers import PageHandler
 from appliance.web.parts import Pattern
 
-_VERBS: Final = frozenset({"seen", "allow", "refuse", "end"})
+_VERBS: Final = frozenset({"seen", "act", "allow", "refuse", "end"})
 
 
 class InboxHandler(PageHandler):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from appliance.access.tokens import hash_secret
+from appliance.errors import BadRequest
 from appliance.hub.classroom.lab_keys import key_of
+from appliance.hub.classroom.messages import Offer
 from appliance.hub.classroom.streams import OF_ONE_USER
 from appliance.names import ServerId, Username
 from tests.fakes.class_people import ClassPeople, class_people, events
@@ -271,3 +274,76 @@ async def test_who_sends_is_audited_and_the_words_are_not(
     log = (machine.places.hub_audit / "audit.jsonl").read_text()
     assert '"message.send"' in log
     assert "Between us" not in log
+
+
+async def test_a_notice_takes_the_place_of_the_one_before(
+    machine: Machine, people: ClassPeople, clock: FakeClock
+) -> None:
+    messages = machine.hub.classroom.parts["messages"]
+    for text in ("It will be stopped.", "It will be stopped.", "It will be stopped soon."):
+        messages.tell("emmy", text, topic="idle")
+    messages.tell("emmy", "Your home is full.", topic="disk", title="Your files")
+    idle, disk = await _cards(people.emmy)
+    assert (idle["kind"], idle["title"], idle["text"]) == (
+        "notice", "Your server", "It will be stopped soon.",
+    )  # fmt: skip
+    assert (disk["title"], disk["text"]) == ("Your files", "Your home is full.")
+    for button in disk["buttons"]:
+        assert (await people.emmy.api("POST", button["path"], button["body"])).status == 204
+    # What she has read isn't told again, as long as it is the same.
+    messages.tell("emmy", "Your home is full.", topic="disk", title="Your files")
+    assert [card["text"] for card in await _cards(people.emmy)] == ["It will be stopped soon."]
+    messages.withdraw("emmy", "idle")
+    messages.withdraw("emmy", "idle")
+    assert await _cards(people.emmy) == []
+    messages.tell("emmy", "Gone in an hour.", topic="idle", lasts=timedelta(hours=1))
+    clock.pass_time(3601)
+    assert await _cards(people.emmy) == []
+    messages.tell("emmy", "Gone in an hour.", topic="idle", lasts=timedelta(hours=1))
+    assert len(await _cards(people.emmy)) == 1
+    messages.tell("nobody-of-that-name", "Hello", topic="idle")
+
+
+async def test_the_button_of_a_notice_does_what_it_offers(
+    machine: Machine, people: ClassPeople
+) -> None:
+    done: list[tuple[str, str]] = []
+
+    def keep(user: str, server: str) -> None:
+        if done:
+            raise BadRequest("cannot keep it running", why="it is kept already")
+        done.append((user, server))
+
+    messages = machine.hub.classroom.parts["messages"]
+    messages.on_action("keep", keep)
+    offer = Offer("Keep it running", action="keep", value="second")
+    messages.tell("emmy", "It will be stopped.", topic="idle", offer=offer)
+    [card] = await _cards(people.emmy)
+    button, seen = card["buttons"]
+    assert (button["label"], button["main"], seen["label"], seen["main"]) == (
+        "Keep it running", True, "Got it", False,
+    )  # fmt: skip
+    for other in (people.sophie, people.lovelace):
+        assert (await other.api("POST", button["path"], {})).status == 404
+    assert done == []
+    assert (await people.emmy.api("POST", button["path"], button["body"])).status == 204
+    assert done == [("emmy", "second")]
+    assert await _cards(people.emmy) == []
+    messages.tell("emmy", "Again.", topic="idle", offer=offer)
+    home = await people.emmy.get("/hub/home")
+    assert "Keep it running" in home.body
+    [card] = await _cards(people.emmy)
+    refused = await people.emmy.api("POST", card["buttons"][0]["path"], {})
+    assert refused.status == 400
+    assert "it is kept already" in refused.json["message"]
+    assert len(await _cards(people.emmy)) == 1
+
+
+async def test_a_notice_may_lead_to_a_page(machine: Machine, people: ClassPeople) -> None:
+    machine.hub.classroom.parts["messages"].tell(
+        "emmy", "Your home is full.", topic="disk", offer=Offer("See why", page="account")
+    )
+    [card] = await _cards(people.emmy)
+    assert card["buttons"][0]["page"] == "account"
+    assert (await people.emmy.api("POST", card["buttons"][0]["path"], {})).status == 404
+    assert 'href="/hub/account">See why</a>' in (await people.emmy.get("/hub/home")).body

@@ -19,7 +19,7 @@
     const config = JSON.parse(place?.textContent || "{}");
     // Without a key the hub is another one, or this server isn't the visitor's own.
     if (!config.applianceLabKey || config.hubUser !== config.hubServerUser) return null;
-    return { hub: `${config.hubPrefix}api/`, key: config.applianceLabKey };
+    return { pages: config.hubPrefix, hub: `${config.hubPrefix}api/`, key: config.applianceLabKey };
   }
 
   function make(tag, style, text = "") {
@@ -30,7 +30,8 @@
   }
 
   class Cards {
-    constructor({ hub, key }) {
+    constructor({ pages, hub, key }) {
+      this.pages = pages;
       this.hub = hub;
       this.key = key;
       this.shown = new Map();
@@ -96,7 +97,10 @@
       const buttons = make("div", { display: "flex", flexWrap: "wrap", gap: "8px", marginTop: "10px" });
       for (const one of card.buttons) {
         const button = this.button(one.label, one.main);
-        button.addEventListener("click", () => this.press(one, buttons, wrong));
+        button.addEventListener("click", () => {
+          if (one.page) window.open(this.pages + one.page, "_blank", "noopener");
+          else this.press(one, buttons, wrong);
+        });
         buttons.append(button);
       }
       if (card.hide) {
