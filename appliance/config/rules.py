@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.config.schema import Config
+from appliance.config.schema import Config, ProxyProgram
 from appliance.scope_names import why_unknown
 
 ADMIN: Final = "admin"
@@ -35,6 +35,7 @@ def find_faults(config: Config) -> list[Fault]:
         *_custom_scopes(config),
         *_services(config),
         *_second_factors(config),
+        *_https(config),
     ]
 
 
@@ -161,3 +162,18 @@ def _second_factors(config: Config) -> Iterator[Fault]:
                 f"must be a role that people have, such as {', '.join(sorted(known))}; "
                 f"found {name!r}",
             )
+
+
+def _https(config: Config) -> Iterator[Fault]:
+    if not config.https.is_on:
+        return
+    if config.https.port == config.http.port:
+        yield Fault(
+            ("https", "port"),
+            f"must differ from http.port, which is {config.http.port}, too",
+        )
+    if config.proxy.program is ProxyProgram.CONFIGURABLE:
+        yield Fault(
+            ("https", "mode"),
+            "must be off while proxy.program is configurable-http-proxy, which does HTTPS itself",
+        )

@@ -26,6 +26,7 @@ from appliance.config.access_schema import (
 from appliance.config.backup_schema import Backup
 from appliance.config.culling_schema import Culling, GroupCulling, GroupName
 from appliance.config.disk_schema import Disk
+from appliance.config.https_schema import Https
 from appliance.config.kinds import (
     DAY,
     Address,
@@ -292,6 +293,7 @@ class Config(Section):
     """Path below which everything lives, with a slash at both ends."""
 
     http: Http = Http()
+    https: Https = Https()
     signup: Signup = Signup()
     passwords: Passwords = Passwords()
     limits: Limits = Limits()

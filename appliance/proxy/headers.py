@@ -85,7 +85,8 @@ NOT_FROM_SERVERS: Final = (
 SERVERS_WINDOWS: Final = 'add_header Cross-Origin-Opener-Policy "noopener-allow-popups" always;'
 
 # nginx's own pages, and files: nobody's page may look into them in a frame or a window, because a
-# document below a path can read the cookies of that path.
+# document below a path can read the cookies of that path. What browsers remember of HTTPS is
+# said with it (tls.py): one answer is enough for all of the host.
 CLOSED_MAPS: Final = """\
 map $upstream_http_cross_origin_opener_policy $appliance_opener {
     default "";
@@ -99,4 +100,5 @@ map $upstream_http_content_security_policy $appliance_framing {
 CLOSED: Final = """\
 add_header Cross-Origin-Opener-Policy $appliance_opener always;
 add_header Content-Security-Policy $appliance_framing always;
+add_header Strict-Transport-Security $appliance_hsts always;
 """

@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,9 +20,13 @@ from appliance.proxy.static_files import find_static_roots
 
 
 def nginx_text(config: Config, places: Places) -> str:
-    """nginx.conf for this machine."""
+    """nginx.conf for this machine; for HTTPS a copy of the certificate is made that nginx reads."""
     program = find_nginx(places)
     machine = look_at_nginx(program, ipv6=has_ipv6(), user=_workers(places)) if program else DEBIAN
+    if config.https.is_on:
+        from appliance.proxy.served import served_certificate
+
+        machine = replace(machine, certificate=served_certificate(config.https, places))
     static = find_static_roots(places.software / "user", places.software / "hub")
     return render(config, places, static=static, machine=machine)
 

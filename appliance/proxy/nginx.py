@@ -9,7 +9,6 @@ and newer.
 from __future__ import annotations
 
 import importlib.resources
-import ipaddress
 import re
 import textwrap
 from collections.abc import Iterable
@@ -28,10 +27,18 @@ from appliance.proxy.headers import (
     SERVERS_WINDOWS,
     cookie_maps,
 )
+from appliance.proxy.listening import listen_lines, trusted_maps
 from appliance.proxy.routing import quote, route_map
 from appliance.proxy.services import service_locations, service_patterns, service_upstreams
 from appliance.proxy.static_files import StaticRoots
 from appliance.proxy.static_locations import HUB_FRESHNESS, static_locations
+from appliance.proxy.tls import (
+    challenge_routes,
+    own_ca_routes,
+    tls_locations,
+    tls_maps,
+    tls_server,
+)
 
 # jupyter_server refuses larger requests; more need not be kept for it.
 SERVER_BODY: Final = "512m"
@@ -48,6 +55,8 @@ class Machine:
     """nginx was built with the module, as Debian's is."""
     user: str = ""
     """The account of nginx's workers where root starts it; empty: root doesn't."""
+    certificate: Path | None = None
+    """A file with certificates and key (certificates.py), if HTTPS is on."""
 
 
 DEBIAN: Final = Machine()
@@ -58,7 +67,9 @@ def render(
 ) -> str:
     """nginx.conf; raises ConfigError for what nginx could not be told."""
     _check_paths(places)
-    for root in (static.lab, static.notebook, static.extensions, static.hub):
+    if config.https.is_on and machine.certificate is None:
+        raise _problem("", "https.mode: there is no certificate yet")
+    for root in (static.lab, static.notebook, static.extensions, static.hub, machine.certificate):
         if root:
             _literal(root)
     parts = [
@@ -118,7 +129,7 @@ log_format appliance '$remote_addr "$request_method $appliance_logged_path" '
 access_log {log} appliance if=$appliance_logged;
 
 {_patience(config)}
-{route_map(config.base_url, static, service_patterns(config))}
+{route_map(config.base_url, static, _further_routes(config))}
 
 map $appliance_named $appliance_named_folder {{
     default {quote(f"{places.server_sockets}/$appliance_user/$appliance_named")};
@@ -143,13 +154,18 @@ map $appliance_upgrade $appliance_connection {{
 
 {cookie_maps()}
 {CLOSED_MAPS}
-{_trusted(config)}
+{trusted_maps(config)}
+{tls_maps(config)}
 upstream appliance_hub {{
     server {quote(f"unix:{places.hub_socket}")};
     keepalive 8;
 }}
 {service_upstreams(config)}
 """
+
+
+def _further_routes(config: Config) -> list[tuple[str, str]]:
+    return [*challenge_routes(), *own_ca_routes(config), *service_patterns(config)]
 
 
 def _patience(config: Config) -> str:
@@ -189,38 +205,18 @@ default_type application/octet-stream;
 """
 
 
-def _trusted(config: Config) -> str:
-    """Who the client is, and whether it came by https, as a web server in front says if trusted."""
-    networks = [_network(text) for text in config.http.trusted_proxies]
-    if not networks:
-        return "map $scheme $appliance_scheme {\n    default $scheme;\n}\n"
-    return f"""\
-{_lines(f"set_real_ip_from {network};" for network in networks)}
-real_ip_header X-Forwarded-For;
-real_ip_recursive on;
-geo $realip_remote_addr $appliance_from_front {{
-    default 0;
-{_lines(f"    {network} 1;" for network in networks)}
-}}
-map "$appliance_from_front $http_x_forwarded_proto" $appliance_scheme {{
-    default $scheme;
-    "~*^1 (?:http|ws)s(?:,|$)" https;
-    "~*^1 (?:http|ws)(?:,|$)" http;
-}}
-"""
-
-
 def _public_server(config: Config, places: Places, static: StaticRoots, machine: Machine) -> str:
     base = config.base_url
     sockets = places.server_sockets
     root = f"location = /-root {{\n    return 302 {quote(base)};\n}}\n" if base != "/" else ""
     return f"""\
 server {{
-{_indent(_listen(config, machine))}
+{_indent(listen_lines(config, ipv6=machine.ipv6))}
     server_name _;
     error_log stderr emerg;
     limit_conn appliance_addresses {500 if places.trial else 4000};
 {_indent(CLOSED)}
+{_indent(tls_server(config, machine.certificate))}
     if ($appliance_route = bad) {{
         return 400;
     }}
@@ -264,6 +260,7 @@ server {{
 {_indent(_to_hub(), 8)}
         error_page 502 504 = @api_down;
     }}
+{_indent(tls_locations(places))}
 {_indent(_service_locations(config, places))}
     location @hub {{
 {_indent(_to_hub(body=SERVER_BODY), 8)}
@@ -271,19 +268,6 @@ server {{
     }}
 {_indent(root)}{_indent(_down_locations())}}}
 """
-
-
-def _listen(config: Config, machine: Machine) -> str:
-    port, address = config.http.port, config.http.address
-    options = "default_server so_keepalive=on"
-    if address:
-        parsed = ipaddress.ip_address(address)
-        shown = f"[{parsed}]" if parsed.version == 6 else str(parsed)
-        return f"listen {shown}:{port} {options};"
-    both = [f"listen 0.0.0.0:{port} {options};"]
-    if machine.ipv6:
-        both.append(f"listen [::]:{port} ipv6only=on {options};")
-    return _lines(both)
 
 
 def _headers(extra: dict[str, str]) -> str:
@@ -446,10 +430,6 @@ server {{
     }}
 {_indent(_down_locations())}}}
 """
-
-
-def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text, strict=False))
 
 
 def _check_paths(places: Places) -> None:

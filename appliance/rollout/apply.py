@@ -36,6 +36,7 @@ from appliance.rollout.health import (
     check_address,
     check_port,
     health_url,
+    ports,
     wait_for_health,
 )
 from appliance.rollout.render import (
@@ -205,7 +206,7 @@ class Applier:
     def _check_first(
         self, config: Config, before: Config | None, files: dict[Path, Rendered]
     ) -> None:
-        if before is None or before.http != config.http:
+        if before is None or (before.http, before.https) != (config.http, config.https):
             check_address(config)
             if before is not None:
                 check_port(config, held=before)
@@ -307,7 +308,13 @@ def check_templates(folder: str) -> None:
 
 
 def _address_moved(old: Config, new: Config) -> bool:
-    return old.http.address != new.http.address and old.http.port == new.http.port
+    return old.http.address != new.http.address and bool(ports(old) & ports(new))
+
+
+def _address(config: Config) -> tuple[object, ...]:
+    """What people's addresses are made of."""
+    http, https = config.http, config.https
+    return (http.address, http.port, config.base_url, https.is_on and (https.port, https.names))
 
 
 def _notes(old: Config | None, new: Config) -> list[str]:
@@ -315,11 +322,7 @@ def _notes(old: Config | None, new: Config) -> list[str]:
     if old is None:
         return []
     notes = [] if (old.roles, old.services) == (new.roles, new.services) else find_hints(new)
-    if (old.http.address, old.http.port, old.base_url) != (
-        new.http.address,
-        new.http.port,
-        new.base_url,
-    ):
+    if _address(old) != _address(new):
         notes.append("the appliance has a new address; open browser pages lead to the old one")
     if has_front(new) and not new.http.trusted_proxies:
         notes.append(

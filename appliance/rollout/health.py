@@ -11,6 +11,7 @@ import errno
 import http.client
 import os
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -51,17 +52,18 @@ class Deadline:
 
 
 def listening(config: Config) -> tuple[str, int]:
-    """Address and port at which this machine reaches its own proxy."""
+    """Address and port at which this machine reaches its own proxy by plain HTTP."""
     address = config.http.address
     if address in {"", "0.0.0.0"}:  # noqa: S104 - read here, bound nowhere
         return "127.0.0.1", config.http.port
     return ("::1" if address == "::" else address), config.http.port
 
 
-def health_url(config: Config) -> str:
+def health_url(config: Config, scheme: str = "http") -> str:
     address, port = listening(config)
     host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{port}{config.base_url}hub/health"
+    port = config.https.port if scheme == "https" else port
+    return f"{scheme}://{host}:{port}{config.base_url}hub/health"
 
 
 def wait_for_health(config: Config, deadline: Deadline) -> None:
@@ -80,10 +82,30 @@ def wait_for_health(config: Config, deadline: Deadline) -> None:
 
 
 def find_fault(config: Config) -> str:
-    """Ask once; "" when our hub answers, else what is wrong."""
+    """Ask once, by plain HTTP and by HTTPS if it is on; "" when our hub answers, else what is
+    wrong."""
     address, port = listening(config)
-    connection = http.client.HTTPConnection(address, port, timeout=_REQUEST_SECONDS)
-    url = health_url(config)
+    plain = http.client.HTTPConnection(address, port, timeout=_REQUEST_SECONDS)
+    fault = _fault(config, plain, "http")
+    if fault or not config.https.is_on:
+        return fault
+    encrypted = http.client.HTTPSConnection(
+        address, config.https.port, timeout=_REQUEST_SECONDS, context=_any_certificate()
+    )
+    return _fault(config, encrypted, "https")
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """For asking ourselves by address: the certificate has the public name, and is looked at by
+    the upkeep. OpenSSL must not read the system's authorities for it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _fault(config: Config, connection: http.client.HTTPConnection, scheme: str) -> str:
+    url = health_url(config, scheme)
     try:
         connection.request("GET", f"{config.base_url}hub/health", headers={"Connection": "close"})
         answer = connection.getresponse()
@@ -104,18 +126,26 @@ def find_fault(config: Config) -> str:
 def check_port(config: Config, *, held: Config | None) -> None:
     """Raise when nginx could not listen at the configured address, before anything is changed.
 
-    `held` is the configuration in force, whose port is nginx's own.
+    `held` is the configuration in force, whose ports are nginx's own.
     """
-    if held is not None and held.http.port == config.http.port:
-        return
+    for port in sorted(ports(config) - (ports(held) if held else set())):
+        _check_port(config, port)
+
+
+def ports(config: Config) -> set[int]:
+    """The ports that people come to."""
+    return {config.http.port} | ({config.https.port} if config.https.is_on else set())
+
+
+def _check_port(config: Config, port: int) -> None:
     address = config.http.address
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, config.http.port))
+            probe.bind((address, port))
         except OSError as error:
-            raise _cannot_listen(config, error) from error
+            raise _cannot_listen(config, port, error) from error
 
 
 def check_address(config: Config) -> None:
@@ -128,24 +158,24 @@ def check_address(config: Config) -> None:
         try:
             probe.bind((address, 0))
         except OSError as error:
-            raise _cannot_listen(config, error) from error
+            raise _cannot_listen(config, config.http.port, error) from error
 
 
-def _cannot_listen(config: Config, error: OSError) -> ApplianceError:
-    port = config.http.port
+def _cannot_listen(config: Config, port: int, error: OSError) -> ApplianceError:
+    setting = "http.port" if port == config.http.port else "https.port"
     what = f"cannot listen at {config.http.address or 'every address'}, port {port}"
     if error.errno == errno.EADDRINUSE:
         owner = _owner_of(port)
         return ApplianceError(
             what,
             why=f"the port is taken by {owner or 'another program'}",
-            mend="choose another http.port, or stop that program",
+            mend=f"choose another {setting}, or stop that program",
         )
     if error.errno == errno.EACCES:
         return ApplianceError(
             what,
             why="ports below 1024 need root",
-            mend="choose an http.port from 1024 to 65535",
+            mend=f"choose another {setting}, from 1024 to 65535",
         )
     if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
         return ApplianceError(
@@ -153,7 +183,9 @@ def _cannot_listen(config: Config, error: OSError) -> ApplianceError:
             why="this machine has no such address",
             mend="appliance config unset http.address, or one of the addresses in `ip address`",
         )
-    return ApplianceError(what, why=_reason(error), mend="choose another http.address or http.port")
+    return ApplianceError(
+        what, why=_reason(error), mend=f"choose another http.address or {setting}"
+    )
 
 
 def _owner_of(port: int) -> str:
@@ -173,5 +205,7 @@ def _owner_of(port: int) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return "the answer is not HTTPS"
     number = getattr(error, "errno", None)
     return os.strerror(number).lower() if number else "the answer is not HTTP"

@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,19 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
-Target = Path | tuple[str, int]
 TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """A port that is asked by HTTPS, for a host of that name."""
+
+    address: tuple[str, int]
+    context: ssl.SSLContext
+    host: str = "hub.test"
+
+
+Target = Path | tuple[str, int] | Encrypted
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,9 @@ class Reply:
 async def connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(target, Path):
         return await asyncio.open_unix_connection(str(target))
+    if isinstance(target, Encrypted):
+        address, context, host = target.address, target.context, target.host
+        return await asyncio.open_connection(*address, ssl=context, server_hostname=host)
     return await asyncio.open_connection(*target)
 
 

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ from appliance.names import ServerId
 from appliance.places import Places
 from appliance.proxy.machine import look_at_nginx
 from appliance.proxy.nginx import Machine, render
+from appliance.proxy.served import served_certificate
 from appliance.proxy.static_files import StaticRoots
-from tests.fakes.browser import Browser, send
+from appliance.rollout.health import VERSION_HEADER
+from tests.fakes.browser import Browser, Encrypted, send
+from tests.fakes.certificates import Authority
 from tests.fakes.ports import free_port
 
 
@@ -55,6 +58,8 @@ class UpstreamHandler(RequestHandler):
 
     async def reply(self) -> None:
         self.set_header("X-Reached", self.settings["label"])
+        if self.settings["label"] == "hub":
+            self.set_header(VERSION_HEADER, "test")
         for line in self.request.headers.get_list("X-Answer-With"):
             name, _, value = line.partition(": ")
             self.add_header(name, value)
@@ -128,6 +133,11 @@ class Proxy:
     def address(self) -> tuple[str, int]:
         return ("127.0.0.1", self.config.http.port)
 
+    def encrypted(self, authority: Authority, host: str = "hub.test") -> Encrypted:
+        """The port for HTTPS, for somebody who trusts that authority."""
+        address = ("127.0.0.1", self.config.https.port)
+        return Encrypted(address, authority.context(), host)
+
     def browser(self) -> Browser:
         return Browser(self.address)
 
@@ -145,9 +155,9 @@ class Proxy:
 
     def rewrite(self, config: Config) -> None:
         """Put another configuration in place and reload, as `appliance config set` does."""
-        machine = _machine(Path(self.program))
-        text = render(config, self.places, static=self.static, machine=machine)
-        conf_file(self.places).write_text(text)
+        conf_file(self.places).write_text(
+            _text(Path(self.program), config, self.places, self.static)
+        )
         self.process.send_signal(signal.SIGHUP)
 
     @property
@@ -171,6 +181,12 @@ def _machine(program: Path) -> Machine:
     return look_at_nginx(program, ipv6=False, user="root" if os.geteuid() == 0 else "")
 
 
+def _text(program: Path, config: Config, places: Places, static: StaticRoots) -> str:
+    certificate = served_certificate(config.https, places)
+    machine = replace(_machine(program), certificate=certificate)
+    return render(config, places, static=static, machine=machine)
+
+
 def command(program: Path, conf: Path) -> list[str]:
     return [str(program), "-e", "stderr", "-c", str(conf), "-g", "daemon off;"]
 
@@ -188,7 +204,7 @@ async def proxy(
     places = trial_places(folder)
     http = {"address": "127.0.0.1", "port": free_port()} | settings.pop("http", {})
     config = Config.model_validate({"http": http, **settings})
-    conf_file(places).write_text(render(config, places, static=static, machine=_machine(program)))
+    conf_file(places).write_text(_text(program, config, places, static))
     with (folder / "nginx.log").open("wb") as log, _process(program, places, log) as process:
         running = Proxy(process, places, config, static, folder / "nginx.log")
         try:
