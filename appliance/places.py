@@ -122,6 +122,11 @@ class Places:
         return self.state / "upkeep"
 
     @property
+    def disk_state(self) -> Path:
+        """Who uses how much of the disk, for the hub to read, and which quotas were set."""
+        return self.state / "disk"
+
+    @property
     def certificates(self) -> Path:
         """Keys and certificates for HTTPS, and what is needed to get new ones."""
         return self.state / "certificates"

@@ -19,7 +19,7 @@ from installer.environments import COMPLETE, mark_complete
 from installer.events import Reporter
 from installer.files import digest_of, point_link, remove_tree, write_file
 
-UNIT_SUFFIXES: Final = frozenset({".service", ".socket", ".slice", ".target", ".timer"})
+UNIT_SUFFIXES: Final = frozenset({".service", ".socket", ".slice", ".target", ".timer", ".path"})
 _ACCOUNTS: Final = ("appliance-hub", "appliance-proxy")
 _GROUPS: Final = ("appliance-hub", "appliance-proxy", "appliance-users")
 

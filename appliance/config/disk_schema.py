@@ -36,4 +36,5 @@ class Disk(Section):
     """From this much on, of a home or of a whole disk, people are warned."""
 
     keep_free: Annotated[Size, Field(ge=0, le=_MOST), Reload.UPKEEP, Example("5G")] = 2**30
-    """A disk with less room than this counts as full, and an admin is told."""
+    """A disk with less room than this counts as full, and an admin is told; of a small disk, with
+    less than a twentieth."""

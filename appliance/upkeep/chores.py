@@ -9,4 +9,6 @@ from appliance.upkeep.chore import Chore
 
 def all_chores() -> Sequence[Chore]:
     """Imported here, so that nobody else pays for them."""
-    return ()
+    from appliance.disk.rounds import start_units
+
+    return (Chore("disk", 0, start_units),)

@@ -1,0 +1,51 @@
+"""One round of each of the two programs, for their units, for upkeep and for the command line."""
+
+from __future__ import annotations
+
+import grp
+import subprocess
+
+from appliance.config.rendered import read_rendered
+from appliance.config.schema import Config
+from appliance.disk.health import finding_of
+from appliance.disk.look import look_around
+from appliance.disk.quotas import set_all
+from appliance.disk.report import Report, report_file, write_report
+from appliance.errors import ApplianceError
+from appliance.findings import write_finding
+from appliance.places import Places
+from appliance.rollout.render import HUB_FILE
+
+UNITS = ("appliance-quota.service", "appliance-disk.service")
+
+
+def start_units(_config: Config, _places: Places) -> None:
+    """The chore: both may take long, and need other rights than upkeep has."""
+    command = ["systemctl", "start", "--no-block", *UNITS]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ApplianceError("cannot look at the disks", why="systemd doesn't answer") from error
+    if done.returncode != 0:
+        raise ApplianceError("cannot look at the disks", why=done.stderr.strip()[:500])
+
+
+def set_quotas(places: Places) -> list[str]:
+    """What could not be done, a sentence each."""
+    return set_all(read_rendered(places.rendered / HUB_FILE), places)
+
+
+def measure_all(places: Places) -> Report:
+    """Look around, and write down what was found for the hub and for whoever keeps watch."""
+    config = read_rendered(places.rendered / HUB_FILE)
+    report = look_around(config, places)
+    write_report(report_file(places), report, group=_hub_group())
+    write_finding(places.health, finding_of(report, config.disk))
+    return report
+
+
+def _hub_group() -> int | None:
+    try:
+        return grp.getgrnam("appliance-hub").gr_gid
+    except KeyError:
+        return None

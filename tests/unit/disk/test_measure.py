@@ -1,0 +1,103 @@
+"""What a folder takes: the same as du(1) says, whatever is in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.disk.measure import DEPTH_MAX, measure
+
+LATER = time.monotonic() + 3600
+
+sizes = st.integers(0, 300_000)
+
+
+@st.composite
+def things(draw: st.DrawFn) -> list[tuple[str, int, int]]:
+    """Kinds, numbers of earlier things that they are about, and sizes."""
+    kinds = st.sampled_from(["file", "folder", "hard link", "link", "holes", "fifo"])
+    return draw(st.lists(st.tuples(kinds, st.integers(0, 50), sizes), max_size=40))
+
+
+def make(top: Path, wanted: list[tuple[str, int, int]]) -> None:
+    folders, files = [top], []
+    for number, (kind, which, size) in enumerate(wanted):
+        path = folders[which % len(folders)] / f"{kind} {number} \udce4"
+        if kind == "folder":
+            path.mkdir()
+            folders.append(path)
+        elif kind == "hard link" and files:
+            os.link(files[which % len(files)], path)
+        elif kind == "link":
+            path.symlink_to(folders[which % len(folders)])
+        elif kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "holes":
+            with path.open("wb") as file:
+                file.truncate(size * 1000)
+        else:
+            path.write_bytes(b"x" * size)
+            files.append(path)
+
+
+def du(top: Path, *options: str) -> int:
+    said = subprocess.run(
+        ["du", "-s", "-x", *options, str(top)], capture_output=True, text=True, check=True
+    ).stdout
+    return int(said.split()[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(things())
+def test_it_is_what_du_says(wanted: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder)
+        make(top, wanted)
+        use = measure(top, deadline=LATER)
+        assert use.complete
+        assert use.bytes == du(top, "--block-size=1")
+        assert use.files == du(top, "--inodes")
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "big").write_bytes(b"x" * 1_000_000)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "link").symlink_to(outside)
+    assert measure(home, deadline=LATER).bytes < 100_000
+    with pytest.raises(OSError, match="link"):
+        measure(home / "link", deadline=LATER)
+
+
+def test_time_ends_it_and_it_says_so(tmp_path: Path) -> None:
+    for number in range(1000):
+        (tmp_path / f"{number}").touch()
+    use = measure(tmp_path, deadline=time.monotonic() - 1)
+    assert not use.complete
+    assert 0 < use.files < 1000
+    assert measure(tmp_path, deadline=LATER).files == 1001
+
+
+def test_folders_without_end_use_no_more_descriptors(tmp_path: Path) -> None:
+    """Deeper than a path can say, and than may be opened at the same time."""
+    depth = DEPTH_MAX + 10
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    use = measure(tmp_path, deadline=LATER)
+    assert not use.complete
+    assert use.files >= 900
+    subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
