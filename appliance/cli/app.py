@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from appliance import __version__
-from appliance.cli import class_materials, completion, config, mail, server, token, user_proofs
+from appliance.cli import (
+    class_materials,
+    completion,
+    config,
+    disk,
+    mail,
+    server,
+    token,
+    user_proofs,
+)
 from appliance.cli.errors import UsageError, require_root
 from appliance.cli.options import Follow, Json, Lines, Quiet
 from appliance.cli.output import Output
@@ -31,6 +40,7 @@ app.add_typer(class_materials.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")
+app.add_typer(disk.app, name="disk")
 
 
 @app.command()

@@ -183,4 +183,24 @@ With --end: {"ended": 2}""",
   "memory_limit_bytes": 1073741824, "cpu_seconds": 2.5, "tasks": 9}]""",
     "server start": """{"server": "ada", "state": "ready"}""",
     "server stop": """{"stopped": ["ada"]}""",
+    "disk status": """\
+{"file_systems": [{"place": "/home", "kind": "xfs", "size": 2000000000000, "free": 900000000000,
+                   "percent": 55, "files_percent": 2, "quota": "enforced", "holds": ["homes"]}],
+ "biggest": [{"name": "ada", "bytes": 1200000000, "limit_bytes": 5368709120, "files": 4100,
+              "files_limit": null, "percent": 23, "enforced": true, "complete": true}],
+ "measured": 1900000000.5}
+
+`quota` is `enforced`, `counted`, or says why there are none; `measured` is in seconds since 1970,
+or null; with `complete` false it is at least that much.""",
+    "disk usage": """\
+{"users": [{"name": "ada", "bytes": 1200000000, "limit_bytes": 5368709120, "files": 4100,
+            "files_limit": null, "percent": 23, "enforced": true, "complete": true}],
+ "classes": [], "measured": 1900000000.5}""",
+    "disk apply": """{"problems": []}""",
+    "disk prepare": """\
+{"file_systems": [{"place": "/", "kind": "ext4", "state": "steps", "says": "…",
+                   "steps": [{"does": "…", "command": ["quotaon", "-u", "/"], "options": []}],
+                   "by_hand": []}]}
+
+`state` is `ready`, `steps` or `by-hand`.""",
 }

@@ -10,7 +10,7 @@ from appliance.systemd_spawner.files import DAEMON_FILES
 UNITS = Path(__file__).resolve().parents[2] / "units"
 SERVICES = sorted(UNITS.glob("*.service"))
 PRELOAD = ("appliance-preload-server.service", "appliance-preload-kernel.service")
-# Root's regular work, which something else starts: it comes and goes, and ends when memory runs out.
+# Root's regular work, which others start: it comes and goes, and ends when memory runs out.
 TIMED = {service.name for service in SERVICES if "Type=oneshot" in service.read_text()}
 LASTING = [service for service in SERVICES if service.name not in TIMED]
 ALL = sorted(path for path in UNITS.iterdir() if path.suffix not in (".sysusers", ".tmpfiles"))
