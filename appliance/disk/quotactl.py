@@ -51,7 +51,7 @@ class QuotaError(Exception):
 
 
 _WHY: Final = {
-    errno.ENOSYS: "this kernel has no quotas by folder (Linux 5.14 has)",
+    errno.ENOSYS: "quotas are not turned on",
     errno.EPERM: "this machine doesn't let us ask for quotas; in a container, its host must",
     errno.ESRCH: "quotas are not turned on",
     errno.EROFS: "the file system is mounted for reading only",
