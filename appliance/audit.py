@@ -108,6 +108,7 @@ class Action(StrEnum):
     SHUT_DOWN = "hub.shut-down"
     CHANGE_CONFIG = "config.change"
     RELOAD_CONFIG = "config.reload"
+    CHANGE_PACKAGES = "environment.change"
 
 
 class Outcome(StrEnum):

@@ -119,6 +119,12 @@ def server_names(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def environment_names(incomplete: str) -> list[str]:
+    """Environments that are kernels, for root."""
+    folder = Places.current().settings / "environments"
+    return [path.stem for path in sorted(folder.glob(f"{incomplete}*.json"))]
+
+
 def log_names(incomplete: str) -> list[str]:
     """What `appliance logs` takes."""
     programs = ("hub", "proxy", "spawner", "preload")
