@@ -7,12 +7,13 @@ class of your own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
+from appliance.limits import Told
 from appliance.names import ServerId, Username
 
 UPLOAD_MAX: Final = 100 * 2**20
@@ -28,6 +29,8 @@ class StartRequest:
     """
 
     token: str
+    told: Told = field(default_factory=Told)
+    """What the user's limits depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class Running:
     memory_limit_bytes: int | None = None
     cpu_seconds: float | None = None
     tasks: int | None = None
+    cpu_limit: float | None = None
+    """In cores; None means no limit, or that nobody knows."""
+    tasks_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class Spawner(Protocol):
 
     async def apply_limits(self) -> None:
         """Read the limits anew and put them on the servers that run."""
+        ...
+
+    async def set_limits(self, people: Mapping[Username, Told]) -> None:
+        """Put new limits on the servers of some users, after their groups or limits changed."""
         ...
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from appliance.config.access_schema import check_group, check_user
 from appliance.config.disk_schema import HomeSize
 from appliance.config.kinds import DAY, Duration, Example, Means, Reload, Section, Size
-
-MEMORY_MIN: Final = 128 * 2**20
-"""A server alone needs about 100 MB: below this none would ever start."""
-MEMORY_MOST: Final = 2**50
-TASKS_MIN: Final = 32
-TASKS_MOST: Final = 100_000
-CORES_MOST: Final = 1024
+from appliance.limits import CORES_MOST, MEMORY_MIN, MEMORY_MOST, TASKS_MIN, TASKS_MOST
 
 LimitedGroup = Annotated[
     str,
@@ -40,7 +34,7 @@ class Limits(Section):
 
     memory: Annotated[
         Size | None, Field(ge=MEMORY_MIN, le=MEMORY_MOST), Reload.LIMITS, Example("2G")
-    ] = 2**30
+    ] = None
     """Most memory; what goes past it is killed by the kernel. Null means as much as fits the
     machine and `limits.class_size`; `appliance limits show` says how much that is."""
 

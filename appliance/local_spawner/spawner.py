@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 from appliance.config.schema import Config
 from appliance.errors import SpawnFailed, SpawnRefused, SpawnTimeout
 from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.limits import Told
 from appliance.local_spawner.class_files import local_keeper
 from appliance.local_spawner.process import ServerProcess
 from appliance.local_spawner.usage import read_usage
@@ -227,6 +228,9 @@ class LocalSpawner(ClassFilesClient):
             home.rename(wanted)
         self._classes.rename_user(user, new)
         self._sockets.forget(user)
+
+    async def set_limits(self, people: Mapping[Username, Told]) -> None:
+        """There are no limits here."""
 
     async def apply_limits(self) -> None:
         """Without systemd there is nothing that could hold a server to a limit."""

@@ -140,6 +140,7 @@ class Bus:
     def usage(self, unit: str) -> UnitUsage | None:
         def read(bus: DBus) -> UnitUsage:
             cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))
+            quota = _counter(_get(bus, unit, "Service", "CPUQuotaPerSecUSec", "t"))
             started = _get(bus, unit, "Unit", "InactiveExitTimestamp", "t")
             return UnitUsage(
                 started=started / 1e6,
@@ -147,6 +148,8 @@ class Bus:
                 memory_max=_counter(_get(bus, unit, "Service", "MemoryMax", "t")),
                 cpu_seconds=None if cpu is None else cpu / 1e9,
                 tasks=_counter(_get(bus, unit, "Service", "TasksCurrent", "t")),
+                cpu_max=None if quota is None else quota / 1e6,
+                tasks_max=_counter(_get(bus, unit, "Service", "TasksMax", "t")),
             )
 
         return self._call(read) if self._is_loaded(unit) else None

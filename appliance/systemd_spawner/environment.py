@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
+from appliance.limits import Effective
 from appliance.names import ServerId
 from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables
 from appliance.places import Places
@@ -43,8 +44,9 @@ def server_environment(
     runtime_directory: str,
     settings: ServerSettings,
     places: Places,
+    limits: Effective | None = None,
 ) -> dict[str, str]:
-    """Everything that the server must know and that is no secret."""
+    """Everything that the server must know and that is no secret; a trial has no limits."""
     prefix = server.url_path(settings.base_url)
     api_url = (
         f"http://{local_host(settings.http_address)}:{settings.http_port}{settings.base_url}hub/api"
@@ -79,6 +81,7 @@ def server_environment(
         "SHELL": "/bin/bash",
         "LANG": "C.UTF-8",
         "PATH": f"{places.user_environment}/bin:/usr/local/bin:/usr/bin:/bin",
+        "JUPYTER_PATH": str(places.jupyter),
     }
     if settings.proxy_program == "nginx":
         # Where it has the environment's static files: the same address for all users.
@@ -87,10 +90,12 @@ def server_environment(
         environment["APPLIANCE_EXTENSIONS"] = json.dumps(dict(settings.servers_extensions))
     if settings.forks_kernels and not places.trial:
         environment["APPLIANCE_KERNEL_SOCKET"] = str(places.preload_sockets / "kernel.sock")
-    if settings.limits_memory is not None:
-        environment["MEM_LIMIT"] = str(settings.limits_memory)
-    if settings.limits_cpu is not None:
-        environment["CPU_LIMIT"] = f"{settings.limits_cpu:g}"
+    if limits is not None:
+        environment["MEM_LIMIT"] = str(limits.memory)
+    if limits is not None and limits.cpu is not None:
+        environment["CPU_LIMIT"] = f"{limits.cpu:g}"
+    if limits is not None and limits["memory_guarantee"]:
+        environment["MEM_GUARANTEE"] = str(limits.whole("memory_guarantee"))
     return environment
 
 

@@ -14,6 +14,7 @@ _PACKAGE: Final = (
     "__init__.py",
     "errors.py",
     "interfaces.py",
+    "limits.py",
     "names.py",
     "notify.py",
     "outgoing.py",
@@ -49,6 +50,7 @@ _DAEMON: Final = (
     "sockets.py",
     "starter.py",
     "status_text.py",
+    "told.py",
     "units.py",
 )
 

@@ -162,7 +162,7 @@ class Listener:
         servers = self._servers
         match request.verb:
             case "start":
-                return servers.start(request.server_id, request.token).reply()
+                return servers.start(request.server_id, request.token, request.told).reply()
             case "stop":
                 servers.stop(request.server_id)
             case "list":
@@ -181,6 +181,8 @@ class Listener:
                 return {"services": self._services.listing()}
             case "apply_limits":
                 return {"changed": servers.apply_limits()}
+            case "set_limits":
+                return {"changed": servers.set_limits(request.people)}
             case verb if verb in CLASS_VERBS:
                 return self._classes.carry_out(request, descriptor)
         return {}

@@ -16,6 +16,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from appliance.limits import Effective
 from appliance.names import ServerId
 from appliance.places import Places
 from appliance.systemd_spawner.programs import STOCK
@@ -59,24 +60,24 @@ def _flag(name: str) -> Property:
     return Property(name, "b", value=True)
 
 
-def limit_properties(settings: ServerSettings) -> list[Property]:
+def limit_properties(limits: Effective) -> list[Property]:
     """What may change while the server runs."""
-    memory = INFINITY if settings.limits_memory is None else settings.limits_memory
-    cpu = (
-        INFINITY if settings.limits_cpu is None else max(1, round(settings.limits_cpu * 1_000_000))
-    )
-    tasks = INFINITY if settings.limits_tasks is None else settings.limits_tasks
+    memory = limits.memory
+    cpu = INFINITY if limits.cpu is None else max(1, round(limits.cpu * 1_000_000))
+    tasks = limits.whole("tasks")
     return [
+        # Kept for it even when others want it. Never all that it may have: of that much, nothing
+        # could be taken back, and it would be killed where giving back its file cache is enough.
+        Property("MemoryLow", "t", min(limits.whole("memory_guarantee") or 0, memory * 3 // 4)),
         Property("MemoryHigh", "t", memory_high(memory)),
         Property("MemoryMax", "t", memory),
-        # Swapping would slow everybody down for the one who went too far.
-        Property("MemorySwapMax", "t", 0),
+        # Usually none: swapping would slow everybody down for the one who went too far.
+        Property("MemorySwapMax", "t", limits.whole("swap") or 0),
         Property("CPUQuotaPerSecUSec", "t", cpu),
-        # What everybody has anyway; but only where a unit says so does Linux share CPU and disk by
-        # server, and not by thread.
-        Property("CPUWeight", "t", 100),
-        Property("IOWeight", "t", 100),
-        Property("TasksMax", "t", tasks),
+        # Only where a unit says so does Linux share CPU and disk by server, and not by thread.
+        Property("CPUWeight", "t", limits.whole("cpu_weight") or 100),
+        Property("IOWeight", "t", limits.whole("io_weight") or 100),
+        Property("TasksMax", "t", INFINITY if tasks is None else tasks),
     ]
 
 
@@ -87,7 +88,7 @@ def memory_high(limit: int) -> int:
     200 MiB a runaway allocation still crawled after 100 seconds; with this gap it is killed within
     seconds of reaching it, whatever the limit, and the page cache is still given back first.
     """
-    return INFINITY if limit == INFINITY else limit - min(limit // 50, _MEMORY_GAP_MAX)
+    return limit - min(limit // 50, _MEMORY_GAP_MAX)
 
 
 def service_properties(
@@ -102,6 +103,7 @@ def service_properties(
     runtime_directory: str,
     denied_addresses: Sequence[str],
     settings: ServerSettings,
+    limits: Effective,
     places: Places,
     class_groups: Sequence[int] = (),
 ) -> list[Property]:
@@ -121,7 +123,7 @@ def service_properties(
         Property("RuntimeDirectory", "as", [runtime_directory]),
         Property("RuntimeDirectoryMode", "u", 0o700),
         Property("TimeoutStartUSec", "t", settings.servers_start_timeout * 1_000_000),
-        *limit_properties(settings),
+        *limit_properties(limits),
         *_file_systems(home, places, forks=settings.forks_servers or settings.forks_kernels),
         *SANDBOX,
         Property("IPAddressDeny", "a(iayu)", [_address(text) for text in denied_addresses]),

@@ -1,15 +1,16 @@
 """The daemon's requests and replies: one JSON object a line, every field checked, none unknown.
 
 Whoever speaks here decides about users and servers *by name* and about nothing else: no command,
-path, number or unit property is ever taken from a request.
+path or unit property is ever taken from a request. The only numbers are limits that were set on a
+page, and those are held to what root's own configuration allows (`appliance/limits.py`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -22,6 +23,7 @@ from appliance.errors import (
     SpawnTimeout,
 )
 from appliance.interfaces import Area, Rule
+from appliance.limits import Told, parse_told
 from appliance.names import (
     ServerId,
     ServerName,
@@ -39,6 +41,7 @@ from appliance.names import (
 LINE_MAX: Final = 512 * 1024
 PEOPLE_MAX: Final = 5000
 LOG_LINES_MAX: Final = 1000
+GROUPS_MAX: Final = 500
 
 _NOBODY: Final = Username("")
 _DEFAULT_SERVER: Final = ServerName("")
@@ -60,6 +63,7 @@ _CLASS_FIELDS: Final[dict[str, frozenset[str]]] = {
 CLASS_VERBS: Final = frozenset(_CLASS_FIELDS)
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "start": frozenset({"user", "server", "token"}),
+    "set_limits": frozenset({"people"}),
     "stop": frozenset({"user", "server"}),
     "log": frozenset({"user", "server", "lines"}),
     "forget_user": frozenset({"user"}),
@@ -74,6 +78,8 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "ping": frozenset(),
 }
 
+_OPTIONAL: Final[dict[str, frozenset[str]]] = {"start": frozenset({"told"})}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -87,6 +93,10 @@ class Request:
     service: str = ""
     token: str = ""
     lines: int = 0
+    told: Told | None = None
+    """What the hub knows of the user's limits."""
+    people: Mapping[Username, Told] = field(default_factory=dict)
+    """The same of several users."""
     school_class: str = ""
     members: tuple[Username, ...] = ()
     teacher: Username = _NOBODY
@@ -115,7 +125,7 @@ def parse_request(line: bytes) -> Request:
     verb = content.pop("verb", None)
     if not isinstance(verb, str) or verb not in _FIELDS:
         raise _bad(f"its verb is none of {', '.join(_FIELDS)}")
-    if content.keys() != _FIELDS[verb]:
+    if content.keys() - _OPTIONAL.get(verb, frozenset()) != _FIELDS[verb]:
         wanted = ", ".join(sorted(_FIELDS[verb])) or "none"
         raise _bad(f"{verb} has exactly these fields: {wanted}")
     return Request(
@@ -126,6 +136,8 @@ def parse_request(line: bytes) -> Request:
         service=_service(content["service"]) if "service" in content else "",
         token=_token(content["token"], given="service" in content) if "token" in content else "",
         lines=_lines(content["lines"]) if "lines" in content else 0,
+        told=_told(content["told"]) if "told" in content else None,
+        people=_people_told(content["people"]) if "people" in content else {},
         **_class_fields(verb, content),
     )
 
@@ -207,6 +219,24 @@ def _choice(name: str, choices: type[StrEnum], value: object) -> str:
     if not isinstance(value, str) or value not in [str(one) for one in choices]:
         raise _bad(f"its {name} is none of {', '.join(choices)}")
     return value
+
+
+def _people_told(value: object) -> dict[Username, Told]:
+    if not isinstance(value, dict) or len(value) > PEOPLE_MAX:
+        raise _bad(f"its people are no object of at most {PEOPLE_MAX} names")
+    return {_user(name): _told(one) for name, one in value.items()}
+
+
+def _told(value: object) -> Told:
+    try:
+        told = parse_told(value)
+    except (TypeError, ValueError) as err:
+        raise _bad("what it tells of a user's limits is not what it should look like") from err
+    if len(told.groups) > GROUPS_MAX:
+        raise _bad(f"it tells of more than {GROUPS_MAX} groups of one user")
+    for name in told.groups:
+        _canonical("group", parse_group_name, name)
+    return told
 
 
 def _server(value: object) -> ServerName:

@@ -48,10 +48,16 @@ _RESULTS: Final = {
 }
 
 
-def describe_end(state: UnitState, *, out_of_memory: bool, settings: ServerSettings | None) -> End:
-    """Why a server ended, and whether that is a failure."""
+def describe_end(
+    state: UnitState,
+    *,
+    out_of_memory: bool,
+    settings: ServerSettings | None,
+    memory: int | None = None,
+) -> End:
+    """Why a server ended, and whether that is a failure; `memory` is what it might use."""
     if state.result == "oom-kill" or out_of_memory:
-        text = f"it used more memory than {_memory(settings)}, and Linux stopped it"
+        text = f"it used more memory than {_memory(memory)}, and Linux stopped it"
         return End(text, failed=True, cause="oom")
     if state.result == "success":
         return End("it ended by itself", failed=False, cause="finished")
@@ -89,10 +95,9 @@ def _describe_process(state: UnitState) -> str:
     return f"its process was ended by {name}{dumped}"
 
 
-def _memory(settings: ServerSettings | None) -> str:
-    if settings is None or settings.limits_memory is None:
+def _memory(size: int | None) -> str:
+    if size is None:
         return "there was"
-    size = settings.limits_memory
     for unit, shift in (("GiB", 30), ("MiB", 20)):
         if size >= 1 << shift:
             return f"its limit of {size / (1 << shift):.4g} {unit}"

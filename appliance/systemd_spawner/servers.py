@@ -11,13 +11,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from appliance.errors import SpawnError, SpawnFailed, SpawnRefused
+from appliance.limits import Told
 from appliance.names import (
     SERVER_NAME_PATTERN,
     USERNAME_PATTERN,
@@ -43,6 +44,7 @@ from appliance.systemd_spawner.starter import (
     runs_already,
 )
 from appliance.systemd_spawner.status_text import StartedHow
+from appliance.systemd_spawner.told import ToldStore
 from appliance.systemd_spawner.units import SystemdError, Units, UnitState
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ class Servers:
         ends: Ends,
         classes: ClassFilesKeeper | None = None,
     ) -> None:
-        causes = Causes(journal=journal, read_settings=read_settings)
+        told = ToldStore(places.run / "limits.json")
+        causes = Causes(journal=journal, read_settings=read_settings, told=told)
         self._units = units
         self._accounts = accounts
         self._sockets = sockets
@@ -92,8 +95,10 @@ class Servers:
             places=places,
             read_settings=read_settings,
             denied_addresses=denied_addresses,
+            told=told,
             classes=classes,
         )
+        self._told = told
         self._classes = classes
         self._lock = threading.Lock()
         self._claims: dict[ServerId, _Claim] = {}
@@ -102,10 +107,15 @@ class Servers:
 
     # Starting
 
-    def start(self, server: ServerId, token: str) -> StartedHow:
-        """Return when the server is ready; raise SpawnError with nothing left running."""
+    def start(self, server: ServerId, token: str, told: Told | None = None) -> StartedHow:
+        """Return when the server is ready; raise SpawnError with nothing left running.
+
+        `told` is what the hub tells of the user anew.
+        """
         with self._claimed(server) as claim:
             self._refuse_if_running(server)
+            if told is not None:
+                self._told.keep({server.user: told})
             how = self._starter.start(server, token, is_cancelled=lambda: claim.cancelled)
             with self._lock:
                 self._tracked.add(server)
@@ -182,6 +192,7 @@ class Servers:
         self._accounts.retire(user)
         if self._classes is not None:
             self._classes.forget_user(user)
+        self._told.forget(user)
         self._sockets.forget(user)
 
     def rename_user(self, user: Username, new: Username) -> None:
@@ -219,6 +230,8 @@ class Servers:
                     "memory_limit_bytes": usage.memory_max,
                     "cpu_seconds": usage.cpu_seconds,
                     "tasks": usage.tasks,
+                    "cpu_limit": usage.cpu_max,
+                    "tasks_limit": usage.tasks_max,
                 }
             )
         return rows
@@ -227,14 +240,23 @@ class Servers:
         """The last lines in the journal of the server's units, past ones too."""
         return self._journal.read(server.unit, lines)
 
+    def set_limits(self, people: Mapping[Username, Told]) -> int:
+        """Put new limits on the running servers of some users; how many there are."""
+        self._told.keep(people)
+        return self._apply(server for server in self._running() if server.user in people)
+
     def apply_limits(self) -> int:
         """Put the limits of spawner.json on every running server; how many there are."""
-        properties = limit_properties(self._read_settings())
+        return self._apply(self._running())
+
+    def _apply(self, servers: Iterable[ServerId]) -> int:
+        limits = self._read_settings().limits
         refused = []
-        running = self._running()
+        running = list(servers)
         for server in running:
+            effective = limits.of(server.user, self._told.find(server.user))
             try:
-                self._units.set_properties(server.unit, properties)
+                self._units.set_properties(server.unit, limit_properties(effective))
             except SystemdError as err:
                 state = self._units.state(server.unit)
                 if state is not None and not state.ended:

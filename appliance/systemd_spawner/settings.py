@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from appliance.errors import SpawnRefused
+from appliance.limits import LimitBook, MachineSize
 from appliance.systemd_spawner.programs import APPLIANCE
 
 
@@ -26,9 +27,7 @@ class ServerSettings:
     base_url: str
     http_address: str
     http_port: int
-    limits_memory: int | None
-    limits_cpu: float | None
-    limits_tasks: int | None
+    limits: LimitBook
     servers_front_end: str
     servers_program: str
     servers_start_timeout: int
@@ -57,7 +56,7 @@ class ServerSettings:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Pick from the configuration's JSON; raises KeyError, TypeError or ValueError."""
-        limits, servers, culling = config["limits"], config["servers"], config["culling"]
+        servers, culling = config["servers"], config["culling"]
         network = config["network"]
         told = bool(network["for_servers"])
         extensions = {_text(name): bool(on) for name, on in servers["extensions"].items()}
@@ -65,9 +64,7 @@ class ServerSettings:
             base_url=_text(config["base_url"]),
             http_address=_text(config["http"]["address"]),
             http_port=int(config["http"]["port"]),
-            limits_memory=None if limits["memory"] is None else int(limits["memory"]),
-            limits_cpu=None if limits["cpu"] is None else float(limits["cpu"]),
-            limits_tasks=None if limits["tasks"] is None else int(limits["tasks"]),
+            limits=LimitBook(config, MachineSize.read()),
             servers_front_end=_text(servers["front_end"]),
             servers_program=_text(servers["program"]),
             servers_start_timeout=int(servers["start_timeout"]),

@@ -13,7 +13,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from appliance.errors import (
     SpawnTimeout,
 )
 from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.limits import Told
 from appliance.names import ServerId, ServerName, Username
 from appliance.systemd_spawner.class_client import ClassFilesClient
 
@@ -59,7 +60,8 @@ class SystemdSpawner(ClassFilesClient):
 
     async def start(self, server: ServerId, request: StartRequest) -> Started:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
-        message = {"verb": "start", **_names(server), "token": request.token}
+        message: dict[str, Any] = {"verb": "start", **_names(server), "token": request.token}
+        message["told"] = request.told.model()
         try:
             reply = await self.ask(message, seconds=self._start_seconds)
         except ConnectionBrokeError:
@@ -115,6 +117,11 @@ class SystemdSpawner(ClassFilesClient):
     async def apply_limits(self) -> None:
         """Put the limits of the rendered configuration on the servers that run."""
         await self.ask({"verb": "apply_limits"})
+
+    async def set_limits(self, people: Mapping[Username, Told]) -> None:
+        """Put the limits of some users on their servers that run."""
+        told = {user: one.model() for user, one in people.items()}
+        await self.ask({"verb": "set_limits", "people": told})
 
     async def _watch(self) -> AsyncIterator[Exited]:
         reader, writer = await self._connect()
@@ -281,4 +288,7 @@ def _running(row: dict[str, Any]) -> Running:
         memory_limit_bytes=row["memory_limit_bytes"],
         cpu_seconds=row["cpu_seconds"],
         tasks=row["tasks"],
+        # A daemon of an older version, not yet restarted, doesn't say.
+        cpu_limit=row.get("cpu_limit"),
+        tasks_limit=row.get("tasks_limit"),
     )

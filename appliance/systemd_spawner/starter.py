@@ -32,6 +32,7 @@ from appliance.systemd_spawner.results import STOPPED
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.sockets import Sockets
 from appliance.systemd_spawner.status_text import StartedHow, parse_status_text
+from appliance.systemd_spawner.told import ToldStore
 from appliance.systemd_spawner.units import (
     BusLostError,
     SystemdError,
@@ -58,6 +59,7 @@ class Starter:
         places: Places,
         read_settings: Callable[[], ServerSettings],
         denied_addresses: Callable[[], list[str]],
+        told: ToldStore,
         classes: ClassFilesKeeper | None = None,
     ) -> None:
         self._units = units
@@ -67,6 +69,7 @@ class Starter:
         self._places = places
         self._read_settings = read_settings
         self._denied_addresses = denied_addresses
+        self._told = told
         self._classes = classes
 
     def start(
@@ -111,6 +114,7 @@ class Starter:
     ) -> list[Property]:
         home = str(self._accounts.home(account))
         runtime = runtime_directory(server, account.uid)
+        limits = settings.limits.of(server.user, self._told.find(server.user))
         command = server_command(self._places, settings.servers_program)
         if settings.forks_servers:
             command = preloaded_command(self._places, command)
@@ -126,12 +130,14 @@ class Starter:
                 runtime_directory=f"/run/{runtime}",
                 settings=settings,
                 places=self._places,
+                limits=limits,
             ),
             credential=str(credential),
             socket_descriptor=descriptor,
             runtime_directory=runtime,
             denied_addresses=self._denied_addresses(),
             settings=settings,
+            limits=limits,
             places=self._places,
             class_groups=self._classes.groups_of(server.user) if self._classes else (),
         )

@@ -61,6 +61,9 @@ class UnitUsage:
     memory_max: int | None
     cpu_seconds: float | None
     tasks: int | None
+    cpu_max: float | None = None
+    """Cores; None where there is no limit, as below."""
+    tasks_max: int | None = None
 
 
 class Units(Protocol):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from appliance.errors import SpawnError
 from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.limits import Told
 from appliance.names import ServerId, Username
 from tests.fakes.class_files import FakeClassFiles
 
@@ -25,6 +26,10 @@ class FakeSpawner(FakeClassFiles):
         self.rename_failure: SpawnError | None = None
         """What the next renames raise."""
         self.limits_applied = 0
+        self.told: dict[str, Told] = {}
+        """What was told last of a user's groups and limits."""
+        self.limits_set: list[str] = []
+        """Whose running servers got other limits."""
         self.starting_now = 0
         self.most_at_once = 0
         self.starts = 0
@@ -47,6 +52,7 @@ class FakeSpawner(FakeClassFiles):
         self.most_at_once = max(self.most_at_once, self.starting_now)
         self.servers[server] = Running(server, ready=False, started=datetime.now(UTC))
         self.tokens[server] = request.token
+        self.told[server.user] = request.told
         try:
             await asyncio.sleep(self.delay)
             if self.failure:
@@ -89,6 +95,11 @@ class FakeSpawner(FakeClassFiles):
     async def apply_limits(self) -> None:
         self._check()
         self.limits_applied += 1
+
+    async def set_limits(self, people: Mapping[Username, Told]) -> None:
+        self._check()
+        self.told |= people
+        self.limits_set += people
 
     # What tests do to it
 

@@ -43,7 +43,8 @@ def places() -> Iterator[Places]:
         for path in (places.rendered, places.run, places.homes, places.spawner_state):
             path.mkdir(parents=True)
         places.class_files.mkdir()
-        (places.rendered / "spawner.json").write_text(Config().model_dump_json())
+        config = Config.model_validate({"limits": {"memory": "1G"}})
+        (places.rendered / "spawner.json").write_text(config.model_dump_json())
         yield places
 
 

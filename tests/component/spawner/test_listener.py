@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from appliance.config.schema import Config
+from appliance.names import Username
+from appliance.places import Places
+from appliance.systemd_spawner.properties import INFINITY
 from appliance.systemd_spawner.protocol import LINE_MAX
+from appliance.systemd_spawner.told import ToldStore
 from tests.component.spawner.conftest import Daemon
 from tests.fakes.systemd import CRASHED, FakeUnits
 
@@ -60,6 +65,74 @@ def test_the_verbs_work_over_the_socket(daemon: Daemon) -> None:
     assert ask(daemon, verb="rename_user", user="ada", new="eve") == {"ok": True}
     assert ask(daemon, verb="rename_user", user="ada", new="Eve")["code"] == "bad_request"
     assert ask(daemon, verb="forget_user", user="eve") == {"ok": True}
+    assert ask(daemon, verb="list")["servers"] == []
+
+
+def test_limits_of_groups_and_pages_reach_the_unit(
+    daemon: Daemon, units: FakeUnits, places: Places
+) -> None:
+    config = Config.model_validate(
+        {
+            "limits": {"memory": "1G", "tasks": 100},
+            "group_limits": {"big": {"memory": "3G"}, "small": {"memory": "512M", "cpu": 0.5}},
+            "user_limits": {"bob": {"tasks": 300}},
+            "page_limits": {"memory": "4G", "cpu": 2, "tasks": 400},
+        }
+    )
+    (places.rendered / "spawner.json").write_text(config.model_dump_json())
+
+    def now(user: str) -> tuple[int, int, int]:
+        found = units.properties[f"appliance-user-{user}.service"]
+        return found["MemoryMax"] >> 20, found["CPUQuotaPerSecUSec"], found["TasksMax"]
+
+    in_both = {"groups": {"big": {}, "small": {}}, "limits": {}}
+    start = {"verb": "start", "server": "", "token": TOKEN}
+    assert ask(daemon, **start, user="ada", told=in_both)["ok"]
+    assert ask(daemon, **start, user="bob")["ok"]
+    assert now("ada") == (3072, 500_000, 100)
+    assert now("bob") == (1024, INFINITY, 300)
+    # A page may say anything, and gets what the configuration allows.
+    told = {"groups": {"big": {"memory": 2**50}, "small": {}}, "limits": {"cpu": 64, "tasks": 350}}
+    people = {"ada": told, "carl": told}
+    assert ask(daemon, verb="set_limits", people=people) == {"ok": True, "changed": 1}
+    assert now("ada") == (4096, 2_000_000, 350)
+    assert now("bob") == (1024, INFINITY, 300)
+    # What was told is kept for the configuration's next change, and for the next daemon.
+    assert ask(daemon, verb="apply_limits") == {"ok": True, "changed": 2}
+    assert now("ada") == (4096, 2_000_000, 350)
+    assert ToldStore(places.run / "limits.json").find(Username("ada")).limits["cpu"] == 64
+    assert (places.run / "limits.json").stat().st_mode & 0o777 == 0o600
+    assert ask(daemon, verb="forget_user", user="ada")["ok"]
+    assert ToldStore(places.run / "limits.json").find(Username("ada")).limits == {}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"groups": {}, "limits": {}, "more": 1},
+        {"groups": [], "limits": {}},
+        {"groups": {"a/b": {}}, "limits": {}},
+        {"groups": {" a": {}}, "limits": {}},
+        {"groups": {f"g{number}": {} for number in range(501)}, "limits": {}},
+        {"groups": {}, "limits": {"memory": "1G"}},
+        {"groups": {}, "limits": {"memory": 1}},
+        {"groups": {}, "limits": {"memory": 2.5e9}},
+        {"groups": {}, "limits": {"memory": True}},
+        {"groups": {}, "limits": {"cpu": 0}},
+        {"groups": {}, "limits": {"cpu": float("nan")}},
+        {"groups": {}, "limits": {"cpu": float("inf")}},
+        {"groups": {}, "limits": {"tasks": 31}},
+        {"groups": {"a": {"io_weight": 10_000}}, "limits": {}},
+        {"groups": {"a": {"MemoryMax": 2**40}}, "limits": {}},
+    ],
+)
+def test_limits_that_are_none_are_refused(daemon: Daemon, told: object) -> None:
+    start = {"verb": "start", "user": "ada", "server": "", "token": TOKEN, "told": told}
+    assert ask(daemon, **start)["code"] == "bad_request"
+    assert ask(daemon, verb="set_limits", people={"ada": told})["code"] == "bad_request"
+    assert ask(daemon, verb="set_limits", people={"Ada": {}})["code"] == "bad_request"
     assert ask(daemon, verb="list")["servers"] == []
 
 

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
+from appliance.limits import Effective
 from appliance.names import ServerId, ServerName, Username
 from appliance.places import Places
 from appliance.systemd_spawner.environment import client_id, server_environment
-from tests.fakes.server_settings import make_server_settings
+from tests.fakes.server_settings import make_limits, make_server_settings
 
 ADA = ServerId(Username("ada"))
 LAB = ServerId(Username("ada@example.org"), ServerName("lab-2"))
 
 
-def environment(server: ServerId = ADA, **changes: Any) -> dict[str, str]:
+def environment(
+    server: ServerId = ADA, *, limits: Effective | None = None, **changes: Any
+) -> dict[str, str]:
     return server_environment(
         server,
         account="nb-ada",
@@ -23,6 +26,7 @@ def environment(server: ServerId = ADA, **changes: Any) -> dict[str, str]:
         runtime_directory="/run/appliance-user/20000",
         settings=make_server_settings(**changes),
         places=Places.installed(),
+        limits=limits,
     )
 
 
@@ -63,9 +67,11 @@ def test_activity_is_told_well_before_a_server_counts_as_idle(timeout: int, inte
 
 
 def test_limits_are_told_only_if_there_are_any() -> None:
-    limited = environment(limits_memory=2**30, limits_cpu=1.5)
+    limited = environment(limits=make_limits(memory="1G", cpu=1.5, memory_guarantee="256M"))
     assert (limited["MEM_LIMIT"], limited["CPU_LIMIT"]) == ("1073741824", "1.5")
-    assert not {"MEM_LIMIT", "CPU_LIMIT"} & environment(limits_memory=None).keys()
+    assert limited["MEM_GUARANTEE"] == str(256 * 2**20)
+    assert "CPU_LIMIT" not in environment(limits=make_limits())
+    assert not {"MEM_LIMIT", "CPU_LIMIT", "MEM_GUARANTEE"} & environment().keys()
 
 
 def test_kernels_are_forked_only_where_they_can_be() -> None:

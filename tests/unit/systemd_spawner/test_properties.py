@@ -15,13 +15,13 @@ from appliance.systemd_spawner.properties import (
 )
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.starter import runtime_directory
-from tests.fakes.server_settings import make_server_settings
+from tests.fakes.server_settings import make_limits, make_server_settings
 
 MIB = 2**20
 
 
 def limits(**changes: Any) -> dict[str, Any]:
-    return {item.name: item.value for item in limit_properties(make_server_settings(**changes))}
+    return {item.name: item.value for item in limit_properties(make_limits(**changes))}
 
 
 def service(settings: ServerSettings | None = None) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def service(settings: ServerSettings | None = None) -> dict[str, Any]:
         runtime_directory="appliance-user/20000",
         denied_addresses=["169.254.169.254", "fd00:ec2::254"],
         settings=settings or make_server_settings(),
+        limits=make_limits(),
         places=Places.installed(),
     )
     names = [item.name for item in properties]
@@ -44,16 +45,28 @@ def service(settings: ServerSettings | None = None) -> dict[str, Any]:
 
 
 def test_limits_are_in_systemds_units() -> None:
-    found = limits(limits_memory=1000 * MIB, limits_cpu=1.5, limits_tasks=64)
+    found = limits(memory="1000M", cpu=1.5, tasks=64)
     assert found["MemoryMax"] == 1000 * MIB
     assert found["MemorySwapMax"] == 0
     assert found["CPUQuotaPerSecUSec"] == 1_500_000
     assert found["TasksMax"] == 64
+    assert (found["CPUWeight"], found["IOWeight"], found["MemoryLow"]) == (100, 100, 0)
+
+
+def test_weights_swap_and_guarantees_are_passed_on() -> None:
+    found = limits(
+        memory="1000M", swap="64M", cpu_weight=200, io_weight=50, memory_guarantee="256M"
+    )
+    assert found["MemorySwapMax"] == 64 * MIB
+    assert (found["CPUWeight"], found["IOWeight"]) == (200, 50)
+    assert found["MemoryLow"] == 256 * MIB
+    # Of what is guaranteed, nothing can be taken back.
+    assert limits(memory="400M", memory_guarantee="1G")["MemoryLow"] == 300 * MIB
 
 
 def test_no_limit_is_infinity() -> None:
-    found = limits(limits_memory=None, limits_cpu=None, limits_tasks=None)
-    names = ("MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "TasksMax")
+    found = limits(cpu=None, tasks=None)
+    names = ("CPUQuotaPerSecUSec", "TasksMax")
     assert {found[name] for name in names} == {INFINITY}
 
 

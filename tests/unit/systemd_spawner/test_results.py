@@ -6,7 +6,7 @@ from appliance.systemd_spawner.results import describe_end, was_killed
 from appliance.systemd_spawner.units import UnitState
 from tests.fakes.server_settings import make_server_settings
 
-SETTINGS = make_server_settings(limits_memory=1536 * 2**20, servers_start_timeout=45)
+SETTINGS = make_server_settings(servers_start_timeout=45)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,9 @@ SETTINGS = make_server_settings(limits_memory=1536 * 2**20, servers_start_timeou
 )
 def test_each_result_is_a_sentence(result: str, code: int, status: int, words: str) -> None:
     state = UnitState("failed", result, code, status, "ab")
-    text, failed, _ = describe_end(state, out_of_memory=False, settings=SETTINGS)
+    text, failed, _ = describe_end(
+        state, out_of_memory=False, settings=SETTINGS, memory=1536 * 2**20
+    )
     assert words in text
     assert failed
 
@@ -60,7 +62,10 @@ def test_a_kill_for_memory_is_told_as_one() -> None:
 )
 def test_each_result_has_a_cause_to_count(result: str, code: int, cause: str) -> None:
     state = UnitState("failed", result, code, 1, "ab")
-    assert describe_end(state, out_of_memory=False, settings=SETTINGS).cause == cause
+    assert (
+        describe_end(state, out_of_memory=False, settings=SETTINGS, memory=1536 * 2**20).cause
+        == cause
+    )
 
 
 def test_exit_status_nine_is_no_kill() -> None:

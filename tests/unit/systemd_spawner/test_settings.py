@@ -15,11 +15,8 @@ def test_the_rendered_configuration_is_understood(tmp_path: Path) -> None:
     config = Config.model_validate({"limits": {"memory": "2G", "cpu": 2, "tasks": None}})
     file.write_text(config.model_dump_json())
     settings = read_settings(file)
-    assert (settings.limits_memory, settings.limits_cpu, settings.limits_tasks) == (
-        2**31,
-        2.0,
-        None,
-    )
+    found = settings.limits.default()
+    assert (found.memory, found.cpu, found["tasks"]) == (2**31, 2.0, None)
 
 
 def test_every_name_is_one_of_the_schema() -> None:
