@@ -63,6 +63,10 @@ class Preloaded:
         self.machine.execute(f"appliance user add {user}")
         self._tokens[user] = self.machine.execute(f"appliance token add {user}").split()[-1]
 
+    def token_of(self, user: str) -> str:
+        """An API token of a user who was added here."""
+        return self._tokens[user]
+
     def start(self, user: str) -> str:
         """Start a server; what its status says of itself."""
         self.machine.execute(f"appliance server start {user}", timeout=90)
