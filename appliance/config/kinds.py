@@ -165,6 +165,12 @@ ExtensionName = Annotated[
     Means('the name of a server extension such as "jupyter_lsp"'),
 ]
 
+LabExtensionName = Annotated[
+    str,
+    Field(pattern=r"^(@[a-z0-9._~-]{1,80}/)?[a-z0-9._~-]{1,100}(:[A-Za-z0-9._~-]{1,80})?$"),
+    Means('the name of an extension of JupyterLab such as "@jupyterlab/git"'),
+]
+
 Extensions = Annotated[
     dict[ExtensionName, Switch],
     Means("a group of extensions' names, each with true or false, such as {jupyter_lsp: true}"),

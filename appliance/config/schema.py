@@ -34,6 +34,7 @@ from appliance.config.kinds import (
     Duration,
     Example,
     Extensions,
+    LabExtensionName,
     Means,
     ModuleName,
     Network,
@@ -206,6 +207,15 @@ class Servers(Section):
     extensions: Annotated[Extensions, Reload.NEXT_START, Example({"jupyter_lsp": True})] = {}
     """Server extensions to switch on or off by name. For all others it stays as the appliance and
     the package have it."""
+
+    lab_extensions_off: Annotated[
+        list[LabExtensionName],
+        Field(max_length=100),
+        Reload.NEXT_START,
+        Example(["@jupyterlab/git"]),
+    ] = []
+    """Extensions of JupyterLab, or single plugins of one as NAME:PLUGIN, that are switched off for
+    everybody."""
 
     start_at_login: Annotated[bool, Reload.HUB, Example(False)] = True  # noqa: FBT003
     """Start a user's server as soon as the user logs in, while the browser is still on its way."""

@@ -94,8 +94,7 @@ def _network(flat: str, name: str) -> tuple[str, str] | None:
     where = f" ({found[0]})" if found else ""
     return (
         f"the package index can't be reached{where}",
-        "try again when the network is back; for a proxy: sudo appliance config set "
-        "network.proxy; without a network: --wheels DIR",
+        "try again when the network is back; for a proxy: sudo appliance config set network.proxy",
     )
 
 
@@ -112,11 +111,9 @@ def _no_wheel(flat: str, name: str) -> tuple[str, str] | None:
         return None
     package = next((group for group in found.groups() if group), "one of them")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return (
-        f"'{package}' is not ready-made for Python {version} on {platform.machine()}; it would "
-        "have to be built from its source",
-        "another version may be ready-made; or build it: --build",
-    )
+    why = f"'{package}' is not ready-made for Python {version} on {platform.machine()}; "
+    why += "it would have to be built from its source"
+    return why, "another version may be ready-made; or build it: --build"
 
 
 def _no_version(flat: str, name: str) -> tuple[str, str] | None:

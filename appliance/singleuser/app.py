@@ -21,10 +21,12 @@ from jupyter_server.utils import JupyterServerAuthWarning
 from traitlets.config import Config
 
 from .activity import ActivityReporter, LastUse
+from .full_home import NOTARY
 from .hub import Hub
 from .identity import HubIdentityProvider
 from .listening import notify
 from .messages import lab_key
+from .saving import explain_full_disk
 from .settings import Settings
 
 # A kernel's sockets are DIRECTORY/kernel-<36 characters>-ipc-<number>, of at most 107 bytes.
@@ -74,6 +76,8 @@ def defaults(settings: Settings) -> Config:
     config.FileContentsManager.delete_to_trash = False
     if "APPLIANCE_KERNEL_SOCKET" in os.environ:
         config.KernelProvisionerFactory.default_provisioner_name = "appliance-preload"
+    if NOTARY in os.environ:
+        config.NotebookNotary.data_dir = os.environ[NOTARY]
     return config
 
 
@@ -159,6 +163,10 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         chosen[front_end] = True
         self.jpserver_extensions.update(chosen)
 
+    def init_configurables(self) -> None:
+        super().init_configurables()
+        explain_full_disk(self.contents_manager)
+
     def init_webapp(self) -> None:
         settings = self.tornado_settings
         # No page of another server, and none of the hub, may frame this one.
@@ -187,6 +195,9 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             buildCheck=False,
             fullStaticUrl=self._shared_static(handler, str(page_config.get("fullStaticUrl", ""))),
         )
+        off = [*page_config.get("disabledExtensions", ()), *self.appliance.lab_extensions_off]
+        if self.appliance.lab_extensions_off:
+            page_config["disabledExtensions"] = list(dict.fromkeys(off))
         return page_config
 
     def _lab_key(self, handler: Any) -> str:

@@ -34,14 +34,19 @@ LAB_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def prepare_environment(user_env: Path) -> None:
-    """Finish a user environment; safe to run again."""
-    for site_packages in user_env.glob("lib/python3*/site-packages"):
+def show_user_packages(environment: Path) -> None:
+    """Let kernels of an environment see what a user installs in the home; safe to run again."""
+    for site_packages in environment.glob("lib/python3*/site-packages"):
         _write(site_packages / "_appliance.pth", USER_SITE_LINE)
-    marker = user_env / "pyvenv.cfg"
+    marker = environment / "pyvenv.cfg"
     setting = "include-system-site-packages = true"
     text = re.sub(r"(?m)^include-system-site-packages *=.*$", setting, marker.read_text("utf-8"))
     _write(marker, text if setting in text else f"{text.rstrip()}\n{setting}\n")
+
+
+def prepare_environment(user_env: Path) -> None:
+    """Finish a user environment; safe to run again."""
+    show_user_packages(user_env)
     # A file of our own in a directory for many: overrides.json beside it stays the admin's.
     overrides = user_env / "share/jupyter/lab/settings/overrides.d/appliance.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
@@ -66,10 +71,13 @@ def install_extension(source: Path, folder: Path) -> None:
     build["load"] = f"static/{script.stem}.{digest}{script.suffix}"
     place = folder / package["name"]
     (place / "static").mkdir(parents=True, exist_ok=True)
+    (place / build["load"]).unlink(missing_ok=True)
     shutil.copyfile(script, place / build["load"])
     _write(place / "package.json", json.dumps(package, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
+    """A new file, never into the old one: another environment may have that as its own, too."""
     if not path.exists() or path.read_text("utf-8") != text:
+        path.unlink(missing_ok=True)
         path.write_text(text, "utf-8")

@@ -44,6 +44,8 @@ class Settings:
     count_terminals: bool = True
     # Server extensions that the administrator turned on or off.
     extensions: Mapping[str, bool] = field(default_factory=dict)
+    # Extensions of JupyterLab that the administrator turned off.
+    lab_extensions_off: tuple[str, ...] = ()
     # Where the proxy has the environment's static files for all servers; empty: nowhere.
     static_url: str = ""
     # "preloaded", "cold: " and the reason, or nothing where nobody asked for a preloaded process.
@@ -91,6 +93,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         token=reader.token(),
         static_url=environ.get("APPLIANCE_STATIC_URL", ""),
         extensions=reader.switches("APPLIANCE_EXTENSIONS"),
+        lab_extensions_off=reader.names("APPLIANCE_LAB_EXTENSIONS_OFF"),
         how_started=_how_started(environ),
     )
     reader.finish()
@@ -160,6 +163,16 @@ class _Reader:
             self._problems.append(f"{name} must be a JSON object of names and true or false")
             return {}
         return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        try:
+            value = json.loads(self._environ.get(name, "") or "[]")
+        except ValueError:
+            value = None
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            self._problems.append(f"{name} must be a JSON list of names")
+            return ()
+        return tuple(value)
 
     def token(self) -> str:
         folder = self.required("CREDENTIALS_DIRECTORY")
