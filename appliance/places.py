@@ -89,6 +89,11 @@ class Places:
         return (self.software / "user").resolve()
 
     @property
+    def jupyter(self) -> Path:
+        """Kernels for everybody besides those of the environment; see appliance/environments."""
+        return self.software / "jupyter"
+
+    @property
     def config_file(self) -> Path:
         return self.settings / "config.yaml"
 

@@ -15,6 +15,7 @@ from appliance.cli import (
     completion,
     config,
     disk,
+    env,
     mail,
     server,
     token,
@@ -40,6 +41,7 @@ app.add_typer(class_materials.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")
+app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
 
 
