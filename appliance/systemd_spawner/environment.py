@@ -88,8 +88,10 @@ def server_environment(
         environment["APPLIANCE_STATIC_URL"] = f"{settings.base_url}hub/static/"
     if settings.servers_extensions:
         environment["APPLIANCE_EXTENSIONS"] = json.dumps(dict(settings.servers_extensions))
-    if settings.lab_extensions_off:
-        environment["APPLIANCE_LAB_EXTENSIONS_OFF"] = json.dumps(list(settings.lab_extensions_off))
+    if settings.servers_lab_extensions_off:
+        environment["APPLIANCE_LAB_EXTENSIONS_OFF"] = json.dumps(
+            list(settings.servers_lab_extensions_off)
+        )
     if settings.forks_kernels and not places.trial:
         environment["APPLIANCE_KERNEL_SOCKET"] = str(places.preload_sockets / "kernel.sock")
     if limits is not None:

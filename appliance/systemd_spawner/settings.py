@@ -35,7 +35,7 @@ class ServerSettings:
     culling_busy_kernels: bool
     culling_terminals: bool
     servers_extensions: Mapping[str, bool]
-    lab_extensions_off: Sequence[str]
+    servers_lab_extensions_off: Sequence[str]
     preload_servers: bool
     preload_kernels: bool
     proxy_program: str
@@ -73,7 +73,7 @@ class ServerSettings:
             culling_busy_kernels=bool(culling["busy_kernels"]),
             culling_terminals=bool(culling["terminals"]),
             servers_extensions=extensions,
-            lab_extensions_off=[_text(one) for one in servers["lab_extensions_off"]],
+            servers_lab_extensions_off=[_text(one) for one in servers["lab_extensions_off"]],
             preload_servers=bool(config["preload"]["servers"]),
             preload_kernels=bool(config["preload"]["kernels"]),
             proxy_program=_text(config["proxy"]["program"]),
