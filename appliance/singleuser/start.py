@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Final
 
+from .full_home import make_do
 from .lean import make_imports_lean, make_requests_lean, make_start_lean
 from .listening import NoSocketError, take_socket
 from .settings import Settings, SettingsError, read_settings
@@ -36,6 +37,7 @@ def main() -> int:
         return EX_CONFIG
     make_imports_lean()
     prepare_variables(settings)
+    make_do(os.environ)
     # Imports make very many objects that live for ever; collecting garbage among them is waste.
     gc.disable()
     from .app import SingleUserApp

@@ -1,0 +1,69 @@
+"""Who can't save because the disk is full is told so in a sentence, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from tornado.web import HTTPError
+
+from .full_home import FULL
+
+INSUFFICIENT_STORAGE: Final = 507
+
+HOME_FULL: Final = (
+    "Your home is full, so this was not saved. Delete files that you don't need any more, which "
+    "makes room at once, and save again. What you typed is still here."
+)
+DISK_FULL: Final = (
+    "This was not saved, because there is no room left: the disk or the class's folder is full. "
+    "Delete what you don't need any more, or tell your teacher, and save again. What you typed is "
+    "still here."
+)
+
+# What writes in the user's name while the user waits for it.
+_WRITERS: Final = ("save", "create_checkpoint")
+
+
+def explain_full_disk(manager: Any) -> None:
+    """Let whatever manages files say why something could not be saved, its users' own included."""
+    for name in _WRITERS:
+        method = getattr(manager, name)
+        wrap = _later if inspect.iscoroutinefunction(method) else _at_once
+        setattr(manager, name, wrap(method))
+
+
+def _later(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def explained(*args: Any, **options: Any) -> Any:
+        try:
+            return await method(*args, **options)
+        except (OSError, HTTPError) as err:
+            raise plain(err) from err.__cause__
+
+    return explained
+
+
+def _at_once(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def explained(*args: Any, **options: Any) -> Any:
+        try:
+            return method(*args, **options)
+        except (OSError, HTTPError) as err:
+            raise plain(err) from err.__cause__
+
+    return explained
+
+
+def plain(error: Exception) -> Exception:
+    """The same error, or one that says so if a full disk is behind it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            words = HOME_FULL if cause.errno == errno.EDQUOT else DISK_FULL
+            return HTTPError(INSUFFICIENT_STORAGE, words, reason="Insufficient Storage")
+        cause = cause.__cause__ or cause.__context__
+    return error
