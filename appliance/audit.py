@@ -106,6 +106,8 @@ class Action(StrEnum):
     CREATE_SERVICE = "service.create"
     REMOVE_SERVICE = "service.remove"
     SHUT_DOWN = "hub.shut-down"
+    RESTORE_BACKUP = "backup.restore"
+    UNDO_RESTORE = "backup.undo-restore"
     CHANGE_CONFIG = "config.change"
     RELOAD_CONFIG = "config.reload"
     CHANGE_PACKAGES = "environment.change"
