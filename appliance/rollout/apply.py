@@ -47,6 +47,7 @@ from appliance.rollout.render import (
     check_nginx,
     render_all,
     write_rendered,
+    write_rendered_file,
 )
 from appliance.rollout.services import Services, SystemdServices, TrialServices
 from appliance.rollout.transaction import Marker, lock_file
@@ -128,6 +129,37 @@ class Applier:
             check_nginx(files[self._places.rendered / PROXY_FILE].text, self._places)
             write_rendered(files, self._places, source=text)
             self._marker.remove()
+
+    def refresh_proxy(self) -> bool:
+        """Give the proxy what isn't in the settings, such as a new certificate, with the settings
+        in force; says whether there was anything new.
+
+        A configuration file that was edited meanwhile is left alone. There is nothing to heal after
+        a crash: the old text and the new are good for the same settings.
+        """
+        with locked(lock_file(self._places)):
+            self._heal()
+            config = self.in_force()
+            path = self._places.rendered / PROXY_FILE
+            if config is None or not path.exists():
+                return False
+            old, new = path.read_text("utf-8"), self._nginx_text(config, self._places)
+            if old == new:
+                return False
+            check_nginx(new, self._places)
+            write_rendered_file(path, new)
+            if self._services.is_stopped():
+                return True
+            deadline = Deadline.after(self._apply_seconds)
+            try:
+                self._services.carry_out(Reload.PROXY, deadline, restart_proxy=False)
+                wait_for_health(config, deadline)
+            except BaseException:
+                write_rendered_file(path, old)
+                back = Deadline.after(self._rollback_seconds)
+                self._services.carry_out(Reload.PROXY, back, restart_proxy=False)
+                raise
+            return True
 
     def in_force(self) -> Config | None:
         """The configuration that the programs have, or None before the first."""

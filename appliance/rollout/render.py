@@ -96,6 +96,11 @@ def write_rendered(files: dict[Path, Rendered], places: Places, *, source: str) 
         )
 
 
+def write_rendered_file(path: Path, text: str) -> None:
+    """Write nginx.conf alone, which has no secrets."""
+    write_atomically(path, text, mode=0o644, user=0 if os.geteuid() == 0 else None)
+
+
 def check_nginx(text: str, places: Places) -> None:
     """Let nginx itself check a configuration; skipped where there is no nginx yet.
 

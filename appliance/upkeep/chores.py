@@ -10,5 +10,9 @@ from appliance.upkeep.chore import Chore
 def all_chores() -> Sequence[Chore]:
     """Imported here, so that nobody else pays for them."""
     from appliance.disk.rounds import start_units
+    from appliance.https.chore import keep_certificate
 
-    return (Chore("disk", 0, start_units),)
+    return (
+        Chore("disk", 0, start_units),
+        Chore("certificate", 3600, keep_certificate),
+    )
