@@ -16,6 +16,7 @@ from appliance.cli import (
     config,
     disk,
     env,
+    https,
     mail,
     server,
     token,
@@ -41,6 +42,7 @@ app.add_typer(class_materials.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")
+app.add_typer(https.app, name="https")
 app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
 
