@@ -23,7 +23,7 @@ from appliance.cli import (
     user_proofs,
 )
 from appliance.cli.errors import UsageError, require_root
-from appliance.cli.options import Follow, Json, Lines, Quiet
+from appliance.cli.options import Follow, Json, Lines, Quiet, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -53,6 +53,44 @@ def status(*, json: Json = False) -> None:
     from appliance.cli import status as status_
 
     raise typer.Exit(status_.show(Places.current(), Output(json)))
+
+
+@app.command()
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended safely.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")] = False,
+    json: Json = False,
+) -> None:
+    """Go a user's way from the browser to a running cell, and name what is broken.
+
+    Exits with 1 if something is broken; warnings alone are no failure.
+    """
+    from appliance.cli import doctor as doctor_
+
+    require_root(Places.current())
+    raise typer.Exit(doctor_.doctor(Places.current(), Output(json, quiet), fixes=fix))
+
+
+@app.command("support-bundle")
+def support_bundle(
+    file: Annotated[str, typer.Argument(help="Where to write it.", metavar="[FILE]")] = "",
+    *,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, help="How many lines of each program's log.")
+    ] = 500,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Replace names of users and addresses, too.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Collect what somebody who helps you needs to see, with secrets removed."""
+    from appliance.cli import doctor as doctor_
+
+    require_root(Places.current())
+    output = Output(json, quiet)
+    doctor_.bundle(Places.current(), output, file, lines=lines, anonymous=anonymize)
 
 
 @app.command()
@@ -142,6 +180,70 @@ def say(
         )
     require_root(Places.current())
     messages.say(Places.current(), Output(json, quiet), text, user=user, hours=hours)
+
+
+@app.command()
+def upgrade(
+    *,
+    version: Annotated[str, typer.Option("--version", help="This release.", metavar="V")] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source", help="A wheel, sdist or checkout, or an address.", metavar="PLACE"
+        ),
+    ] = "",
+    wheels: Annotated[
+        str,
+        typer.Option("--wheels", help="Take all Python packages from this folder.", metavar="DIR"),
+    ] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether there is a newer release.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the release before.")
+    ] = False,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Go to a newer release; if it doesn't work here, everything is as before.
+
+    Servers that run go on.
+    """
+    from appliance.cli import upgrade as upgrade_
+    from installer.releases import Wanted
+
+    require_root(Places.current())
+    upgrading = upgrade_.Upgrading(
+        Places.current(), Output(json, quiet), Wanted(version, source, wheels), yes
+    )
+    raise typer.Exit(upgrade_.run(upgrading, check=check, dry_run=dry_run, rollback=rollback))
+
+
+@app.command()
+def uninstall(
+    *,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="Delete accounts, homes, classes and settings too."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what goes and what stays.")
+    ] = False,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Take the appliance off this machine; people's files and accounts stay."""
+    from appliance.cli import uninstall as uninstall_
+
+    require_root(Places.current())
+    raise typer.Exit(
+        uninstall_.uninstall(
+            Places.current(), Output(json, quiet), purge=purge, yes=yes, dry_run=dry_run
+        )
+    )
 
 
 @app.command()

@@ -1,0 +1,235 @@
+"""The spawner, the single-user server and its kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import time
+import uuid
+from typing import Any, Final
+
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.netutil import Resolver
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from appliance.client.hub import HubUnreachable
+from appliance.doctor.browser import Answer, Entrance, unverified
+from appliance.doctor.layer import INSTALLER, SERVER, Walk, check_socket, check_unit, log_command
+from appliance.doctor.report import Broken
+from appliance.doctor.settings import environment_python
+from appliance.errors import ApplianceError, NotFound
+from appliance.rollout.health import Deadline
+from appliance.rollout.services import SPAWNER_UNIT, ask_spawner
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0
+_KERNEL_SECONDS: Final = 40.0
+_LOG_LINES: Final = 8
+_NOBODY: Final = "65534"
+_SOCKETS: Final = ("appliance-spawner.socket", SPAWNER_UNIT)
+# What the daemon says when not the server is to blame.
+_OF_THE_SPAWNER: Final = (
+    "systemd refused", "systemd:", "cannot change the Unix accounts", "cannot make an account",
+    "cannot store the Unix accounts", "the spawner",
+)  # fmt: skip
+
+
+def spawner(walk: Walk) -> str:
+    """The daemon that starts servers answers."""
+    if walk.places.trial:
+        return "a part of the hub in a trial"
+    check_unit(walk, "spawner")
+    check_socket(walk, walk.places.spawner_socket, *_SOCKETS)
+    try:
+        ask_spawner(walk.places, {"verb": "ping"}, Deadline.after(5))
+    except ApplianceError as error:
+        raise Broken(
+            "the spawner runs and does not answer", why=error.why,
+            mend=f"sudo systemctl restart {SPAWNER_UNIT}; {log_command(walk, 'spawner')}",
+            log=walk.system.journal(SPAWNER_UNIT),
+        ) from error  # fmt: skip
+    if walk.system.run("systemctl", "show", "--property=Version").code:
+        raise Broken(
+            "systemd does not answer", why="no server can be started without it",
+            mend="sudo systemctl daemon-reexec; if that hangs, reboot the machine",
+        )  # fmt: skip
+    return "the daemon answers, and so does systemd"
+
+
+def server(walk: Walk) -> str:
+    """The check user's server starts, and opens through the proxy by way of the hub's OAuth."""
+    _check_python(walk)
+    began = time.monotonic()
+    _start(walk)
+    took = time.monotonic() - began
+    page = walk.browser.get(walk.server_path)
+    if page.status != 200 or not page.path.startswith(walk.server_path):
+        raise Broken(
+            "the server runs and its page can't be opened",
+            why=f"{page.path} answers {page.status}: {page.said}",
+            mend=f"{log_command(walk, 'hub')}; {log_command(walk, str(SERVER))}", log=_log(walk),
+        )  # fmt: skip
+    return f"it started in {took:.1f} s, and its page opened through the proxy"
+
+
+def _check_python(walk: Walk) -> None:
+    """Servers that are preloaded hide for a while that nobody else's Python can be started."""
+    python = environment_python(walk.places)
+    command = [python, "-I", "-S", "-c", ""]
+    if os.geteuid() == 0:
+        command = [
+            "setpriv",
+            f"--reuid={_NOBODY}",
+            f"--regid={_NOBODY}",
+            "--clear-groups",
+            *command,
+        ]
+    done = walk.system.run(*command, seconds=20)
+    if done.code:
+        raise Broken(
+            "everybody's Python can't be run",
+            why=f"{python}: {done.said}", mend=INSTALLER,
+        )  # fmt: skip
+
+
+def _start(walk: Walk) -> None:
+    deadline = Deadline.after(_START_SECONDS)
+    try:
+        while (found := walk.hub.server_of(SERVER)) and found.get("pending") == "stop":
+            if deadline.over:
+                raise _not_started(walk, {"message": "that of an earlier check doesn't stop"})
+            time.sleep(0.2)
+        if not (found and found.get("ready")):
+            walk.hub.start_server(SERVER)
+        while not ((found := walk.hub.server_of(SERVER)) and found.get("ready")):
+            if found is None or deadline.over:
+                raise _not_started(walk, walk.hub.progress(SERVER) if found else {})
+            time.sleep(0.1)
+    except HubUnreachable as error:
+        raise Broken(error.what, why=error.why, mend=error.mend, layer="hub") from error
+    except Broken:
+        raise
+    except ApplianceError as error:
+        raise _not_started(walk, {"message": str(error)}) from error
+
+
+def _not_started(walk: Walk, event: dict[str, Any]) -> Broken:
+    said = str(event.get("message") or "it ended while it started")
+    log = _log(walk)
+    if any(words in said for words in _OF_THE_SPAWNER):
+        mend = log_command(walk, "spawner")
+        return Broken("no server can be started", why=said, mend=mend, layer="spawner")
+    return Broken("the server does not start", why=said, mend=_read_log(walk), log=log)
+
+
+def _read_log(walk: Walk) -> str:
+    return log_command(walk, str(SERVER))
+
+
+def _log(walk: Walk) -> tuple[str, ...]:
+    try:
+        return tuple(walk.hub.log(SERVER, lines=_LOG_LINES))
+    except (ApplianceError, NotFound):
+        return ()
+
+
+def kernel(walk: Walk) -> str:
+    """A kernel computes 6*7, over the websocket."""
+    began = time.monotonic()
+    made = walk.browser.ask("POST", f"{walk.server_path}api/kernels", {})
+    if made.status != 201 or not isinstance(made.json, dict):
+        raise _no_kernel(walk, "no kernel can be started", made)
+    walk.kernel = str(made.json["id"])
+    try:
+        said = asyncio.run(asyncio.wait_for(_compute(walk), _KERNEL_SECONDS))
+    except TimeoutError as error:
+        raise _no_kernel(walk, "the kernel starts and does not answer") from error
+    except (OSError, HTTPClientError) as error:
+        raise Broken(
+            "the websocket to the kernel can't be opened", why=str(error),
+            mend=f"{log_command(walk, 'proxy')}; {_read_log(walk)}", log=_log(walk),
+        ) from error  # fmt: skip
+    if said != "42":
+        raise _no_kernel(walk, f"the kernel says that 6*7 is {said!r}")
+    return f"6*7 is 42, {time.monotonic() - began:.1f} s after it was asked for"
+
+
+def _no_kernel(walk: Walk, what: str, answer: Answer | None = None) -> Broken:
+    """Why kernels don't work; most often somebody's package broke the program itself."""
+    done = walk.system.run(
+        environment_python(walk.places), "-I", "-c", "import ipykernel.kernelapp", seconds=30
+    )
+    if done.code:
+        why = f"ipykernel can't be imported: {done.said}"
+        return Broken(what, why=why, mend=INSTALLER, log=_log(walk))
+    why = f"{answer.status}: {answer.said}" if answer else "no answer in time"
+    return Broken(what, why=why, mend=_read_log(walk), log=_log(walk))
+
+
+class _Here(Resolver):
+    """Every name leads to this machine's proxy."""
+
+    def initialize(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    async def resolve(self, host: str, port: int, family: Any = 0) -> list[tuple[int, Any]]:
+        entrance = self._entrance
+        kind = socket.AF_INET6 if ":" in entrance.address else socket.AF_INET
+        return [(kind, (entrance.address, entrance.port))]
+
+
+async def _compute(walk: Walk) -> str:
+    path = f"{walk.server_path}api/kernels/{walk.kernel}/channels"
+    entrance = walk.browser.entrance
+    context: ssl.SSLContext | None = unverified() if entrance.root.startswith("https") else None
+    request = HTTPRequest(
+        f"ws{entrance.root.removeprefix('http')}{path}",
+        headers=walk.browser.headers_for(path), ssl_options=context,
+        request_timeout=_KERNEL_SECONDS,
+    )  # fmt: skip
+    channels = await websocket_connect(request, resolver=_Here(entrance=entrance))
+    try:
+        return await _ask(channels, "6*7")
+    finally:
+        channels.close()
+
+
+async def _ask(channels: WebSocketClientConnection, code: str) -> str:
+    """The result of an expression, or what the kernel said instead."""
+    header = {
+        "msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "",
+        "session": uuid.uuid4().hex, "version": "5.3",
+    }  # fmt: skip
+    content = {"code": code, "silent": False, "store_history": False}
+    message = {
+        "channel": "shell", "header": header, "parent_header": {}, "metadata": {},
+        "content": content,
+    }  # fmt: skip
+    await channels.write_message(json.dumps(message))
+    while (text := await channels.read_message()) is not None:
+        found = json.loads(text)
+        if found.get("parent_header", {}).get("msg_id") != header["msg_id"]:
+            continue
+        if found["msg_type"] == "execute_result":
+            return str(found["content"]["data"]["text/plain"])
+        if found["msg_type"] == "error":
+            return f"{found['content']['ename']}: {found['content']['evalue']}"
+    return "the connection ended"
+
+
+def clean_up(walk: Walk) -> None:
+    """Stop the check user's server and lock the account; raises ApplianceError if it can't."""
+    if not walk.password:
+        return
+    try:
+        walk.hub.stop_server(SERVER)
+    except NotFound:
+        pass
+    finally:
+        walk.hub.request("DELETE", "/appliance/check-user")
+    deadline = Deadline.after(_STOP_SECONDS)
+    while walk.hub.server_of(SERVER) is not None and not deadline.over:
+        time.sleep(0.1)
