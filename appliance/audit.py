@@ -98,6 +98,8 @@ class Action(StrEnum):
     STOP_SERVER = "server.stop"
     OPEN_SERVER = "server.open"
     REMOVE_SERVER = "server.remove"
+    KEEP_SERVER = "server.keep"
+    SET_EXAM = "class.set-exam"
     SHARE_SERVER = "share.grant"
     UNSHARE_SERVER = "share.revoke"
     ACCEPT_SHARE = "share.accept"

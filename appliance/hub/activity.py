@@ -49,6 +49,12 @@ class Activity:
             known.stamp = stamp
         known.reported = now
 
+    def used(self, server: ServerId) -> None:
+        """It is in use at this moment, whatever it reports."""
+        known = self._servers.get(server)
+        if known is not None:
+            known.active = self._clock.monotonic()
+
     def idle_seconds(self, server: ServerId) -> float | None:
         """Seconds without activity; None if it isn't known to run."""
         known = self._servers.get(server)

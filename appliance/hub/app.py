@@ -24,7 +24,8 @@ from appliance.hub.arrival import Arrivals
 from appliance.hub.check_user import CheckUser
 from appliance.hub.chp_routes import make_routes
 from appliance.hub.classroom.parts import Classroom, Ground, make_classroom
-from appliance.hub.culler import Culler, believed_idle_seconds
+from appliance.hub.culler import Culler
+from appliance.hub.culling.rules import Rules
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
 from appliance.hub.groups import Groups
@@ -140,7 +141,7 @@ def make_hub(
             config=config, places=places, clock=clock, db=db, roles=core.roles, groups=core.groups,
             users=users, servers=servers, sessions=sessions, authenticator=authenticator,
             throttle=throttle, links=links, spawner=spawner, supervisor=core.supervisor,
-            hub_url=core.hub_url, usage=usage, activity=core.activity,
+            hub_url=core.hub_url, usage=usage, activity=core.activity, on_end=core.metrics.on_end,
         )
     )  # fmt: skip
     application = Application(log_function=core.metrics.on_request)
@@ -174,20 +175,13 @@ def make_hub(
     return Hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=users,
         servers=servers, sessions=sessions, links=links, reconciler=reconciler,
-        culler=_culler(core, servers),
+        culler=classroom.parts["culler"],
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
             invites=classroom.parts["invites"], check_user=check_user,
         ),
         supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
         relays=relays, ending=ending, classroom=classroom,
-    )  # fmt: skip
-
-
-def _culler(core: _Core, servers: Servers) -> Culler:
-    return Culler(
-        servers=servers, activity=core.activity, settings=core.config.culling,
-        on_end=core.metrics.on_end,
     )  # fmt: skip
 
 
@@ -255,10 +249,11 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
         on_start=core.metrics.on_started, on_end=core.metrics.on_end,
         start_timeout_seconds=config.servers.start_timeout, named_limit=named_limit,
     )  # fmt: skip
+    rules = Rules(config.culling, config.group_culling)
     reconciler = Reconciler(
         rows=rows, servers=servers, spawner=core.spawner, clock=core.clock,
         start_timeout_seconds=config.servers.start_timeout,
-        believed_idle_seconds=believed_idle_seconds(config.culling),
+        believed_idle=lambda user: rules.believed_idle(user, core.groups.of(user)),
     )  # fmt: skip
     return servers, reconciler
 

@@ -31,7 +31,8 @@ _SPAWNER_BUCKETS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, *_START_BUCKETS)
 HOW: Final = ("preloaded", "cold")
 # Those of interfaces.Exited, and our own.
 CAUSES: Final = (
-    "stopped", "finished", "oom", "exit", "signal", "timeout", "unseen", "other", "idle"
+    "stopped", "finished", "oom", "exit", "signal", "timeout", "unseen", "other", "idle",
+    "calendar",
 )  # fmt: skip
 # Anything can stand where a request's method belongs.
 _METHODS: Final = frozenset(RequestHandler.SUPPORTED_METHODS)

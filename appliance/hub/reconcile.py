@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime
+from collections.abc import Callable
 from typing import Final
 
 from appliance.clock import Clock
@@ -18,7 +18,7 @@ from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.states import ServerState
 from appliance.interfaces import Running, Spawner
-from appliance.names import ServerId
+from appliance.names import ServerId, Username
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,15 @@ class Reconciler:
         spawner: Spawner,
         clock: Clock,
         start_timeout_seconds: int,
-        believed_idle_seconds: float,
+        believed_idle: Callable[[Username], float],
     ) -> None:
+        """`believed_idle` is how idle a user's server may seem when a hub finds it running."""
         self._rows = rows
         self._servers = servers
         self._spawner = spawner
         self._clock = clock
         self._start_timeout = start_timeout_seconds
-        self._believed_idle = believed_idle_seconds
+        self._believed_idle = believed_idle
         self._unfinished: dict[ServerId, float] = {}
         """Starts of an earlier hub, and when we first saw them."""
         self._is_first_look = True
@@ -92,7 +93,7 @@ class Reconciler:
             self._servers.gone(server)
         elif found.ready:
             self._unfinished.pop(server, None)
-            self._servers.adopt(server, idle_seconds=self._idle(view.last_activity))
+            self._servers.adopt(server, idle_seconds=self._idle(view))
         elif view.state is ServerState.STARTING:
             await self._follow(server)
 
@@ -114,9 +115,9 @@ class Reconciler:
         except ApplianceError as err:
             log.warning("cannot stop the server %s: %s", server, err)
 
-    def _idle(self, last_activity: datetime | None) -> float:
+    def _idle(self, view: ServerView) -> float:
         """How long it was idle by the wall clock, believed only up to a bound: clocks jump."""
-        if last_activity is None:
+        if view.last_activity is None:
             return 0.0
-        idle = (self._clock.now() - last_activity).total_seconds()
-        return min(max(0.0, idle), self._believed_idle)
+        idle = (self._clock.now() - view.last_activity).total_seconds()
+        return min(max(0.0, idle), self._believed_idle(view.server.user))

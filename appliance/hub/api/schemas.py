@@ -138,11 +138,15 @@ _CARD: Final = always(
     moment=MOMENT, when=TEXT, hide=TEXT,
     buttons=many(always(label=TEXT, path=TEXT, body=OBJECT, main=FLAG)),
 )  # fmt: skip
+_KEPT: Final = {
+    "kept_until": maybe(MOMENT), "kept_by": maybe(TEXT), "kept_for_class": maybe(TEXT)
+}  # fmt: skip
 _LIVE_STUDENT: Final = always(
     name=TEXT, full_name=TEXT, account={"enum": ["waiting", "active", "locked"]}, here=FLAG,
     state=_SERVER_STATE, queue_position=maybe(WHOLE), idle_minutes=maybe(WHOLE),
     memory_mb=maybe(WHOLE), memory_limit_mb=maybe(WHOLE), memory_percent=maybe(WHOLE),
     cores=maybe(NUMBER), cpu_percent=maybe(WHOLE), near={"enum": ["", "memory", "cpu"]},
+    stops=maybe(MOMENT),
     visit=maybe(always(state={"enum": ["asked", "granted"]}, until=MOMENT)),
 )  # fmt: skip
 
@@ -262,6 +266,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         students=many(_LIVE_STUDENT),
     ),
     "DoneWithServers": always(done=many(TEXT), failed=many(always(name=TEXT, why=TEXT))),
+    "Kept": always(**_KEPT),
+    "Outlook": always(stops=maybe(MOMENT), cause=maybe({"enum": ["idle", "calendar"]}), **_KEPT),
     "Log": always(lines=many(TEXT)),
     "Usage": {
         "allOf": [

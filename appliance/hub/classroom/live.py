@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select
 
-from appliance.clock import Clock
+from appliance.clock import Clock, stamp
 from appliance.db.class_models import Teaching
 from appliance.db.models import Group, Membership, Server, User, UserState
 from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.streams import Streams
+from appliance.hub.culling.outlook import Outlook
 from appliance.hub.states import ServerState
 from appliance.hub.usage import Usage, UsageMeter
 from appliance.names import ServerId, ServerName, Username
@@ -76,6 +77,8 @@ class Student:
     cpu_percent: int | None
     near: str
     """What is near its limit: memory, cpu, or nothing."""
+    stops: datetime | None = None
+    """When the server is stopped by itself, if nobody uses it; None means that it isn't."""
 
     @property
     def called(self) -> str:
@@ -98,6 +101,7 @@ class Student:
             "idle_minutes": self.idle_minutes, "memory_mb": self.memory_mb,
             "memory_limit_mb": self.memory_limit_mb, "memory_percent": self.memory_percent,
             "cores": self.cores, "cpu_percent": self.cpu_percent, "near": self.near,
+            "stops": stamp(self.stops and self.stops.replace(second=0, microsecond=0)),
         }  # fmt: skip
 
 
@@ -132,15 +136,17 @@ class LiveClasses:
         activity: Activity,
         usage: UsageMeter,
         streams: Streams,
+        outlooks_of: Callable[[Iterable[ServerId]], Mapping[ServerId, Outlook]],
         place_of: Callable[[ServerId], int | None],
         has_cpu_limit: bool,
     ) -> None:
-        """`place_of` tells where a server stands in line."""
+        """`outlooks_of` tells when servers are stopped, `place_of` where one stands in line."""
         self._db = db
         self._clock = clock
         self._activity = activity
         self._usage = usage
         self._streams = streams
+        self._outlooks_of = outlooks_of
         self._place_of = place_of
         self._has_cpu_limit = has_cpu_limit
         self._looks: dict[str, tuple[float, tuple[Student, ...]]] = {}
@@ -154,14 +160,21 @@ class LiveClasses:
         now, at = self._clock.now(), self._clock.monotonic()
         with self._db.reading() as connection:
             rows = connection.execute(_STUDENTS, {"group": group}).all()
-        found = tuple(self._student(row, usage, now) for row in rows)
+        running = [ServerId(Username(row.name)) for row in rows if row.server == ServerState.READY]
+        outlooks = self._outlooks_of(running)
+        found = tuple(
+            self._student(row, usage, outlooks.get(ServerId(Username(row.name))), now)
+            for row in rows
+        )
         self._looks = {
             name: look for name, look in self._looks.items() if at - look[0] < _FRESH_SECONDS
         }
         self._looks[group] = (at, found)
         return found
 
-    def _student(self, row: Any, usage: Mapping[ServerId, Usage], now: datetime) -> Student:
+    def _student(
+        self, row: Any, usage: Mapping[ServerId, Usage], outlook: Outlook | None, now: datetime
+    ) -> Student:
         server = ServerId(Username(row.name), ServerName(""))
         state = ServerState(row.server) if row.server else ServerState.STOPPED
         used = usage.get(server) if state is ServerState.READY else None
@@ -181,6 +194,7 @@ class LiveClasses:
             cores=None if used is None or used.cores is None else round(used.cores, 1),
             cpu_percent=used.cpu_percent if used else None,
             near=self._near(used),
+            stops=outlook.stops if outlook else None,
         )
 
     def _is_here(self, row: Any, now: datetime) -> bool:

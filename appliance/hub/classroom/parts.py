@@ -40,6 +40,7 @@ from appliance.hub.classroom.streams import Streams
 from appliance.hub.classroom.terms import Terms
 from appliance.hub.classroom.uploads import Uploads
 from appliance.hub.classroom.visits import Visits
+from appliance.hub.culling.parts import make_culling
 from appliance.hub.groups import Groups
 from appliance.hub.links import Links
 from appliance.hub.own_accounts import make_own_accounts
@@ -78,6 +79,8 @@ class Ground:
     hub_url: str
     usage: UsageMeter
     activity: Activity
+    on_end: Callable[[str], None]
+    """Is told why servers end that nobody has asked to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +208,14 @@ def _make_live(ground: Ground, people: People) -> Classroom:
     visits = Visits(db=db, clock=clock, messages=messages, streams=streams)
     people.follow(settle=visits.settle)
     ground.users.follow_ends(lambda _user: streams.end_revoked())
+    culling = make_culling(
+        config=ground.config, db=db, clock=clock, groups=ground.groups, activity=ground.activity,
+        servers=ground.servers, messages=messages, streams=streams, on_end=ground.on_end,
+    )  # fmt: skip
     live = LiveClasses(
         db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
-        place_of=ground.servers.place, has_cpu_limit=ground.config.limits.cpu is not None,
+        outlooks_of=culling.outlooks.of_all, place_of=ground.servers.place,
+        has_cpu_limit=ground.config.limits.cpu is not None,
     )  # fmt: skip
     return Classroom(
         parts={
@@ -218,8 +226,9 @@ def _make_live(ground: Ground, people: People) -> Classroom:
             "lab_keys": LabKeys(db=db),
             "live": live,
             "class_servers": ClassServers(servers=ground.servers, live=live),
+            **culling.parts,
         },
-        loops={"streams": streams.run, "visits": visits.run},
+        loops={"streams": streams.run, "visits": visits.run, **culling.loops},
     )  # fmt: skip
 
 

@@ -5,13 +5,19 @@ Besides the default server, people may have named ones: for a second project, or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from appliance.access.scopes import Scopes, Target
+from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.classroom.inbox import Inbox
+from appliance.hub.culling.keeps import LONGEST, Keeps
+from appliance.hub.culling.outlook import Outlook, Outlooks
 from appliance.hub.pages.goals import pending_path
+from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.services import Services
 from appliance.hub.shares import Shares
@@ -25,6 +31,8 @@ from appliance.web.parts import Pattern
 
 # More servers of others than these are found by their links.
 _SHARED: Final = 50
+# For how long one may keep a server running, in minutes.
+_CHOICES: Final = (60, 120, 240, 480, 720, 1440)
 
 
 class Link(NamedTuple):
@@ -32,6 +40,13 @@ class Link(NamedTuple):
 
     name: str
     url: str
+
+
+class Foreseen(NamedTuple):
+    """A server that runs, and when it is stopped."""
+
+    view: ServerView
+    outlook: Outlook
 
 
 class HomePage(PageHandler):
@@ -44,6 +59,9 @@ class HomePage(PageHandler):
     shares: Shares
     services: Services
     inbox: Inbox
+    keeps: Keeps
+    outlooks: Outlooks
+    clock: Clock
 
     def own_server(self) -> ServerId:
         """The server that a form names; raises BadRequest or NotFound."""
@@ -58,7 +76,6 @@ class HomePage(PageHandler):
         """The page; after a mistake in its form with what was typed."""
         server, *named = self.servers.of_user(self.user)
         is_admin = self.principal is not None and self.principal.admin
-        culling = self.config.culling
         self.render_page(
             "home.html",
             status=error.status if error else 200,
@@ -66,9 +83,10 @@ class HomePage(PageHandler):
             cards=self.inbox.cards(self.user),
             usage=await self.usage.of(server.server) if server.ready else None,
             front_end=self.config.servers.front_end,
-            cull_after=culling.timeout if culling.enabled else 0,
             waiting=self.users.counts().waiting if is_admin else 0,
             named=named,
+            running=self._foreseen(view for view in (server, *named) if view.ready),
+            keep_choices=self._keep_choices(),
             shared=self.shares.with_user(self.user, limit=_SHARED).items,
             services=self._open_services(),
             named_limit=self.servers.named_limit,
@@ -77,6 +95,20 @@ class HomePage(PageHandler):
             display_name=display_name,
             error=error,
         )
+
+    def _foreseen(self, running: Iterable[ServerView]) -> list[Foreseen]:
+        views = list(running)
+        outlooks = self.outlooks.of_all(view.server for view in views)
+        return [Foreseen(view, outlooks[view.server]) for view in views]
+
+    def _keep_choices(self) -> list[int]:
+        """For how many minutes the user may keep a server running."""
+        most = (LONGEST if self.may_keep_longer() else self.keeps.most).total_seconds() / 60
+        some = [minutes for minutes in _CHOICES if minutes <= most]
+        return some or ([int(most)] if most >= 1 else [])
+
+    def may_keep_longer(self) -> bool:
+        return self.principal is not None and self.principal.admin
 
     def _open_services(self) -> list[Link]:
         """The services with pages that the user may open."""
@@ -102,6 +134,25 @@ class StopHandler(HomePage):
     @login_needed
     async def post(self) -> None:
         await self.servers.stop(self.own_server(), wait=2.0)
+        self.redirect(self.hub_path("home"))
+
+
+class KeepHandler(HomePage):
+    """Keeps one of one's own servers running for a time, or no longer."""
+
+    @login_needed
+    async def post(self) -> None:
+        text = self.get_body_argument("minutes", "0")
+        minutes = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
+        try:
+            server = self.own_server()
+            if minutes:
+                until = self.clock.now() + timedelta(minutes=minutes)
+                self.keeps.keep(server, until, by=self.user, unlimited=self.may_keep_longer())
+            else:
+                self.keeps.forget(server)
+        except (BadRequest, NotFound) as wrong:
+            self.leave_note("bad", told(wrong))
         self.redirect(self.hub_path("home"))
 
 
@@ -163,6 +214,7 @@ class ForgetHandler(HomePage):
 handlers = [
     Pattern(r"/home", HomeHandler),
     Pattern(r"/home/stop", StopHandler),
+    Pattern(r"/home/keep", KeepHandler),
     Pattern(r"/home/servers", AddHandler),
     Pattern(r"/home/forget", ForgetHandler),
 ]

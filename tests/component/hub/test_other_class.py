@@ -50,7 +50,7 @@ for _kind, _patterns in {
         /? /user-redirect(?:/{path})? /password /password/judge /account
         /account/email /account/second-factor
         /account/passkeys /account/passkeys/begin /account/passkeys/finish /home /home/stop
-        /home/servers /home/forget /messages /token /token/revoke /accept-share /classes
+        /home/servers /home/keep /home/forget /messages /token /token/revoke /accept-share /classes
         /cards/{key} /cards/{key}/csv
     """,
     "class": """
@@ -66,7 +66,8 @@ for _kind, _patterns in {
         /api/appliance/classes/{group}/collections/{number}
         /api/appliance/classes/{group}/nbgrader /api/appliance/classes/{group}/messages
         /api/appliance/classes/{group}/live /api/appliance/classes/{group}/live/stream
-        /api/appliance/classes/{group}/servers /api/appliance/classes/{group}/invites
+        /api/appliance/classes/{group}/servers /api/appliance/classes/{group}/keep
+        /api/appliance/classes/{group}/invites
         /api/appliance/classes/{group}/invites/{invite} /api/appliance/classes/{group}/waiting
         /api/appliance/classes/{group}/waiting/approve
         /api/appliance/classes/{group}/waiting/reject
@@ -93,6 +94,8 @@ for _kind, _patterns in {
         /api/users/{user}/shared /api/users/{user}/shared/{owner}/{of}
         /api/shares/{user} /api/shares/{user}/{server} /api/share-codes/{user}
         /api/share-codes/{user}/{server} /api/appliance/users/{user}/server{server}/log
+        /api/appliance/users/{user}/server{server}/keep
+        /api/appliance/users/{user}/servers/{server}/keep
         /api/appliance/users/{user}/servers/{server}/log /api/appliance/users/{user}/approve
         /api/appliance/users/{user}/password /api/appliance/users/{user}/setup-link
         /api/appliance/users/{user}/factors /api/appliance/users/{user}/throttle
