@@ -17,6 +17,7 @@ from appliance.clock import Clock
 from appliance.config.schema import Config, FrontEnd, ProxyProgram, ServerProgram
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
+from appliance.disk.report import report_file
 from appliance.hub.activity import Activity
 from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
@@ -26,6 +27,7 @@ from appliance.hub.chp_routes import make_routes
 from appliance.hub.classroom.parts import Classroom, Ground, make_classroom
 from appliance.hub.culler import Culler
 from appliance.hub.culling.rules import Rules
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
 from appliance.hub.groups import Groups
@@ -144,6 +146,9 @@ def make_hub(
             hub_url=core.hub_url, usage=usage, activity=core.activity, on_end=core.metrics.on_end,
         )
     )  # fmt: skip
+    disk_use = DiskUse(
+        report_file(places), clock=clock, messages=classroom.parts["messages"]
+    )
     application = Application(log_function=core.metrics.on_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
@@ -156,6 +161,7 @@ def make_hub(
         "check_user": check_user,
         "health": Health(places, clock=clock),
         "usage": usage,
+        "disk_use": disk_use,
         "sessions": sessions,
         "share_codes": codes,
         "links": links,
@@ -178,7 +184,7 @@ def make_hub(
         culler=classroom.parts["culler"],
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
-            invites=classroom.parts["invites"], check_user=check_user,
+            invites=classroom.parts["invites"], check_user=check_user, disk_use=disk_use,
         ),
         supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
         relays=relays, ending=ending, classroom=classroom,

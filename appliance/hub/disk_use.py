@@ -5,7 +5,6 @@ The hub itself may look into no home; it reads the one file that is written for 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from appliance.hub.classroom.messages import Messages
 from appliance.texts import say
 
 _LOOK_SECONDS: Final = 2.0
-_PAUSE_SECONDS: Final = 60.0
 _TOPIC: Final = "disk"
 _LASTS: Final = timedelta(days=14)
 
@@ -97,14 +95,8 @@ class DiskUse:
         used = report.classes.get(name)
         return None if used is None else Share(used, report.warn_percent)
 
-    async def run(self) -> None:
-        """For ever: tell those whose homes fill up, once, and again when it gets worse."""
-        while True:
-            self.tell()
-            await asyncio.sleep(_PAUSE_SECONDS)
-
     def tell(self) -> None:
-        """After each round of measuring."""
+        """Tell those whose homes fill up, once, and again when it gets worse; asked each minute."""
         report = self.report()
         if report.at == self._told_of:
             return

@@ -8,6 +8,7 @@ from typing import Final
 from appliance.db.reserve import Reserve
 from appliance.hub.check_user import CheckUser
 from appliance.hub.classroom.invites import Invites
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.sessions import Sessions
 from appliance.hub.share_codes import ShareCodes
 from appliance.hub.users import Users
@@ -29,6 +30,7 @@ class Housekeeping:
         codes: ShareCodes,
         invites: Invites,
         check_user: CheckUser,
+        disk_use: DiskUse,
         reserve: Reserve | None = None,
     ) -> None:
         self._sessions = sessions
@@ -37,6 +39,7 @@ class Housekeeping:
         self._codes = codes
         self._invites = invites
         self._check_user = check_user
+        self._disk_use = disk_use
         self._reserve = reserve
 
     async def run(self) -> None:
@@ -45,6 +48,7 @@ class Housekeeping:
             self.purge()
             for _ in range(_PURGE_EVERY):
                 await self._check_user.close_if_left()
+                self._disk_use.tell()
                 await self._users.finish_renames()
                 await self._users.finish_departures()
                 if self._reserve:

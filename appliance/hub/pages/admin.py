@@ -15,6 +15,7 @@ from appliance.access.scopes import Target
 from appliance.db.models import UserState
 from appliance.errors import NotAllowed, NotFound
 from appliance.hub.classroom.rights import Rights
+from appliance.hub.disk_use import DiskUse, Share
 from appliance.hub.pages.admin_actions import Actions, Outcome
 from appliance.hub.pages.admin_rights import LOOK, POWER, check_may
 from appliance.hub.pages.shown_once import Sheet, ShownOnce
@@ -40,6 +41,7 @@ class Row:
     server: ServerView
     named: list[ServerView]
     usage: Usage | None
+    disk: Share | None
     you: bool
 
     @property
@@ -61,6 +63,7 @@ class AdminPage(PageHandler):
     users: Users
     servers: Servers
     usage: UsageMeter
+    disk_use: DiskUse
     shown_once: ShownOnce
     actions: Actions
     rights: Rights
@@ -112,6 +115,7 @@ class AdminPage(PageHandler):
                 servers[person.name][0],
                 servers[person.name][1:],
                 usage.get(ServerId(person.name)),
+                self.disk_use.of_user(person.name),
                 person.name == self.user,
             )
             for person in people

@@ -88,6 +88,7 @@ class ListHandler(AdminPage):
         self.render_page(
             "admin.html",
             rows=rows,
+            has_disk=any(row.disk for row in rows),
             choice=choice,
             counts=self._counts(),
             classes=sorted(titles.items(), key=lambda one: one[1].lower()),

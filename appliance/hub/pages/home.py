@@ -14,6 +14,7 @@ from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.classroom.inbox import Inbox
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.culling.keeps import LONGEST, Keeps
 from appliance.hub.culling.outlook import Outlook, Outlooks
 from appliance.hub.pages.goals import pending_path
@@ -56,6 +57,7 @@ class HomePage(PageHandler):
     servers: Servers
     users: Users
     usage: UsageMeter
+    disk_use: DiskUse
     shares: Shares
     services: Services
     inbox: Inbox
@@ -82,6 +84,7 @@ class HomePage(PageHandler):
             server=server,
             cards=self.inbox.cards(self.user),
             usage=await self.usage.of(server.server) if server.ready else None,
+            disk=self.disk_use.of_user(self.user),
             front_end=self.config.servers.front_end,
             waiting=self.users.counts().waiting if is_admin else 0,
             named=named,
