@@ -146,9 +146,7 @@ def make_hub(
             hub_url=core.hub_url, usage=usage, activity=core.activity, on_end=core.metrics.on_end,
         )
     )  # fmt: skip
-    disk_use = DiskUse(
-        report_file(places), clock=clock, messages=classroom.parts["messages"]
-    )
+    disk_use = DiskUse(report_file(places), clock=clock, messages=classroom.parts["messages"])
     application = Application(log_function=core.metrics.on_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
