@@ -15,6 +15,7 @@ from typing import IO
 from appliance import __version__
 from appliance.backup import database, sources
 from appliance.backup.errors import BackupError, NoRoom
+from appliance.backup.ids import system_ids
 from appliance.backup.manifest import (
     DATABASE,
     KEY_FILE,
@@ -162,7 +163,11 @@ class _Builder:
             scheduled=self.wanted.scheduled,
             sealed_for=self.sealing.recipients,
             parts=tuple(self.parts),
-            details={"homes": self.wanted.homes, "left_out": list(self.wanted.exclude)},
+            details={
+                "homes": self.wanted.homes,
+                "left_out": list(self.wanted.exclude),
+                "system_ids": system_ids(),
+            },
         )
         self._write(MANIFEST_FILE, manifest.to_json().encode())
         if self.sealing.key_file:

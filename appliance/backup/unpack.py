@@ -65,11 +65,13 @@ def unpack(
     keep_owners: bool,
     prefix: Sequence[str] = (),
     only: str = "",
+    by_path: bool = False,
 ) -> None:
     """Unpack a part into a folder that is there.
 
     `prefix` goes before the command, such as what makes it another account's; `only` is one path
-    in the archive. Raises BackupError when something of it could not be written.
+    in the archive. The program begins in the folder, so that only root needs a way to it, unless
+    `by_path`. Raises BackupError when something of it could not be written.
     """
     content = Summing()
     sums: list[Sum] = []
@@ -91,13 +93,13 @@ def unpack(
         )
 
     owners = "--same-owner" if keep_owners and os.geteuid() == 0 else "--no-same-owner"
-    command = [*prefix, *_UNPACK, owners, f"--directory={target}"]
+    command = [*prefix, *_UNPACK, owners, f"--directory={target if by_path else '.'}"]
     if only:
         command += ["--no-wildcards", "--", only]
     with piped(feed) as reading:
         done = subprocess.run(
             command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            check=False, env=ENVIRONMENT,
+            check=False, env=ENVIRONMENT, cwd="/" if by_path else target,
         )  # fmt: skip
     if done.returncode:
         said = [

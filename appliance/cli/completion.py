@@ -150,3 +150,13 @@ def _values_of(setting: Setting | None) -> tuple[str, ...]:
     if setting.kind is Kind.SWITCH:
         return ("true", "false")
     return setting.choices
+
+
+def backups(incomplete: str) -> list[str]:
+    """Backups in the folder of the settings."""
+    from appliance.backup.place import place_of
+
+    config = _configuration()
+    place = place_of(config.backup.folder if config else "", Places.current())
+    names = ["latest", *(one.folder.name for one in place.all())]
+    return [name for name in names if name.startswith(incomplete)]
