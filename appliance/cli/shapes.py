@@ -126,6 +126,35 @@ With --output, `password` is null. With --dry-run:
   "created": "2030-01-01T08:00:00Z", "last_seen": "2030-01-01T09:30:00Z"}]
 
 With --end: {"ended": 2}""",
+    "backup create": """\
+{"name": "2030-01-31T03-00-05Z", "path": "/mnt/backups/2030-01-31T03-00-05Z",
+ "created": "2030-01-31T03:00:05+00:00", "bytes": 80000000, "scheduled": false, "homes": true,
+ "encrypted": false, "host": "hub", "version": "1.0.0", "verified": true,
+ "notes": [{"part": "home-nb-ada", "count": 1, "lines": ["./log: file changed as we read it"]}]}""",
+    "backup list": """\
+[{"name": "2030-01-31T03-00-05Z", "path": "/mnt/backups/2030-01-31T03-00-05Z",
+  "created": "2030-01-31T03:00:05+00:00", "bytes": 80000000, "scheduled": true, "homes": true,
+  "encrypted": false, "host": "hub", "version": "1.0.0"}]""",
+    "backup verify": """\
+{"name": "2030-01-31T03-00-05Z", "sound": true, "bytes": 80000000, "files": 4200, "opened": true,
+ "restored": false}
+
+`opened` is false if it is encrypted and no key was given: then the stored bytes were compared.""",
+    "backup remove": """{"removed": ["2030-01-31T03-00-05Z"]}""",
+    "backup passphrase": """{"set": true, "passphrase": "…"}
+
+`passphrase` is there with `--generate`.""",
+    "restore": """\
+{"name": "2030-01-31T03-00-05Z", "created": "2030-01-31T03:00:05+00:00", "accounts": 31,
+ "brought_back": ["hub", "settings", "home-nb-ada"], "staying": ["home-nb-bob"],
+ "stopped_servers": 2, "conflicts": [], "notes": ["…"]}
+
+With `--user`: `{"user": "ada", "folder": "/home/nb-ada/restored-…"}`; with `--only-settings`:
+`{"changes": ["limits.memory"]}`; with `--undo`: `{"undone": "…"}`.""",
+    "notices test": """\
+{"mail": {"sent_to": ["ada@example.org"], "failure": ""}, "webhook": {"sent": true, "failure": ""}}
+
+A way that isn't set is null.""",
     "mail test": """{"sent_to": "ada@example.org"}""",
     "mail status": """\
 {"set_up": true, "failure": {"at": "2030-01-01T08:00:00Z", "why": "it doesn't answer"}}
