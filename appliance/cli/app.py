@@ -11,6 +11,7 @@ import typer
 
 from appliance import __version__
 from appliance.cli import (
+    backup,
     class_materials,
     completion,
     config,
@@ -18,6 +19,7 @@ from appliance.cli import (
     env,
     https,
     mail,
+    notices,
     server,
     token,
     user_proofs,
@@ -42,6 +44,8 @@ app.add_typer(class_materials.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")
+app.add_typer(notices.app, name="notices")
+app.add_typer(backup.app, name="backup")
 app.add_typer(https.app, name="https")
 app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
@@ -244,6 +248,9 @@ def uninstall(
             Places.current(), Output(json, quiet), purge=purge, yes=yes, dry_run=dry_run
         )
     )
+
+
+app.command()(backup.restore)
 
 
 @app.command()
