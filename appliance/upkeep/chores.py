@@ -9,10 +9,15 @@ from appliance.upkeep.chore import Chore
 
 def all_chores() -> Sequence[Chore]:
     """Imported here, so that nobody else pays for them."""
+    from appliance.backup.schedule import look
     from appliance.disk.rounds import start_units
     from appliance.https.chore import keep_certificate
+    from appliance.upkeep.notices import tell
 
     return (
         Chore("disk", 0, start_units),
         Chore("certificate", 3600, keep_certificate),
+        Chore("backup", 0, look),
+        # Last: it tells of what the others found.
+        Chore("notices", 0, tell),
     )
