@@ -163,12 +163,12 @@ def log_in(walk: Walk) -> str:
     login = walk.path("hub/login")
     fields = {"username": CHECK_USER, "password": walk.password, "next": walk.path("hub/home")}
     answer = walk.browser.submit(login, fields)
-    if answer.status != 200 or answer.path == login:
+    if answer.path == login:
         raise _refused(walk, answer)
-    home = walk.browser.get(walk.path("hub/home"))
+    home = answer if answer.status != 200 else walk.browser.get(walk.path("hub/home"))
     if home.status != 200 or CHECK_USER not in home.text:
         raise Broken(
-            "the log-in was accepted, and the session is not known afterwards",
+            "the log-in was accepted, and the next page is not the user's own",
             why=f"{home.path} answers {home.status}: {home.said}",
             mend=log_command(walk, "hub"),
         )

@@ -11,10 +11,12 @@ def all_chores() -> Sequence[Chore]:
     """Imported here, so that nobody else pays for them."""
     from appliance.backup.schedule import look
     from appliance.disk.rounds import start_units
+    from appliance.doctor.chore import look_at_machine
     from appliance.https.chore import keep_certificate
     from appliance.upkeep.notices import tell
 
     return (
+        Chore("machine", 0, look_at_machine),
         Chore("disk", 0, start_units),
         Chore("certificate", 3600, keep_certificate),
         Chore("backup", 0, look),
