@@ -184,6 +184,7 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     # What JupyterHub has no word for
     "GET /appliance/status": _ok("Status"),
     "GET /appliance/health": _ok("Health"),
+    "GET /appliance/disk": _ok("Disk"),
     "POST /appliance/check-user": _ok("CheckUser", status=201),
     "DELETE /appliance/check-user": _empty(204),
     "GET /appliance/servers": _ok(many(ref("Usage"))),

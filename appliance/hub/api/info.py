@@ -19,6 +19,7 @@ from appliance.errors import NotFound
 from appliance.hub.api.handler import HubApiHandler
 from appliance.hub.api.models import UserModels
 from appliance.hub.api.services import service_model
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.metrics import Metrics
 from appliance.hub.routes import Routes
 from appliance.hub.service_keeper import ServiceKeeper
@@ -64,6 +65,7 @@ class OwnModel(HubApiHandler):
     """Whoever it is that a cookie or token stands for, as a model."""
 
     services: Services
+    disk_use: DiskUse
 
     def own_model(self, who: Principal, *, scopes: Scopes) -> dict[str, Any]:
         """As far as the scopes allow, and at least the name: that is what everybody may know."""
@@ -79,7 +81,8 @@ class OwnModel(HubApiHandler):
             )
         person = self.person(who.name)
         own = scopes.union(Scopes.expand(IDENTIFY, Bearer(user=person.name)))
-        return UserModels(own, hub_url=self.web.hub_url).of(
+        models = UserModels(own, hub_url=self.web.hub_url, disk_of=self.disk_use.of_user)
+        return models.of(
             person,
             self.servers.of_user(person.name),
             groups=self.web.groups_of(person.name),

@@ -14,6 +14,7 @@ from appliance.audit import Action, Outcome
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.hub.api.handler import HubApiHandler
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.exposition import CONTENT_TYPE, family
 from appliance.hub.metrics import Metrics
 from appliance.hub.states import ServerState
@@ -33,6 +34,7 @@ class MetricsHandler(HubApiHandler):
     started: datetime
     metrics: Metrics
     usage: UsageMeter
+    disk_use: DiskUse
 
     @public
     async def get(self) -> None:
@@ -43,6 +45,7 @@ class MetricsHandler(HubApiHandler):
             self.metrics.lines(),
             self._people(),
             self._servers(usage),
+            self._disk(),
             self._audited(),
             self._program(),
         ]
@@ -101,6 +104,33 @@ class MetricsHandler(HubApiHandler):
             "counter",
             "Processor time that single-user servers have used while this hub ran",
             [({}, self.metrics.cpu_used(usage))],
+        )
+
+    def _disk(self) -> Iterator[str]:
+        report = self.disk_use.report()
+        yield from family(
+            "appliance_homes_bytes",
+            "gauge",
+            "What all homes together take on the disk",
+            [({}, sum(one.bytes for one in report.users.values()))],
+        )
+        yield from family(
+            "appliance_homes_full",
+            "gauge",
+            "Homes that hold as much as they may, or more",
+            [({}, sum(one.is_full for one in report.users.values()))],
+        )
+        yield from family(
+            "appliance_disk_free_bytes",
+            "gauge",
+            "Room for users on each file system",
+            [({"place": room.place}, room.free) for room in report.rooms],
+        )
+        yield from family(
+            "appliance_disk_size_bytes",
+            "gauge",
+            "The size of each file system, as far as users can fill it",
+            [({"place": room.place}, room.size) for room in report.rooms],
         )
 
     def _audited(self) -> Iterator[str]:

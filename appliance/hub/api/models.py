@@ -5,12 +5,13 @@ Which of a user's fields are shown depends on the scopes that the caller holds o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from appliance.access.scopes import Scopes, Target
 from appliance.clock import stamp
+from appliance.hub.disk_use import Share
 from appliance.hub.groups import GroupView
 from appliance.hub.server_rows import ServerView
 from appliance.hub.tokens import TokenView
@@ -45,8 +46,16 @@ READ_GROUP: Final = tuple(_GROUP_FIELDS)
 class UserModels:
     """Users as one caller may see them; what needs no look at the user is decided once."""
 
-    def __init__(self, scopes: Scopes, *, hub_url: str, include_stopped: bool = False) -> None:
+    def __init__(
+        self,
+        scopes: Scopes,
+        *,
+        hub_url: str,
+        disk_of: Callable[[str], Share | None],
+        include_stopped: bool = False,
+    ) -> None:
         self._scopes = scopes
+        self._disk_of = disk_of
         self._hub_url = hub_url
         self._include_stopped = include_stopped
         held = {scope: names for scope, names in _FIELDS.items() if scopes.has(scope)}
@@ -67,6 +76,7 @@ class UserModels:
     ) -> dict[str, Any]:
         """A user, as far as the scopes allow; `servers` begins with the default one, if any."""
         default = servers[0] if servers else None
+        disk = self._disk_of(person.name)
         shown = self._servers(servers, groups)
         allowed = self._allowed(Target(user=person.name, groups=groups))
         whole: dict[str, Any] = {
@@ -88,6 +98,7 @@ class UserModels:
                 "full_name": person.full_name,
                 "email": person.email,
                 "language": person.language,
+                "disk": disk.model if disk else None,
             },
         }
         if len(allowed) == len(whole):

@@ -70,13 +70,18 @@ def _with(schema: Schema, **more: Schema) -> Schema:
 _PENDING: Final = maybe({"enum": ["spawn", "stop", "check", "rename"]})
 _SERVER_STATE: Final[Schema] = {"enum": ["stopped", "starting", "ready", "stopping", "failed"]}
 
+_DISK: Final = always(
+    bytes=WHOLE, limit_bytes=maybe(WHOLE), files=WHOLE, files_limit=maybe(WHOLE),
+    percent=maybe(WHOLE), enforced=FLAG, complete=FLAG, measured=MOMENT,
+)  # fmt: skip
+
 _USER: Final = sometimes(
     kind={"const": "user"}, name=TEXT, user_info=maybe(OBJECT), admin=FLAG, roles=many(TEXT),
     groups=many(TEXT), server=maybe(TEXT), pending=_PENDING, created=MOMENT,
     last_activity=maybe(MOMENT), servers=by_name(ref("Server")), auth_state=maybe(OBJECT),
     appliance=always(
         state={"enum": ["waiting", "active", "locked"]}, has_password=FLAG,
-        full_name=TEXT, email=TEXT, language=TEXT,
+        full_name=TEXT, email=TEXT, language=TEXT, disk=maybe(_DISK),
     ),
 )  # fmt: skip
 
@@ -290,6 +295,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 why=TEXT, mend=TEXT, checked=TEXT, details={"type": "object"},
             )
         ),
+    ),
+    "Disk": always(
+        measured=maybe(MOMENT), warn_percent=WHOLE,
+        file_systems=many(
+            always(
+                place=TEXT, kind=TEXT, size=WHOLE, free=WHOLE, percent=WHOLE, files_percent=WHOLE,
+                quota=TEXT, holds=many(TEXT),
+            )
+        ),
+        homes=always(measured=WHOLE, bytes=WHOLE, near=WHOLE, full=WHOLE),
+        classes=by_name(_DISK),
     ),
     "CheckUser": always(name=TEXT, password=TEXT),
     "Handout": _HANDOUT,

@@ -15,6 +15,7 @@ from appliance.hub.api.models import READ_USER, UserModels
 from appliance.hub.api.paging import PagedHandler
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.people import People
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.users import ActiveFilter, Person, Sort
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
@@ -47,6 +48,8 @@ class UserChange(Body):
 class UserHandlerBase(PagedHandler):
     """Users as models, with few queries for many."""
 
+    disk_use: DiskUse
+
     def models(self, people: Sequence[Person]) -> list[dict[str, Any]]:
         names = [person.name for person in people]
         stopped = self._includes_stopped()
@@ -55,6 +58,7 @@ class UserHandlerBase(PagedHandler):
         models = UserModels(
             self.identified().scopes,
             hub_url=self.web.hub_url,
+            disk_of=self.disk_use.of_user,
             include_stopped=stopped,
         )
         return [

@@ -107,6 +107,7 @@ for _kind, _patterns in {
     """,
     "admin": """
         /api/info /api/appliance/status /api/appliance/health /api/appliance/check-user
+        /api/appliance/disk
         /admin/status /api/services/{service} /api/proxy /api/shutdown
         /api/appliance/users /api/appliance/apply-limits /api/appliance/mail
         /api/appliance/mail/test /api/appliance/archives /api/appliance/archives/{number}
