@@ -13,6 +13,7 @@ from appliance.hub.api import (
     class_materials,
     class_roster,
     classes,
+    disk,
     groups,
     health,
     info,

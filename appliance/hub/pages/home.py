@@ -14,9 +14,9 @@ from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, Conflict, NotFound
 from appliance.hub.classroom.inbox import Inbox
-from appliance.hub.disk_use import DiskUse
 from appliance.hub.culling.keeps import LONGEST, Keeps
 from appliance.hub.culling.outlook import Outlook, Outlooks
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.pages.goals import pending_path
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
