@@ -49,6 +49,9 @@ RESERVED: Final = frozenset((
 # The account as which `appliance doctor` logs in. Nobody else can have the name; it isn't among the
 # reserved ones, because the hub, the proxy and the daemon must take it for a user's.
 CHECK_USER: Final = Username("appliance-check")
+# The one beside it, whose things `appliance isolation test` tries to get at.
+CHECK_NEIGHBOUR: Final = Username("appliance-neighbour")
+CHECK_USERS: Final = frozenset({CHECK_USER, CHECK_NEIGHBOUR})
 
 
 def parse_username(text: str) -> Username:

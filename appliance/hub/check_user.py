@@ -1,7 +1,8 @@
-"""The account as which `appliance doctor` logs in, like a user and as nobody's user.
+"""The accounts as which `appliance doctor` and `appliance isolation test` log in, like users and
+as nobody's users.
 
-It is locked but for the seconds of a run, and each run sets a password that only that run knows. A
-run that is cut off leaves a password nobody has, and the account locks by itself soon after.
+They are locked but for the seconds of a run, and each run sets passwords that only that run knows.
+A run that is cut off leaves a password nobody has, and the account locks by itself soon after.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from appliance.db.models import Membership, User, UserState
 from appliance.db.session import Database
 from appliance.errors import Conflict
 from appliance.hub.users import Users
-from appliance.names import CHECK_USER, Username
+from appliance.names import CHECK_USER, CHECK_USERS, Username
 from appliance.native_auth.authenticator import NativeAuthenticator
 
 _MARK: Final = "check_until"
@@ -36,7 +37,7 @@ class Opened:
 
 
 class CheckUser:
-    """Opens and closes the account."""
+    """Opens and closes the accounts."""
 
     def __init__(
         self, *, db: Database, clock: Clock, authenticator: NativeAuthenticator, users: Users
@@ -46,75 +47,75 @@ class CheckUser:
         self._authenticator = authenticator
         self._users = users
 
-    async def open(self) -> Opened:
+    async def open(self, name: Username = CHECK_USER) -> Opened:
         """Let the account in with a new password; what an earlier run left ends first.
 
         Raises Conflict if the account of that name is somebody's.
         """
-        self._settle()
-        if self._until() is not None:
-            await self.close()
+        self._settle(name)
+        if self._until(name) is not None:
+            await self.close(name)
         # Whatever passwords must be like here, this one is.
         password = f"Aa1-{secrets.token_urlsafe(24)}"
-        await self._authenticator.set_password(CHECK_USER, password)
-        self._mark(self._clock.now() + _LIFETIME)
-        self._users.unlock(CHECK_USER)
-        return Opened(CHECK_USER, password)
+        await self._authenticator.set_password(name, password)
+        self._mark(name, self._clock.now() + _LIFETIME)
+        self._users.unlock(name)
+        return Opened(name, password)
 
-    async def close(self) -> None:
+    async def close(self, name: Username = CHECK_USER) -> None:
         """Lock the account; its sessions, tokens and servers end."""
-        if self._until() is None:
+        if self._until(name) is None:
             return
-        await self._users.lock(CHECK_USER)
-        self._mark(None)
+        await self._users.lock(name)
+        self._mark(name, None)
 
     async def close_if_left(self) -> None:
-        """Close it once no run can be under way any more."""
-        until = self._until()
-        if until is None:
-            return
-        # A clock that was set back must not keep it open either.
-        if not self._clock.now() <= until <= self._clock.now() + _LIFETIME:
-            await self.close()
+        """Close each once no run can be under way any more."""
+        for name in sorted(CHECK_USERS):
+            until = self._until(name)
+            # A clock that was set back must not keep it open either.
+            now = self._clock.now()
+            if until is not None and not now <= until <= now + _LIFETIME:
+                await self.close(name)
 
-    def _settle(self) -> None:
+    def _settle(self, name: Username) -> None:
         """Make the account if there is none; whatever rights somebody gave it are taken away."""
         with self._db.session() as session:
-            row = _find(session)
+            row = _find(session, name)
             if row is None:
                 session.add(
                     User(
-                        name=CHECK_USER, state=UserState.LOCKED, created=self._clock.now(),
+                        name=name, state=UserState.LOCKED, created=self._clock.now(),
                         info={_MARK: None},
                     )
                 )  # fmt: skip
                 return
             if _MARK not in row.info:
                 raise Conflict(
-                    f"cannot log in as {CHECK_USER!r} to check the log-in",
+                    f"cannot log in as {name!r} to check the log-in",
                     why="somebody made an account of that name before it was the appliance's own",
-                    mend=f"appliance user rename {CHECK_USER} NEW-NAME",
+                    mend=f"appliance user rename {name} NEW-NAME",
                 )
             row.admin = False
             for table in (Membership, Teaching):
                 session.execute(delete(table).where(table.user_id == row.id))
 
-    def _until(self) -> datetime | None:
+    def _until(self, name: Username) -> datetime | None:
         """Until when the account is open; None if it is closed, or there is none."""
         with self._db.session() as session:
-            row = _find(session)
+            row = _find(session, name)
             text = row.info.get(_MARK) if row else None
             is_open = row is not None and row.state == UserState.ACTIVE
             if row is None or _MARK not in row.info or not (is_open or text):
                 return None
         return datetime.fromisoformat(text) if text else self._clock.now() - _LIFETIME
 
-    def _mark(self, until: datetime | None) -> None:
+    def _mark(self, name: Username, until: datetime | None) -> None:
         with self._db.session() as session:
-            row = _find(session)
+            row = _find(session, name)
             if row is not None:
                 row.info = {**row.info, _MARK: until.isoformat() if until else None}
 
 
-def _find(session: Session) -> User | None:
-    return session.scalar(select(User).where(User.name == CHECK_USER))
+def _find(session: Session, name: Username) -> User | None:
+    return session.scalar(select(User).where(User.name == name))

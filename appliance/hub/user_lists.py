@@ -25,7 +25,7 @@ from appliance.db.models import Group, Membership, Password, User, UserState
 from appliance.db.models import Server as ServerRow
 from appliance.db.session import Database, fold
 from appliance.hub.states import ServerState
-from appliance.names import CHECK_USER, Username
+from appliance.names import CHECK_USERS, Username
 
 Sort = Literal["id", "-id", "name", "-name", "last_activity", "-last_activity"]
 PageSort = Literal[
@@ -169,7 +169,7 @@ _COUNTS: Final = select(
     func.count().filter(User.state == UserState.WAITING),
     func.count().filter(User.admin.is_(True)),
     func.count().filter(User.state == UserState.LOCKED),
-).where(User.name != CHECK_USER)
+).where(User.name.not_in(CHECK_USERS))
 
 
 @lru_cache(maxsize=256)
@@ -184,8 +184,8 @@ def _queries(
     in_group: bool,
 ) -> tuple[Select[int], Select[*tuple[Any, ...]]]:
     """How many users there are, and a part of them; made once, for lists are asked for often."""
-    # The account of `appliance doctor` is nobody.
-    where: list[ColumnElement[bool]] = [User.name != CHECK_USER]
+    # The accounts of `appliance doctor` and the like are nobody.
+    where: list[ColumnElement[bool]] = [User.name.not_in(CHECK_USERS)]
     if searching:
         # Names are lower-case.
         where.append(func.instr(User.name, bindparam("search")) > 0)

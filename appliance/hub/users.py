@@ -44,7 +44,7 @@ from appliance.hub.user_lists import Page as Page
 from appliance.hub.user_lists import Person as Person
 from appliance.hub.user_lists import Sort as Sort
 from appliance.interfaces import Spawner
-from appliance.names import CHECK_USER, Username, parse_full_name, parse_username
+from appliance.names import CHECK_USERS, Username, parse_full_name, parse_username
 from appliance.native_auth.authenticator import NativeAuthenticator
 from appliance.texts import say
 
@@ -130,7 +130,7 @@ class Users:
         """How many users have been active since each moment."""
         counts = [func.count().filter(User.last_activity >= since) for since in moments.values()]
         with self._db.session() as session:
-            query = select(*counts).where(User.name != CHECK_USER)
+            query = select(*counts).where(User.name.not_in(CHECK_USERS))
             return dict(zip(moments, session.execute(query).one(), strict=True))
 
     async def create_many(

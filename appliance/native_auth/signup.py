@@ -26,7 +26,7 @@ from appliance.db.models import Departure, Password, Rename, User, UserState
 from appliance.db.session import Database
 from appliance.errors import Conflict, NotAllowed
 from appliance.names import (
-    CHECK_USER,
+    CHECK_USERS,
     RESERVED,
     Username,
     likeness,
@@ -129,7 +129,7 @@ class SignUps:
                 why="names like this one can't sign up here",
                 mend=say("use a name of the form {patterns}", patterns=_listed(allowed)),
             )
-        if user == CHECK_USER or matches(user, self._settings.refused_names):
+        if user in CHECK_USERS or matches(user, self._settings.refused_names):
             raise NotAllowed(
                 what, why="names like this one can't sign up here", mend="choose another name"
             )

@@ -9,9 +9,10 @@ from appliance import __version__
 from appliance.access.principal import Kind
 from appliance.clock import stamp
 from appliance.errors import NotAllowed
-from appliance.hub.api.handler import HubApiHandler
+from appliance.hub.api.handler import Body, HubApiHandler
 from appliance.hub.check_user import CheckUser
 from appliance.hub.health import Health
+from appliance.names import CHECK_NEIGHBOUR, CHECK_USER, CHECK_USERS
 from appliance.web.guards import needs_scope
 from appliance.web.parts import Pattern
 
@@ -34,21 +35,29 @@ class FindingsHandler(HubApiHandler):
         )
 
 
+class Wanted(Body):
+    """Which of the accounts; the neighbour is the one that the other tries to get at."""
+
+    neighbour: bool = False
+
+
 class CheckUserHandler(HubApiHandler):
-    """Opens and closes the account by which the log-in is checked; for root on the machine."""
+    """Opens and closes the accounts by which the log-in is checked; for root on the machine."""
 
     check_user: CheckUser
 
     @needs_scope("admin:users")
     async def post(self) -> None:
         self._check_root()
-        opened = await self.check_user.open()
+        wanted = Wanted() if self.json_body() is None else self.parse_body(Wanted)
+        opened = await self.check_user.open(CHECK_NEIGHBOUR if wanted.neighbour else CHECK_USER)
         self.reply({"name": opened.name, "password": opened.password}, status=201)
 
     @needs_scope("admin:users")
     async def delete(self) -> None:
         self._check_root()
-        await self.check_user.close()
+        for name in sorted(CHECK_USERS):
+            await self.check_user.close(name)
         self.reply_nothing()
 
     def _check_root(self) -> None:
