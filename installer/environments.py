@@ -181,7 +181,7 @@ def prune(software: Path) -> list[str]:
     for directory in sorted(root.iterdir() if root.is_dir() else []):
         if not directory.is_dir():
             continue
-        if directory.resolve() not in current and not _is_in_use(directory):
+        if directory.resolve() not in current and not is_in_use(directory):
             remove_tree(directory)
             gone.append(directory.name)
     return gone
@@ -196,7 +196,7 @@ def _kept(history: Path) -> set[str]:
         return set()
 
 
-def _is_in_use(directory: Path) -> bool:
+def is_in_use(directory: Path) -> bool:
     """Whether a process runs from it: every Python of an environment maps some file of it."""
     inside = f"{directory}/"
     for maps in Path("/proc").glob("[0-9]*/maps"):
