@@ -99,13 +99,18 @@ class Work:
         shop = self._shop(lambda text: None)
         current = shop.kind(shop.changer.records.read(name)).current()
         entries = shop.changer.history.entries(name)
+        # One may have been gone back to: it was in force more than once.
+        latest = max(
+            (at for at, one in enumerate(entries) if current and one.directory == current.name),
+            default=-1,
+        )
         value = [
             {
                 "number": number,
                 "at": entry.at,
                 "did": entry.did,
                 "directory": entry.directory,
-                "in_force": bool(current and current.name == entry.directory),
+                "in_force": number == latest + 1,
             }
             for number, entry in enumerate(entries, 1)
         ]

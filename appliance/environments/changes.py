@@ -25,7 +25,15 @@ from appliance.environments.sandbox import run_confined
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from installer.cache import trusted_cache
-from installer.environments import COMPLETE, LOCKED, WANTED, mark_complete
+from installer.environments import (
+    COMPLETE,
+    LOCKED,
+    PINNED,
+    WANTED,
+    Environment,
+    is_in_use,
+    mark_complete,
+)
 from installer.files import remove_tree
 from installer.uv import uv_environment
 
@@ -204,9 +212,25 @@ class Changer:
             entries.insert(0, Entry.of(current, before, "as it was before"))
         # Kept first, recorded second, in force last: after a power cut the installer and the next
         # change go on from the record.
-        self.history.add(kind.name, *entries)
+        forgotten = self.history.add(kind.name, *entries)
         self.records.write(after)
         kind.activate(final, after)
+        self.drop(forgotten)
+
+    def drop(self, directories: set[str]) -> None:
+        """Delete what can't be gone back to any more, unless something runs from it.
+
+        Then, or if it is of an earlier release, the installer's tidying up will find it.
+        """
+        root = self._places.software / "environments"
+        pins = Environment.named("user").pinned
+        for name in directories:
+            directory = root / name
+            own = directory / PINNED
+            if own.exists() and not own.read_text("utf-8").startswith(pins):
+                continue
+            if not is_in_use(directory):
+                remove_tree(directory)
 
     def _check_room(self, what: str) -> None:
         free = shutil.disk_usage(self._places.software).free

@@ -15,11 +15,8 @@ _NOT_FOUND: Final = re.compile(
     r"Because ([A-Za-z0-9._-]+) was not found in the (?:package registry|provided package)"
 )
 _NO_WHEEL: Final = re.compile(
-    r"([A-Za-z0-9._-]+)(?:==| (?=v?\d))?\S* (?:has|have) no (?:usable wheels|wheels|source)"
-)
-_BINARY_ONLY: Final = re.compile(
-    r"building from source is disabled for `?([A-Za-z0-9._-]+)|"
-    r"([A-Za-z0-9._-]+) .*building from source is disabled|Building source distributions"
+    r"Wheels are required for `([A-Za-z0-9._-]+)`|"
+    r"([A-Za-z][A-Za-z0-9._-]*)(?:==\S+)? (?:has|have) no (?:usable )?wheels"
 )
 _NO_VERSION: Final = re.compile(r"there (?:is|are) no versions? of ([A-Za-z0-9._\[\]-]+)")
 _NETWORK: Final = re.compile(
@@ -39,7 +36,7 @@ def explain(
     for find in (_disk, _network, _no_package, _no_wheel, _no_version):
         found = find(flat, name)
         if found:
-            return ApplianceError(what, why=found[0], mend=found[1], log=tuple(lines))
+            return ApplianceError(what, why=found[0], mend=found[1])
     moved = sorted(
         one for one in pinned if re.search(rf"(?<![\w.-]){re.escape(one)}(?![\w-])", flat)
     )
@@ -50,7 +47,6 @@ def explain(
             what,
             why=f"{why}: {_reason(flat)}",
             mend=f"a kernel of its own may have any version: {_create(asked)}",
-            log=tuple(lines),
         )
     if "unsatisfiable" in flat:
         return ApplianceError(
@@ -58,7 +54,6 @@ def explain(
             why=f"the packages don't go together: {_reason(flat)}",
             mend="ask for other versions, or put some of them into another environment: "
             + _create(asked),
-            log=tuple(lines),
         )
     return ApplianceError(
         what,
@@ -106,7 +101,7 @@ def _no_package(flat: str, name: str) -> tuple[str, str] | None:
 
 
 def _no_wheel(flat: str, name: str) -> tuple[str, str] | None:
-    found = _BINARY_ONLY.search(flat) or _NO_WHEEL.search(flat)
+    found = _NO_WHEEL.search(flat)
     if not found:
         return None
     package = next((group for group in found.groups() if group), "one of them")

@@ -48,16 +48,21 @@ class History:
         except TypeError:
             return []
 
-    def add(self, name: str, *entries: Entry) -> None:
-        """Put entries at the end; what is older than the last few is forgotten."""
+    def add(self, name: str, *entries: Entry) -> set[str]:
+        """Put entries at the end; the directories of those that are forgotten for it."""
         kept = self.entries(name)
         for entry in entries:
             if not (kept and kept[-1].directory == entry.directory):
                 kept.append(entry)
-        self._write(name, kept[-KEPT - 1 :])
+        latest = kept[-KEPT - 1 :]
+        self._write(name, latest)
+        return {one.directory for one in kept} - {one.directory for one in latest}
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str) -> set[str]:
+        """Forget all; their directories."""
+        directories = {one.directory for one in self.entries(name)}
         self._write(name, [])
+        return directories
 
     def _write(self, name: str, entries: Sequence[Entry]) -> None:
         found = self._read()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.environments.clone import clone_tree, link_distributions
@@ -99,14 +100,14 @@ def installed_tools(places: Places) -> Tools:
     return Tools(uv_program(places.software), wheel, python)
 
 
-def pinned_versions(text: str) -> dict[str, str]:
-    """Names and versions in a file of pins."""
-    pairs = (line.partition(";")[0].strip().split("==") for line in _requirement_lines(text))
-    return {canonicalize_name(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2}
-
-
-def _requirement_lines(text: str) -> Iterable[str]:
-    return (line for line in without_hashes(text).splitlines() if line[:1].isalnum())
+def pinned_versions(environment: Path | None, text: str) -> dict[str, str]:
+    """What is installed of a file of pins, which has lines for several releases of Python."""
+    if environment is None:
+        return {}
+    lines = (line for line in without_hashes(text).splitlines() if line[:1].isalnum())
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    versions = Distributions.of(environment).versions()
+    return {name: version for name, version in versions.items() if name in names}
 
 
 @dataclass
@@ -129,7 +130,7 @@ class Everybody:
         return Environment.named("user", wanted=record.wanted, locked=locked)
 
     def pinned(self) -> dict[str, str]:
-        return pinned_versions(Environment.named("user").pinned)
+        return pinned_versions(self.current(), Environment.named("user").pinned)
 
     def needs(self) -> set[str]:
         return {OWN, *self.pinned()}
@@ -187,8 +188,8 @@ class Kernel:
 
     def pinned(self) -> dict[str, str]:
         """The protocol's other end, so that it goes with the servers; nothing else."""
-        versions = pinned_versions(Environment.named("user").pinned)
-        return {"ipykernel": versions["ipykernel"]}
+        versions = Everybody(self.places, self.tools).pinned()
+        return {name: versions[name] for name in ("ipykernel",) if name in versions}
 
     def needs(self) -> set[str]:
         return set(_KERNEL_NEEDS)

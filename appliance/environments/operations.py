@@ -168,7 +168,7 @@ class Shop:
             kind = Kernel(self.places, installed_tools(self.places), name, record.python)
             self.changer.records.delete(name)
             kind.delete()
-            self.changer.history.forget(name)
+            self.changer.drop(self.changer.history.forget(name))
 
     def repair(self, name: str, *, did: str) -> Outcome:
         """Build again what is asked for, if it isn't in force, or its Python has changed."""

@@ -12,6 +12,8 @@ def all_chores() -> Sequence[Chore]:
     from appliance.backup.schedule import look
     from appliance.disk.rounds import start_units
     from appliance.doctor.chore import look_at_machine
+    from appliance.environments.care import EVERY_SECONDS
+    from appliance.environments.care import look as look_at_environments
     from appliance.https.chore import keep_certificate
     from appliance.upkeep.notices import tell
 
@@ -20,6 +22,7 @@ def all_chores() -> Sequence[Chore]:
         Chore("disk", 0, start_units),
         Chore("certificate", 3600, keep_certificate),
         Chore("backup", 0, look),
+        Chore("environment", EVERY_SECONDS, look_at_environments),
         # Last: it tells of what the others found.
         Chore("notices", 0, tell),
     )

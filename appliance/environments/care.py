@@ -1,0 +1,68 @@
+"""The daily look at environments: is each one whole, and its Python still there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from appliance.config.schema import Config
+from appliance.environments.kinds import is_python_there
+from appliance.environments.records import EVERYBODY, Records
+from appliance.errors import ApplianceError
+from appliance.findings import Finding, Severity, write_finding
+from appliance.places import Places
+from installer.environments import COMPLETE
+from installer.files import remove_tree
+
+TOPIC: Final = "environment"
+_DAY: Final = 86400
+EVERY_SECONDS: Final = _DAY - 900
+
+
+def look(config: Config, places: Places) -> None:
+    """Write what is found; half-made directories of killed commands go."""
+    del config
+    _tidy(places)
+    problems = list(_problems(places))
+    if problems:
+        worst = next((one for one in problems if one.severity is Severity.FAILED), problems[0])
+        write_finding(places.health, worst)
+        return
+    write_finding(places.health, Finding(TOPIC, Severity.OK, "all environments are whole"))
+
+
+def _problems(places: Places) -> Iterator[Finding]:
+    if not (places.user_environment / COMPLETE).exists():
+        yield _finding(EVERYBODY, "is not complete", "run the installer again")
+    elif not is_python_there(places.user_environment):
+        yield _finding(EVERYBODY, "has lost its Python", "run the installer again")
+    for name in Records(places).names():
+        directory = (places.jupyter / "environments" / name).resolve()
+        mend = f"sudo appliance env repair --env {name}"
+        try:
+            if not (directory / COMPLETE).exists():
+                yield _finding(name, "is not complete", mend)
+            elif not is_python_there(directory):
+                yield _finding(name, "has lost its Python", mend)
+        except ApplianceError as error:
+            yield _finding(name, f"can't be used: {error.why}", mend)
+
+
+def _finding(name: str, what: str, mend: str) -> Finding:
+    whose = f"the environment '{name}'" if name else "the environment of notebooks"
+    severity = Severity.WARNING if name else Severity.FAILED
+    why = (
+        "an upgrade of the system may have brought another Python"
+        if "Python" in what
+        else "something was deleted, or a change was cut off"
+    )
+    return Finding(TOPIC, severity, f"{whose} {what}", why, mend, details={"environment": name})
+
+
+def _tidy(places: Places) -> None:
+    """What a change left that was killed; one that is under way has a process of that number."""
+    for path in (places.software / "environments").glob("new-*"):
+        number = path.name.rpartition("-")[2]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            remove_tree(path)
