@@ -100,6 +100,7 @@ class Action(StrEnum):
     REMOVE_SERVER = "server.remove"
     KEEP_SERVER = "server.keep"
     SET_EXAM = "class.set-exam"
+    SET_LIMITS = "limits.set"
     SHARE_SERVER = "share.grant"
     UNSHARE_SERVER = "share.revoke"
     ACCEPT_SHARE = "share.accept"

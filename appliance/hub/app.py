@@ -34,6 +34,7 @@ from appliance.hub.groups import Groups
 from appliance.hub.health import Health
 from appliance.hub.housekeeping import Housekeeping
 from appliance.hub.identity import Identity
+from appliance.hub.limits.server_limits import ServerLimits
 from appliance.hub.links import Links
 from appliance.hub.metrics import Metrics
 from appliance.hub.oauth import OAuthProvider
@@ -110,6 +111,7 @@ class _Core:
     metrics: Metrics
     hub_url: str
     services: Services
+    limits: ServerLimits
 
 
 def make_hub(
@@ -137,13 +139,15 @@ def make_hub(
     links = Links(db=db, clock=clock, authenticator=authenticator, hub_url=core.hub_url)
     users = Users(db=db, clock=clock, authenticator=authenticator, servers=servers, spawner=spawner)
     check_user = CheckUser(db=db, clock=clock, authenticator=authenticator, users=users)
-    usage = UsageMeter(spawner=spawner, clock=clock, cpu_limit=config.limits.cpu)
+    usage = UsageMeter(spawner=spawner, clock=clock)
     classroom = make_classroom(
         Ground(
             config=config, places=places, clock=clock, db=db, roles=core.roles, groups=core.groups,
             users=users, servers=servers, sessions=sessions, authenticator=authenticator,
             throttle=throttle, links=links, spawner=spawner, supervisor=core.supervisor,
-            hub_url=core.hub_url, usage=usage, activity=core.activity, on_end=core.metrics.on_end,
+            hub_url=core.hub_url, usage=usage, activity=core.activity,
+            on_end=core.metrics.on_end, limits=core.limits,
+            on_memory_kill=core.metrics.on_memory_kill,
         )
     )  # fmt: skip
     disk_use = DiskUse(report_file(places), clock=clock, messages=classroom.parts["messages"])
@@ -220,8 +224,13 @@ def _open(
     db.open()
     services = Services(db=db, clock=clock, base_url=config.base_url, configured=config.services)
     services.settle()
+    groups = Groups(db=db)
+    limits = ServerLimits(
+        db=db, clock=clock, groups=groups, spawner=spawner, config=config,
+        rendered=places.rendered / "hub.json",
+    )  # fmt: skip
     return _Core(
-        config=config, places=places, clock=clock, db=db, groups=Groups(db=db),
+        config=config, places=places, clock=clock, db=db, groups=groups, limits=limits,
         roles=configured_roles(config), spawner=spawner, supervisor=Supervisor(),
         activity=Activity(clock=clock), metrics=Metrics(clock=clock),
         hub_url=f"{config.base_url}hub/", services=services,
@@ -250,7 +259,7 @@ def _servers(core: _Core, rows: ServerRows, named_limit: int) -> tuple[Servers, 
     servers = Servers(
         rows=rows, spawner=core.spawner, clock=core.clock, activity=core.activity,
         queue=StartQueue(at_once=config.servers.concurrent_starts), supervisor=core.supervisor,
-        on_start=core.metrics.on_started, on_end=core.metrics.on_end,
+        on_start=core.metrics.on_started, on_end=core.metrics.on_end, told=core.limits.told,
         start_timeout_seconds=config.servers.start_timeout, named_limit=named_limit,
     )  # fmt: skip
     rules = Rules(config.culling, config.group_culling)

@@ -32,7 +32,7 @@ HOW: Final = ("preloaded", "cold")
 # Those of interfaces.Exited, and our own.
 CAUSES: Final = (
     "stopped", "finished", "oom", "exit", "signal", "timeout", "unseen", "other", "idle",
-    "calendar",
+    "calendar", "run_time",
 )  # fmt: skip
 # Anything can stand where a request's method belongs.
 _METHODS: Final = frozenset(RequestHandler.SUPPORTED_METHODS)
@@ -100,6 +100,11 @@ class Metrics:
             "Single-user servers that ended without a person's wish, by cause",
             ("cause",),
         )
+        self.memory_kills = Counter(
+            "appliance_memory_kills_total",
+            "Kernels and programs in servers that were stopped for wanting too much memory",
+        )
+        self.memory_kills.add(amount=0)
         # There from the beginning, so that the first one shows as a rise.
         for status in ("success", "failure"):
             self.starts.expect(status)
@@ -158,6 +163,10 @@ class Metrics:
         """A server has ended, and no person has asked for it."""
         self.ends.add(cause if cause in CAUSES else "other")
 
+    def on_memory_kill(self) -> None:
+        """Something in a server was stopped for wanting too much memory."""
+        self.memory_kills.add()
+
     def cpu_used(self, usage: Mapping[ServerId, Usage]) -> float:
         """Processor seconds of all servers since the first look; it never goes down.
 
@@ -179,7 +188,7 @@ class Metrics:
     def lines(self) -> Iterator[str]:
         for instrument in (
             self.requests, self.logins, self.logouts, self.starts, self.starts_how,
-            self.starts_by_spawner, self.stops, self.startup, self.ends,
+            self.starts_by_spawner, self.stops, self.startup, self.ends, self.memory_kills,
         ):  # fmt: skip
             yield from instrument.lines()
 

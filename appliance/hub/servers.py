@@ -35,6 +35,7 @@ from appliance.hub.start_queue import StartQueue
 from appliance.hub.states import ServerState
 from appliance.hub.supervisor import Supervisor
 from appliance.interfaces import Exited, Running, Spawner, Started, StartRequest
+from appliance.limits import Told
 from appliance.names import ServerId, ServerName, Username
 from appliance.texts import say
 
@@ -80,9 +81,11 @@ class Servers:
         start_timeout_seconds: int,
         on_start: Callable[[ServerId, Started, float], None] = lambda _server, _how, _seconds: None,
         on_end: Callable[[str], None] = lambda _cause: None,
+        told: Callable[[Username], Told] = lambda _user: Told(),
         named_limit: int = 0,
     ) -> None:
-        """`named_limit` is the number of named servers that a user may have."""
+        """`named_limit` is the number of named servers that a user may have, `told` what the
+        spawner is told of a user's limits."""
         self.named_limit = named_limit
         self._rows = rows
         self._spawner = spawner
@@ -93,6 +96,7 @@ class Servers:
         self._start_timeout = start_timeout_seconds
         self._on_start = on_start
         self._on_end = on_end
+        self._told = told
         self._lives: dict[ServerId, _Live] = {}
 
     # What is
@@ -263,7 +267,8 @@ class Servers:
         begun = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._start_timeout + _GRACE_SECONDS):
-                started = await self._spawner.start(server, StartRequest(token))
+                request = StartRequest(token, self._told(server.user))
+                started = await self._spawner.start(server, request)
         except TimeoutError as err:
             await self._spawner.stop(server)
             raise SpawnTimeout(

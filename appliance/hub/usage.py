@@ -31,7 +31,11 @@ class Usage:
     cores: float | None
     """Processor cores in use on the average since the last look; None at the first look."""
     cores_limit: float
+    """What the server may use, or all cores of the machine."""
     tasks: int | None
+    is_cpu_limited: bool = False
+    """Whether it has a limit of its own."""
+    tasks_limit: int | None = None
 
     @property
     def memory_percent(self) -> int | None:
@@ -53,10 +57,10 @@ class _Sample:
 class UsageMeter:
     """Samples the spawner's numbers; processor use is the difference of two samples."""
 
-    def __init__(self, *, spawner: Spawner, clock: Clock, cpu_limit: float | None) -> None:
+    def __init__(self, *, spawner: Spawner, clock: Clock) -> None:
         self._spawner = spawner
         self._clock = clock
-        self._cores_limit = cpu_limit or float(os.cpu_count() or 1)
+        self._cores = float(os.cpu_count() or 1)
         self._before: _Sample | None = None
         self._now: _Sample | None = None
         self._lock = asyncio.Lock()
@@ -86,12 +90,14 @@ class UsageMeter:
             memory_bytes=running.memory_bytes,
             memory_limit_bytes=running.memory_limit_bytes,
             cpu_seconds=running.cpu_seconds,
-            cores=self._cores(server, running, at),
-            cores_limit=self._cores_limit,
+            cores=self._cores_used(server, running, at),
+            cores_limit=running.cpu_limit or self._cores,
             tasks=running.tasks,
+            is_cpu_limited=running.cpu_limit is not None,
+            tasks_limit=running.tasks_limit,
         )
 
-    def _cores(self, server: ServerId, running: Running, at: float) -> float | None:
+    def _cores_used(self, server: ServerId, running: Running, at: float) -> float | None:
         earlier = self._before.running.get(server) if self._before else None
         if self._before is None or earlier is None or earlier.started != running.started:
             return None

@@ -241,6 +241,12 @@ ANSWERS: Final[Mapping[str, Answers]] = {
     "GET /appliance/users/{user}/servers/{server}/keep": _ok("Outlook"),
     "PUT /appliance/users/{user}/servers/{server}/keep": _ok("Kept"),
     "DELETE /appliance/users/{user}/servers/{server}/keep": _empty(204),
+    "GET /appliance/limits": _ok("Limits"),
+    "GET /appliance/users/{user}/limits": _ok("Limits"),
+    "PATCH /appliance/users/{user}/limits": _ok("Limits"),
+    "GET /appliance/groups/{group}/limits": _ok("Limits"),
+    "PATCH /appliance/groups/{group}/limits": _ok("Limits"),
+    "POST /appliance/users/{user}/out-of-memory": _empty(204),
     "GET /appliance/users/{user}/server/log": _LOG,
     "GET /appliance/users/{user}/servers/{server}/log": _LOG,
     # Joining

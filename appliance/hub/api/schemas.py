@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from appliance.findings import Severity
+from appliance.limits import NAMES as LIMITS
 
 Schema = dict[str, Any]
 
@@ -151,9 +152,15 @@ _LIVE_STUDENT: Final = always(
     state=_SERVER_STATE, queue_position=maybe(WHOLE), idle_minutes=maybe(WHOLE),
     memory_mb=maybe(WHOLE), memory_limit_mb=maybe(WHOLE), memory_percent=maybe(WHOLE),
     cores=maybe(NUMBER), cpu_percent=maybe(WHOLE), near={"enum": ["", "memory", "cpu"]},
-    stops=maybe(MOMENT),
+    memory_kills=WHOLE, stops=maybe(MOMENT),
     visit=maybe(always(state={"enum": ["asked", "granted"]}, until=MOMENT)),
 )  # fmt: skip
+
+_LIMIT: Final = always(
+    value=maybe(NUMBER), source={"enum": ["user", "group", "default", "machine"]},
+    name=maybe(TEXT), on_page=FLAG,
+)  # fmt: skip
+_GIVEN: Final = sometimes(memory=WHOLE, cpu=NUMBER, tasks=WHOLE)
 
 _CLASS: Final = always(
     name=TEXT, title=TEXT, created=MOMENT, frozen=FLAG, must_approve=FLAG, has_nbgrader=FLAG,
@@ -273,6 +280,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "DoneWithServers": always(done=many(TEXT), failed=many(always(name=TEXT, why=TEXT))),
     "Kept": always(**_KEPT),
     "Outlook": always(stops=maybe(MOMENT), cause=maybe({"enum": ["idle", "calendar"]}), **_KEPT),
+    "Limits": always(
+        limits={
+            "type": "object",
+            "properties": dict.fromkeys(LIMITS, _LIMIT),
+            "required": list(LIMITS),
+            "additionalProperties": False,
+        },
+        given=_GIVEN, most=_GIVEN,
+    ),
     "Log": always(lines=many(TEXT)),
     "Usage": {
         "allOf": [

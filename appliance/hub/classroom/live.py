@@ -77,6 +77,8 @@ class Student:
     cpu_percent: int | None
     near: str
     """What is near its limit: memory, cpu, or nothing."""
+    memory_kills: int = 0
+    """How often memory ran out in the last day."""
     stops: datetime | None = None
     """When the server is stopped by itself, if nobody uses it; None means that it isn't."""
 
@@ -101,6 +103,7 @@ class Student:
             "idle_minutes": self.idle_minutes, "memory_mb": self.memory_mb,
             "memory_limit_mb": self.memory_limit_mb, "memory_percent": self.memory_percent,
             "cores": self.cores, "cpu_percent": self.cpu_percent, "near": self.near,
+            "memory_kills": self.memory_kills,
             "stops": stamp(self.stops and self.stops.replace(second=0, microsecond=0)),
         }  # fmt: skip
 
@@ -138,7 +141,7 @@ class LiveClasses:
         streams: Streams,
         outlooks_of: Callable[[Iterable[ServerId]], Mapping[ServerId, Outlook]],
         place_of: Callable[[ServerId], int | None],
-        has_cpu_limit: bool,
+        memory_kills_in: Callable[[str], Mapping[str, int]],
     ) -> None:
         """`outlooks_of` tells when servers are stopped, `place_of` where one stands in line."""
         self._db = db
@@ -148,7 +151,7 @@ class LiveClasses:
         self._streams = streams
         self._outlooks_of = outlooks_of
         self._place_of = place_of
-        self._has_cpu_limit = has_cpu_limit
+        self._memory_kills_in = memory_kills_in
         self._looks: dict[str, tuple[float, tuple[Student, ...]]] = {}
 
     async def students(self, group: str, *, fresh: bool = False) -> tuple[Student, ...]:
@@ -162,8 +165,11 @@ class LiveClasses:
             rows = connection.execute(_STUDENTS, {"group": group}).all()
         running = [ServerId(Username(row.name)) for row in rows if row.server == ServerState.READY]
         outlooks = self._outlooks_of(running)
+        kills = self._memory_kills_in(group)
         found = tuple(
-            self._student(row, usage, outlooks.get(ServerId(Username(row.name))), now)
+            self._student(
+                row, usage, outlooks.get(ServerId(Username(row.name))), kills.get(row.name, 0), now
+            )
             for row in rows
         )
         self._looks = {
@@ -173,7 +179,12 @@ class LiveClasses:
         return found
 
     def _student(
-        self, row: Any, usage: Mapping[ServerId, Usage], outlook: Outlook | None, now: datetime
+        self,
+        row: Any,
+        usage: Mapping[ServerId, Usage],
+        outlook: Outlook | None,
+        kills: int,
+        now: datetime,
     ) -> Student:
         server = ServerId(Username(row.name), ServerName(""))
         state = ServerState(row.server) if row.server else ServerState.STOPPED
@@ -194,6 +205,7 @@ class LiveClasses:
             cores=None if used is None or used.cores is None else round(used.cores, 1),
             cpu_percent=used.cpu_percent if used else None,
             near=self._near(used),
+            memory_kills=kills,
             stops=outlook.stops if outlook else None,
         )
 
@@ -214,7 +226,7 @@ class LiveClasses:
             return ""
         if (used.memory_percent or 0) >= NEAR_PERCENT:
             return "memory"
-        if self._has_cpu_limit and (used.cpu_percent or 0) >= _THROTTLED_PERCENT:
+        if used.is_cpu_limited and (used.cpu_percent or 0) >= _THROTTLED_PERCENT:
             return "cpu"
         return ""
 

@@ -42,6 +42,8 @@ from appliance.hub.classroom.uploads import Uploads
 from appliance.hub.classroom.visits import Visits
 from appliance.hub.culling.parts import make_culling
 from appliance.hub.groups import Groups
+from appliance.hub.limits.parts import make_limits
+from appliance.hub.limits.server_limits import ServerLimits
 from appliance.hub.links import Links
 from appliance.hub.own_accounts import make_own_accounts
 from appliance.hub.secrets import ensure_secret
@@ -79,6 +81,8 @@ class Ground:
     hub_url: str
     usage: UsageMeter
     activity: Activity
+    limits: ServerLimits
+    on_memory_kill: Callable[[], None]
     on_end: Callable[[str], None]
     """Is told why servers end that nobody has asked to end."""
 
@@ -212,10 +216,14 @@ def _make_live(ground: Ground, people: People) -> Classroom:
         config=ground.config, db=db, clock=clock, groups=ground.groups, activity=ground.activity,
         servers=ground.servers, messages=messages, streams=streams, on_end=ground.on_end,
     )  # fmt: skip
+    limits = make_limits(
+        limits=ground.limits, db=db, clock=clock, servers=ground.servers, messages=messages,
+        on_end=ground.on_end, on_memory_kill=ground.on_memory_kill,
+    )  # fmt: skip
     live = LiveClasses(
         db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
         outlooks_of=culling.outlooks.of_all, place_of=ground.servers.place,
-        has_cpu_limit=ground.config.limits.cpu is not None,
+        memory_kills_in=limits.memory_kills.lately_in,
     )  # fmt: skip
     return Classroom(
         parts={
@@ -227,8 +235,11 @@ def _make_live(ground: Ground, people: People) -> Classroom:
             "live": live,
             "class_servers": ClassServers(servers=ground.servers, live=live),
             **culling.parts,
+            **limits.parts,
         },
-        loops={"streams": streams.run, "visits": visits.run, **culling.loops},
+        loops={"streams": streams.run, "visits": visits.run, **culling.loops,
+            **limits.loops,
+        },
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ _SCOPES: Final = {
     "stop": "delete:servers",
     "forget": "delete:servers",
     "log": "admin:server_state",
+    "limits": "admin:users",
 }
 # What would make somebody master of another's account.
 POWER: Final = frozenset({"approve", "passwords", "link", "lock", "unlock", "remove"})

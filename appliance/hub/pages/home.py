@@ -17,7 +17,9 @@ from appliance.hub.classroom.inbox import Inbox
 from appliance.hub.culling.keeps import LONGEST, Keeps
 from appliance.hub.culling.outlook import Outlook, Outlooks
 from appliance.hub.disk_use import DiskUse
+from appliance.hub.limits.server_limits import ServerLimits
 from appliance.hub.pages.goals import pending_path
+from appliance.hub.pages.limits import in_a_sentence
 from appliance.hub.server_rows import ServerView
 from appliance.hub.servers import Servers
 from appliance.hub.services import Services
@@ -57,6 +59,7 @@ class HomePage(PageHandler):
     servers: Servers
     users: Users
     usage: UsageMeter
+    limits: ServerLimits
     disk_use: DiskUse
     shares: Shares
     services: Services
@@ -84,6 +87,7 @@ class HomePage(PageHandler):
             server=server,
             cards=self.inbox.cards(self.user),
             usage=await self.usage.of(server.server) if server.ready else None,
+            may_use=in_a_sentence(self.limits.of(self.user)),
             disk=self.disk_use.of_user(self.user),
             front_end=self.config.servers.front_end,
             waiting=self.users.counts().waiting if is_admin else 0,

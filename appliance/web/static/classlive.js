@@ -40,6 +40,7 @@ function detail(one) {
   if (one.queue_position) return words.place.replace("#", one.queue_position);
   if (one.near === "memory") return words.nearMemory;
   if (one.near === "cpu") return words.nearCpu;
+  if (one.memory_kills) return words.memoryOut.replace("#", one.memory_kills);
   return one.idle_minutes ? words.idle.replace("#", one.idle_minutes) : "";
 }
 

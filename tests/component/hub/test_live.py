@@ -37,8 +37,9 @@ async def _students(people: ClassPeople) -> dict[str, Any]:
 def _uses(machine: Machine, server: ServerId, *, memory: int, cpu: float = 0.0) -> None:
     running = machine.spawner.servers[server]
     machine.spawner.servers[server] = replace(
-        running, memory_bytes=memory * MEGABYTE, memory_limit_bytes=1000 * MEGABYTE, cpu_seconds=cpu
-    )
+        running, memory_bytes=memory * MEGABYTE, memory_limit_bytes=1000 * MEGABYTE,
+        cpu_seconds=cpu, cpu_limit=2.0,
+    )  # fmt: skip
 
 
 async def test_only_the_students_of_the_class_are_shown(people: ClassPeople) -> None:

@@ -73,6 +73,7 @@ for _kind, _patterns in {
         /api/appliance/classes/{group}/waiting/reject
         /api/appliance/classes/{group}/roster /api/appliance/classes/{group}/roster/passwords
         /api/appliance/classes/{group}/roster/preview
+        /api/appliance/groups/{group}/limits /classes/{group}/limits
         /classes/{group} /classes/{group}/do /classes/{group}/settings /classes/{group}/end
         /classes/{name}/joining /classes/{name}/joining/codes
         /classes/{name}/joining/codes/{number}/revoke /classes/{name}/joining/codes/{number}/show
@@ -95,6 +96,7 @@ for _kind, _patterns in {
         /api/shares/{user} /api/shares/{user}/{server} /api/share-codes/{user}
         /api/share-codes/{user}/{server} /api/appliance/users/{user}/server{server}/log
         /api/appliance/users/{user}/server{server}/keep
+        /api/appliance/users/{user}/limits /api/appliance/users/{user}/out-of-memory
         /api/appliance/users/{user}/servers/{server}/keep
         /api/appliance/users/{user}/servers/{server}/log /api/appliance/users/{user}/approve
         /api/appliance/users/{user}/password /api/appliance/users/{user}/setup-link
@@ -108,6 +110,7 @@ for _kind, _patterns in {
     "admin": """
         /api/info /api/appliance/status /api/appliance/health /api/appliance/check-user
         /api/appliance/disk
+        /admin/users/{name}/limits /api/appliance/limits
         /admin/status /api/services/{service} /api/proxy /api/shutdown
         /api/appliance/users /api/appliance/apply-limits /api/appliance/mail
         /api/appliance/mail/test /api/appliance/archives /api/appliance/archives/{number}

@@ -1,0 +1,1 @@
+"""What servers may use: limits that are set on pages, the longest life, and what ran out."""
