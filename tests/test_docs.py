@@ -50,6 +50,6 @@ def test_settings_and_commands_that_are_named_exist(page: Path) -> None:
     keys = [key for key in keys if not key.endswith((".md", ".html", ".yaml", ".json"))]
     assert [key for key in keys if not find_setting(key) and not is_group(key)] == []
     known = command_names()
-    groups = "config|user|class|server|token|mail"
+    groups = "config|user|class|server|token|mail|https"
     commands = re.findall(rf"(?:sudo |`|bin/)appliance ((?:{groups}) [a-z-]+)", text)
     assert [command for command in commands if command not in known] == []

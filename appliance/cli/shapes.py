@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.cli.https_shapes import HTTPS_SHAPES
+
 _CHANGED: Final = """\
 {"changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}],
  "effects": ["servers that run get it at once"], "notes": [], "healed": "", "in_force": true}"""
@@ -33,7 +35,7 @@ _DONE: Final = """{"done": ["ada"], "failed": [{"name": "bob", "why": "…"}]}""
 SHAPES: Final[dict[str, str]] = {
     "status": """\
 {"version": "1.0.0", "mode": "installed", "healthy": true, "fault": "", "url": "http://192.0.2.10/",
- "signup_mode": "approval", "users": {"total": 31, "waiting": 2, "admins": 1},
+ "https": null, "signup_mode": "approval", "users": {"total": 31, "waiting": 2, "admins": 1},
  "servers": {"running": 12, "starting": 1},
  "services": [{"name": "culler", "state": "running", "why": ""}],
  "preload": {"servers": {"state": "ready", "why": ""},
@@ -44,8 +46,10 @@ SHAPES: Final[dict[str, str]] = {
  "units": {"hub": "active", "proxy": "active", "spawner": "active"},
  "configuration": {"state": "in_force", "changes": [], "problems": []}}
 
-`mode` is `installed` or `trial`; `users`, `servers`, `services` and `starts` are null when the hub
-doesn't answer, `url` and `signup_mode` before the first configuration; a service's `state` is
+`mode` is `installed` or `trial`; `https` is how the certificate is, as in
+`/var/lib/appliance/health/certificate.json`, and null without HTTPS; `users`, `servers`, `services`
+and `starts` are null when the hub doesn't answer, `url` and `signup_mode` before the first
+configuration; a service's `state` is
 `running`, `starting`, `failed`, `unknown`, or `external` for one that somebody else runs; a preload
 daemon's is `ready`, `starting`, `off`, `not_running` or `unknown`; `starts` counts from the hub's
 start on, and `latest_cold` is null before the first cold one;
@@ -232,4 +236,5 @@ or null; with `complete` false it is at least that much.""",
                    "by_hand": []}]}
 
 `state` is `ready`, `steps` or `by-hand`.""",
+    **HTTPS_SHAPES,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from appliance.config.load import load
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
+from appliance.findings import Severity, read_findings
 from appliance.places import Places
 from appliance.rollout.addresses import root_urls
 from appliance.rollout.changes import find_changes
@@ -44,6 +46,7 @@ def gather(places: Places) -> dict[str, Any]:
         "healthy": not fault,
         "fault": fault,
         "url": root_urls(config, places)[0] + config.base_url if config else None,
+        "https": _https(places),
         "signup_mode": config.signup.mode.value if config else None,
         "users": hub.get("users"),
         "servers": hub.get("servers"),
@@ -72,6 +75,8 @@ def show(places: Places, output: Output) -> int:
     ]
     if status["services"]:
         rows.insert(5, ("services", _services_text(status["services"])))
+    if status["https"]:
+        rows.insert(2, ("https", _https_text(status["https"])))
     text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
     output.data(status, text)
     return 0 if status["healthy"] else int(Exit.FAILED)
@@ -165,6 +170,17 @@ def _configuration_text(said: dict[str, Any]) -> str:
             return "a change was cut off; to undo it: sudo appliance config reload"
         case _:
             return "only root may see them"
+
+
+def _https(places: Places) -> dict[str, Any] | None:
+    """How the certificate is, as the upkeep found it; None where there is no HTTPS."""
+    found = [one for one in read_findings(places.health) if one.topic == "certificate"]
+    return asdict(found[0]) if found else None
+
+
+def _https_text(found: dict[str, Any]) -> str:
+    text = str(found["summary"])
+    return text if found["severity"] is Severity.OK else f"{text}: sudo appliance https status"
 
 
 def _signup(status: dict[str, Any]) -> str:
