@@ -55,7 +55,7 @@ def plan_for(one: FileSystem, *, fstab: str, has_command: Has, has_module: Has) 
     """Pure: nothing is looked at but what is given."""
     mount, quota = one.mount, one.quota
     if quota.users_enforced:
-        says = "quotas are on" + ("" if quota.projects_enforced else _WITHOUT_PROJECTS)
+        says = "quotas are on" + ("" if quota.projects_counted else _WITHOUT_PROJECTS)
         return Plan(mount.point, mount.kind, "ready", says)
     if quota.users_counted:
         return Plan(
