@@ -170,6 +170,7 @@ class Restorer:
         uid, gid = self.machine.system_id(HUB_ACCOUNT)
         self._fresh(staged, 0o700, owner=(uid, gid))
         self._unpack(part, staged, prefix=self.machine.as_system(HUB_ACCOUNT))
+        staged.chmod(0o700)
         database = self.backup.manifest.find(DATABASE)
         if database is None:
             raise BackupError("cannot restore", why="the backup has no database")

@@ -266,8 +266,14 @@ def piped(feed: Callable[[Sink], object]) -> Iterator[int]:
     thread.start()
     try:
         yield reading
-    finally:
+    except BaseException as err:
         os.close(reading)
         thread.join()
+        if failure:
+            # Whoever reads fails because of what the thread met.
+            raise failure[0] from err
+        raise
+    os.close(reading)
+    thread.join()
     if failure:
         raise failure[0]
