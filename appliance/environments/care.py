@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from appliance.config.schema import Config
+from appliance.environments.changes import half_made
 from appliance.environments.kinds import is_python_there
 from appliance.environments.records import EVERYBODY, Records
 from appliance.errors import ApplianceError
 from appliance.findings import Finding, Severity, write_finding
 from appliance.places import Places
 from installer.environments import COMPLETE
-from installer.files import remove_tree
 
 TOPIC: Final = "environment"
 _DAY: Final = 86400
@@ -21,9 +20,8 @@ EVERY_SECONDS: Final = _DAY - 900
 
 
 def look(config: Config, places: Places) -> None:
-    """Write what is found; half-made directories of killed commands go."""
+    """Write what is found."""
     del config
-    _tidy(places)
     problems = list(_problems(places))
     if problems:
         worst = next((one for one in problems if one.severity is Severity.FAILED), problems[0])
@@ -48,6 +46,15 @@ def _problems(places: Places) -> Iterator[Finding]:
         except ApplianceError as error:
             yield _finding(name, f"can't be used: {error.why}", mend)
 
+    if half_made(places.software):
+        yield Finding(
+            TOPIC,
+            Severity.WARNING,
+            "a change of packages was cut off, and its files take room",
+            "the command was killed, or the machine went down",
+            "the next change deletes them: sudo appliance env repair",
+        )
+
 
 def _finding(name: str, what: str, mend: str) -> Finding:
     whose = f"the environment '{name}'" if name else "the environment of notebooks"
@@ -58,11 +65,3 @@ def _finding(name: str, what: str, mend: str) -> Finding:
         else "something was deleted, or a change was cut off"
     )
     return Finding(TOPIC, severity, f"{whose} {what}", why, mend, details={"environment": name})
-
-
-def _tidy(places: Places) -> None:
-    """What a change left that was killed; one that is under way has a process of that number."""
-    for path in (places.software / "environments").glob("new-*"):
-        number = path.name.rpartition("-")[2]
-        if number.isdigit() and not Path(f"/proc/{number}").exists():
-            remove_tree(path)

@@ -242,6 +242,16 @@ class Changer:
             )
 
 
+def half_made(software: Path) -> list[Path]:
+    """Directories that changes left that were killed; one under way has the process it is named
+    after."""
+    return [
+        path
+        for path in (software / "environments").glob("new-*")
+        if not Path("/proc", path.name.rpartition("-")[2]).exists()
+    ]
+
+
 def _prove(command: list[str], what: str) -> None:
     try:
         done = run_confined(command)
@@ -288,6 +298,8 @@ def alone(places: Places) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         with _ending_tidily():
+            for left in half_made(places.software):
+                remove_tree(left)
             yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +122,8 @@ def _parse_line(line: str, place: str, folder: Path) -> Asked:
     requirement, _, hashes = line.partition(" --hash")
     requirement = requirement.strip()
     if hashes:
-        asked.notes.append(f"{place.partition(' --hash')[0]}: its hashes are not used")
+        shown = place.partition(" --hash")[0].rstrip()
+        asked.notes.append(f"{shown}: its hashes are not used")
     option = requirement.partition("=")[0].split()[0] if requirement else ""
     why = ""
     if option in {"-e", "--editable"}:
@@ -189,7 +189,3 @@ def _name_in(line: str) -> str:
         return name_of(_COMMENT.sub("", line).strip().partition(" --hash")[0])
     except InvalidRequirement:
         return ""
-
-
-def quoted(lines: Sequence[str]) -> str:
-    return shlex.join(lines)

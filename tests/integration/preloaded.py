@@ -96,8 +96,8 @@ class Preloaded:
             f"/opt/appliance/user/bin/python -I /opt/inside/notebook.py {words}", stdin=stdin
         )
 
-    def start_kernel(self, user: str) -> str:
-        return self.notebook(user, "start").strip()
+    def start_kernel(self, user: str, name: str = "") -> str:
+        return self.notebook(user, "start", *([name] if name else [])).strip()
 
     def run(self, user: str, kernel: str, code: str) -> str:
         """What the code printed in the kernel."""

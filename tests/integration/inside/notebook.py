@@ -1,8 +1,11 @@
 """A user at her server, without a browser: kernels and terminals by Jupyter's own protocol.
 
-notebook.py URL TOKEN start                     prints the new kernel's id
+notebook.py URL TOKEN start [NAME]              prints the new kernel's id
 notebook.py URL TOKEN run KERNEL  <code         prints what the code printed
 notebook.py URL TOKEN stop KERNEL
+notebook.py URL TOKEN restart KERNEL
+notebook.py URL TOKEN interrupt KERNEL
+notebook.py URL TOKEN kernels                   prints the names of kernels there are
 notebook.py URL TOKEN type LINE                 types a line into a new terminal
 """
 
@@ -24,10 +27,10 @@ class Notebook:
         self.url = url.rstrip("/")
         self.headers = {"Authorization": f"token {token}"}
 
-    async def ask(self, method: str, path: str) -> dict[str, str]:
+    async def ask(self, method: str, path: str, **body: str) -> dict[str, str]:
         request = HTTPRequest(
             f"{self.url}/api/{path}", method, self.headers, request_timeout=SECONDS,
-            body="{}" if method == "POST" else None,
+            body=json.dumps(body) if method == "POST" else None,
         )  # fmt: skip
         answer = await AsyncHTTPClient().fetch(request)
         found: dict[str, str] = json.loads(answer.body or b"{}")
@@ -76,11 +79,16 @@ async def main() -> None:
     url, token, verb, *more = sys.argv[1:]
     notebook = Notebook(url, token)
     if verb == "start":
-        print((await notebook.ask("POST", "kernels"))["id"])
+        name = {"name": more[0]} if more else {}
+        print((await notebook.ask("POST", "kernels", **name))["id"])
     elif verb == "run":
         print(await notebook.run(more[0], sys.stdin.read()), end="")
     elif verb == "stop":
         await notebook.ask("DELETE", f"kernels/{more[0]}")
+    elif verb in {"restart", "interrupt"}:
+        await notebook.ask("POST", f"kernels/{more[0]}/{verb}")
+    elif verb == "kernels":
+        print(*sorted((await notebook.ask("GET", "kernelspecs"))["kernelspecs"]))
     elif verb == "type":
         await notebook.type(more[0] + "\r")
 

@@ -1,0 +1,150 @@
+"""Packages for everybody and kernels of their own, under a server that runs; no network."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fakes.wheels import make_wheel
+from tests.integration.images import Debian
+from tests.integration.preloaded import Preloaded, open_native
+
+pytestmark = pytest.mark.machine
+
+WHEELS: Final = "/srv/wheels"
+FROM: Final = f"--wheels {WHEELS}"
+VERSION: Final = "import tinytool; print(tinytool.version)"
+SHELL: Final = "import subprocess; print(subprocess.getoutput({!r}))"
+WHERE: Final = "import sys; print(sys.prefix)"
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Preloaded]:
+    with open_native(Debian.BOOKWORM) as room, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_wheel(folder, "tinydep", "1.0")
+        make_wheel(folder, "tinytool", "1.0", requires=["tinydep"], scripts=["tinytool"])
+        make_wheel(folder, "tinytool", "2.0", requires=["tinydep"])
+        make_wheel(folder, "oldweb", "1.0", requires=["tornado<6"])
+        make_wheel(
+            folder, "breaker", "1.0", files={"ipykernel_launcher.py": "raise SystemExit('broken')"}
+        )
+        for wheel in folder.glob("*.whl"):
+            room.machine.write_file(f"{WHEELS}/{wheel.name}", wheel.read_bytes())
+        room.add("zoe")
+        yield room
+
+
+def env(room: Preloaded, words: str) -> str:
+    return room.machine.execute(f"appliance env {words}", timeout=120)
+
+
+def in_force(room: Preloaded) -> str:
+    return room.machine.execute("readlink -f /opt/appliance/user; cat /etc/appliance/user-req* ||:")
+
+
+def test_a_package_for_everybody_leaves_what_runs_alone(room: Preloaded) -> None:
+    room.start("zoe")
+    kernel = room.start_kernel("zoe")
+    before = room.run("zoe", kernel, f"x = 6; {WHERE}")
+    printed = env(room, f"install 'tinytool<2' {FROM}")
+    assert "+ tinytool 1.0" in printed
+    assert "+ tinydep 1.0" in printed
+    # The kernel goes on with the files that it was started with.
+    assert room.run("zoe", kernel, "print(x * 7)") == "42\n"
+    assert room.run("zoe", kernel, "import email.mime.audio, wsgiref; print(1)") == "1\n"
+    assert "No module named 'tinytool'" in room.run("zoe", kernel, VERSION)
+    room.stop("zoe")
+    # The daemons hold the new one.
+    assert room.start("zoe") == "Serving /user/zoe/ (preloaded)"
+    kernel = room.start_kernel("zoe")
+    assert room.run("zoe", kernel, VERSION) == "1.0\n"
+    assert room.run("zoe", kernel, WHERE) != before
+    assert room.run("zoe", kernel, SHELL.format("tinytool")) == "1\n"
+    listed = json.loads(env(room, "list --all --json"))["packages"]
+    why = {row["name"]: row["why"] for row in listed}
+    assert (why["tinytool"], why["tinydep"], why["jupyterlab"]) == (
+        "asked for", "came along", "appliance",
+    )  # fmt: skip
+    assert env(room, "freeze") == "tinydep==1.0\ntinytool==1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("install oldweb", "conflicts with what the appliance itself needs (tornado"),
+        ("install 'tornado<6'", "the appliance itself needs tornado"),
+        ("install nosuchthing", "there is no package 'nosuchthing'"),
+        ("install breaker", "a kernel does not start"),
+        ("install 'tinytool==9'", "there is no such version of 'tinytool'"),
+        ("remove tinydep", "it came along with another package"),
+    ],
+)
+def test_what_cannot_be_changes_nothing(room: Preloaded, words: str, why: str) -> None:
+    before = in_force(room)
+    result = room.machine.fail(
+        f"appliance env {words} {FROM if words.startswith('install') else ''}"
+    )
+    assert why in result.stderr
+    assert in_force(room) == before
+    assert "new-user" not in room.machine.execute("ls /opt/appliance/environments")
+
+
+def test_going_back_and_being_interrupted(room: Preloaded) -> None:
+    before = in_force(room)
+    env(room, f"upgrade {FROM}")
+    assert "tinytool<2" in in_force(room)
+    # The requirement holds the version; a new one replaces it.
+    env(room, f"install tinytool==2.0 {FROM}")
+    assert "tinytool==2.0" in in_force(room)
+    room.machine.fail("timeout -s KILL 0.9 appliance env remove tinytool")
+    assert "tinytool==2.0" in in_force(room)
+    env(room, "rollback")
+    assert in_force(room) == before
+    assert env(room, "history").count("*") == 1
+
+
+def test_an_environment_as_a_kernel(room: Preloaded) -> None:
+    env(room, f"create data tinytool==2.0 {FROM} --title 'Data science'")
+    room.start("zoe")
+    assert room.notebook("zoe", "kernels").split() == ["data", "python3"]
+    kernel = room.start_kernel("zoe", "data")
+    assert room.run("zoe", kernel, VERSION) == "2.0\n"
+    assert "/environments/kernel-data-" in room.run("zoe", kernel, WHERE)
+    transport = "from ipykernel.kernelapp import IPKernelApp as A; print(A.instance().transport)"
+    assert room.run("zoe", kernel, transport) == "ipc\n"
+    # The sandbox is the server's.
+    assert "Read-only file system" in room.run("zoe", kernel, "open('/etc/x', 'w')")
+    room.run("zoe", kernel, "x = 1")
+    room.notebook("zoe", "restart", kernel)
+    assert "NameError" in room.run("zoe", kernel, "print(x)")
+    env(room, "remove tinytool --env data")
+    assert room.run("zoe", kernel, VERSION) == "2.0\n"
+    assert "No module named" in room.run("zoe", room.start_kernel("zoe", "data"), VERSION)
+    env(room, "delete data --yes")
+    assert room.notebook("zoe", "kernels").split() == ["python3"]
+    assert room.run("zoe", kernel, VERSION) == "2.0\n"
+
+
+def test_what_a_user_installs_stays_over_a_change(room: Preloaded) -> None:
+    room.start("zoe")
+    kernel = room.start_kernel("zoe")
+    own = f"%pip install -q --user --no-index --find-links {WHEELS} tinytool==2.0"
+    room.run("zoe", kernel, own)
+    pip = f"~/own/bin/pip install -q --no-index --find-links {WHEELS} tinydep"
+    made = SHELL.format(f"python3 -m venv ~/own && {pip} && echo made")
+    assert room.run("zoe", kernel, made).endswith("made\n")
+    env(room, "remove tinytool")
+    room.stop("zoe")
+    room.start("zoe")
+    kernel = room.start_kernel("zoe")
+    assert room.run("zoe", kernel, VERSION) == "2.0\n"
+    assert (
+        room.run("zoe", kernel, SHELL.format("~/own/bin/python -c 'import tinydep; print(1)'"))
+        == "1\n"
+    )
