@@ -17,7 +17,6 @@ from appliance.clock import Clock
 from appliance.config.schema import Config, FrontEnd, ProxyProgram, ServerProgram
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
-from appliance.disk.report import report_file
 from appliance.hub.activity import Activity
 from appliance.hub.api import routes as api
 from appliance.hub.api.openapi import make_document
@@ -27,7 +26,6 @@ from appliance.hub.chp_routes import make_routes
 from appliance.hub.classroom.parts import Classroom, Ground, make_classroom
 from appliance.hub.culler import Culler
 from appliance.hub.culling.rules import Rules
-from appliance.hub.disk_use import DiskUse
 from appliance.hub.ending import Ending
 from appliance.hub.front_end import FrontEndFiles, SharedFileHandler
 from appliance.hub.groups import Groups
@@ -150,7 +148,6 @@ def make_hub(
             on_memory_kill=core.metrics.on_memory_kill,
         )
     )  # fmt: skip
-    disk_use = DiskUse(report_file(places), clock=clock, messages=classroom.parts["messages"])
     application = Application(log_function=core.metrics.on_request)
     gate = RootGate(application)
     parts: dict[str, Any] = {
@@ -163,7 +160,6 @@ def make_hub(
         "check_user": check_user,
         "health": Health(places, clock=clock),
         "usage": usage,
-        "disk_use": disk_use,
         "sessions": sessions,
         "share_codes": codes,
         "links": links,
@@ -186,7 +182,8 @@ def make_hub(
         culler=classroom.parts["culler"],
         housekeeping=Housekeeping(
             sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
-            invites=classroom.parts["invites"], check_user=check_user, disk_use=disk_use,
+            invites=classroom.parts["invites"], check_user=check_user,
+            disk_use=classroom.parts["disk_use"],
         ),
         supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
         relays=relays, ending=ending, classroom=classroom,

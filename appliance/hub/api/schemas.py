@@ -152,6 +152,7 @@ _LIVE_STUDENT: Final = always(
     state=_SERVER_STATE, queue_position=maybe(WHOLE), idle_minutes=maybe(WHOLE),
     memory_mb=maybe(WHOLE), memory_limit_mb=maybe(WHOLE), memory_percent=maybe(WHOLE),
     cores=maybe(NUMBER), cpu_percent=maybe(WHOLE), near={"enum": ["", "memory", "cpu"]},
+    disk_mb=maybe(WHOLE), disk_limit_mb=maybe(WHOLE), disk_percent=maybe(WHOLE),
     memory_kills=WHOLE, stops=maybe(MOMENT),
     visit=maybe(always(state={"enum": ["asked", "granted"]}, until=MOMENT)),
 )  # fmt: skip

@@ -20,6 +20,7 @@ from appliance.db.session import Database
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.streams import Streams
 from appliance.hub.culling.outlook import Outlook
+from appliance.hub.disk_use import Share
 from appliance.hub.states import ServerState
 from appliance.hub.usage import Usage, UsageMeter
 from appliance.names import ServerId, ServerName, Username
@@ -75,8 +76,12 @@ class Student:
     memory_percent: int | None
     cores: float | None
     cpu_percent: int | None
+    disk_mb: int | None
+    """What the home takes, as it was measured last."""
+    disk_limit_mb: int | None
+    disk_percent: int | None
     near: str
-    """What is near its limit: memory, cpu, or nothing."""
+    """What is near its limit: memory, cpu, disk, or nothing."""
     memory_kills: int = 0
     """How often memory ran out in the last day."""
     stops: datetime | None = None
@@ -102,7 +107,9 @@ class Student:
             "here": self.here, "state": str(self.state), "queue_position": self.place,
             "idle_minutes": self.idle_minutes, "memory_mb": self.memory_mb,
             "memory_limit_mb": self.memory_limit_mb, "memory_percent": self.memory_percent,
-            "cores": self.cores, "cpu_percent": self.cpu_percent, "near": self.near,
+            "cores": self.cores, "cpu_percent": self.cpu_percent, "disk_mb": self.disk_mb,
+            "disk_limit_mb": self.disk_limit_mb, "disk_percent": self.disk_percent,
+            "near": self.near,
             "memory_kills": self.memory_kills,
             "stops": stamp(self.stops and self.stops.replace(second=0, microsecond=0)),
         }  # fmt: skip
@@ -141,6 +148,7 @@ class LiveClasses:
         streams: Streams,
         outlooks_of: Callable[[Iterable[ServerId]], Mapping[ServerId, Outlook]],
         place_of: Callable[[ServerId], int | None],
+        disk_of: Callable[[str], Share | None],
         memory_kills_in: Callable[[str], Mapping[str, int]],
     ) -> None:
         """`outlooks_of` tells when servers are stopped, `place_of` where one stands in line."""
@@ -151,6 +159,7 @@ class LiveClasses:
         self._streams = streams
         self._outlooks_of = outlooks_of
         self._place_of = place_of
+        self._disk_of = disk_of
         self._memory_kills_in = memory_kills_in
         self._looks: dict[str, tuple[float, tuple[Student, ...]]] = {}
 
@@ -191,6 +200,7 @@ class LiveClasses:
         used = usage.get(server) if state is ServerState.READY else None
         idle = self._activity.idle_seconds(server) if state is ServerState.READY else None
         minutes = None if idle is None else int(idle // 60)
+        disk = self._disk_of(row.name)
         return Student(
             name=server.user,
             full_name=row.full_name,
@@ -204,7 +214,10 @@ class LiveClasses:
             memory_percent=used.memory_percent if used else None,
             cores=None if used is None or used.cores is None else round(used.cores, 1),
             cpu_percent=used.cpu_percent if used else None,
-            near=self._near(used),
+            disk_mb=_megabytes(disk.used.bytes if disk else None),
+            disk_limit_mb=_megabytes(disk.used.limit if disk else None),
+            disk_percent=disk.percent if disk else None,
+            near=self._near(used) or ("disk" if disk and disk.is_near else ""),
             memory_kills=kills,
             stops=outlook.stops if outlook else None,
         )

@@ -13,6 +13,7 @@ from appliance.access.roles import Roles
 from appliance.clock import Clock
 from appliance.config.schema import Config
 from appliance.db.session import Database
+from appliance.disk.report import report_file
 from appliance.hub.activity import Activity
 from appliance.hub.classroom.approvals import Approvals
 from appliance.hub.classroom.archives import Archives
@@ -41,6 +42,7 @@ from appliance.hub.classroom.terms import Terms
 from appliance.hub.classroom.uploads import Uploads
 from appliance.hub.classroom.visits import Visits
 from appliance.hub.culling.parts import make_culling
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.groups import Groups
 from appliance.hub.limits.parts import make_limits
 from appliance.hub.limits.server_limits import ServerLimits
@@ -220,15 +222,17 @@ def _make_live(ground: Ground, people: People) -> Classroom:
         limits=ground.limits, db=db, clock=clock, servers=ground.servers, messages=messages,
         on_end=ground.on_end, on_memory_kill=ground.on_memory_kill,
     )  # fmt: skip
+    disk_use = DiskUse(report_file(ground.places), clock=clock, messages=messages)
     live = LiveClasses(
         db=db, clock=clock, activity=ground.activity, usage=ground.usage, streams=streams,
         outlooks_of=culling.outlooks.of_all, place_of=ground.servers.place,
-        memory_kills_in=limits.memory_kills.lately_in,
+        disk_of=disk_use.of_user, memory_kills_in=limits.memory_kills.lately_in,
     )  # fmt: skip
     return Classroom(
         parts={
             "streams": streams,
             "messages": messages,
+            "disk_use": disk_use,
             "visits": visits,
             "inbox": Inbox(messages=messages, visits=visits),
             "lab_keys": LabKeys(db=db),

@@ -36,10 +36,17 @@ function memory(one) {
   return words.of.replace("{used}", size(one.memory_mb)).replace("{limit}", size(one.memory_limit_mb));
 }
 
+function disk(one) {
+  if (one.disk_mb === null) return "";
+  if (!one.disk_limit_mb) return size(one.disk_mb);
+  return words.of.replace("{used}", size(one.disk_mb)).replace("{limit}", size(one.disk_limit_mb));
+}
+
 function detail(one) {
   if (one.queue_position) return words.place.replace("#", one.queue_position);
   if (one.near === "memory") return words.nearMemory;
   if (one.near === "cpu") return words.nearCpu;
+  if (one.near === "disk") return words.nearDisk;
   if (one.memory_kills) return words.memoryOut.replace("#", one.memory_kills);
   return one.idle_minutes ? words.idle.replace("#", one.idle_minutes) : "";
 }
@@ -83,6 +90,11 @@ function update(row, one) {
   const busy = row.querySelector("[data-cpu]");
   put(busy, one.cores === null ? "" : words.cores.replace("#", decimal.format(one.cores)));
   level(busy.parentElement, one.cpu_percent);
+  const kept = row.querySelector("[data-disk]");
+  if (kept) {
+    put(kept, disk(one));
+    level(kept.parentElement, one.disk_percent);
+  }
   buttons(row, one);
 }
 
@@ -101,6 +113,7 @@ const orders = {
   "state": (one) => [["failed", "starting", "ready", "stopping", "stopped"].indexOf(one.state)],
   "memory": (one) => [-(one.memory_mb ?? 0)],
   "cpu": (one) => [-(one.cores ?? 0)],
+  "disk": (one) => [-(one.disk_mb ?? 0)],
 };
 
 function isHeld(row) {

@@ -14,6 +14,7 @@ from appliance.hub.classroom.classes import ClassView
 from appliance.hub.classroom.live import Counts, LiveClasses, Student
 from appliance.hub.classroom.messages import LONGEST, Messages
 from appliance.hub.classroom.visits import Visits
+from appliance.hub.disk_use import DiskUse
 from appliance.hub.pages.classroom.base import ClassPage
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, parse_username
@@ -43,6 +44,7 @@ SORTS: Final[dict[str, Callable[[Student], Any]]] = {
     "state": lambda one: (_STATES.index(one.state), one.name),
     "memory": lambda one: (-(one.memory_mb or 0), one.name),
     "cpu": lambda one: (-(one.cores or 0.0), one.name),
+    "disk": lambda one: (-(one.disk_mb or 0), one.name),
 }
 VIEWS: Final = ("table", "seats")
 
@@ -56,6 +58,7 @@ class LivePage(ClassPage):
     visits: Visits
     class_care: ClassCare
     class_servers: ClassServers
+    disk_use: DiskUse
 
     def choice(self, name: str, known: Any) -> str:
         """A choice in the address; what isn't known is the first."""
@@ -94,6 +97,8 @@ class LivePage(ClassPage):
             is_shown=SHOWN[show],
             is_empty=not any(SHOWN[show](student) for student in students),
             counts=Counts.of(students),
+            has_disk=any(student.disk_mb is not None for student in students),
+            folder=self.disk_use.of_class(one.name),
             visits=visits,
             sent=self.messages.sent_to_class(one.name),
             show=show,
