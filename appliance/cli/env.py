@@ -278,12 +278,13 @@ def kernel_list(*, json: Json = False) -> None:
 def kernel_add(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     command: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="The kernel's program, after --, with {connection_file} in its place.",
-            metavar="-- COMMAND...",
+            help="The kernel's program, after --, with {connection_file} in its place; r and bash "
+            "are known without.",
+            metavar="[-- COMMAND...]",
         ),
-    ],
+    ] = None,
     *,
     title: Annotated[
         str, typer.Option("--title", help="What people see in JupyterLab.", metavar="TEXT")
@@ -298,7 +299,7 @@ def kernel_add(
 
     require_root(Places.current())
     env_kernels.add(
-        Places.current(), Output(quiet=quiet), name, command, title=title, language=language
+        Places.current(), Output(quiet=quiet), name, command or [], title=title, language=language
     )
 
 

@@ -20,6 +20,36 @@ _SYSTEM: Final = (Path("/usr/local/share/jupyter"), Path("/usr/share/jupyter"))
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """A kernel that is known to work, and what it needs."""
+
+    command: tuple[str, ...]
+    title: str
+    language: str
+    needs: str
+    """A file, below one of the folders where programs put theirs."""
+    mend: str
+
+
+RECIPES: Final = {
+    "r": Recipe(
+        ("R", "--slave", "-e", "IRkernel::main()", "--args", CONNECTION),
+        "R",
+        "R",
+        "/usr/lib/R/site-library/IRkernel",
+        "sudo apt-get install --no-install-recommends r-cran-irkernel",
+    ),
+    "bash": Recipe(
+        ("python", "-m", "bash_kernel", "-f", CONNECTION),
+        "Bash",
+        "bash",
+        "lib/python3*/site-packages/bash_kernel",
+        "sudo appliance env install bash_kernel",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class KernelSpec:
     """One, as Jupyter finds it; `origin`: environment, added, package or system."""
 
@@ -81,21 +111,37 @@ def add_kernel(
     what = f"cannot add the kernel '{name}'"
     if name in Records(places).names():
         raise ApplianceError(what, why="an environment has the name", mend="choose another")
-    if not any(CONNECTION in word for word in command):
-        raise ApplianceError(
-            what,
-            why=f"its command has no {CONNECTION}",
-            mend=f"for instance: appliance env kernel add bash -- python -m bash_kernel "
-            f"-f '{CONNECTION}'",
-        )
-    if not _is_there(places, command[0]):
-        raise ApplianceError(what, why=f"there is no program {command[0]}", mend="install it first")
+    recipe = None if command else RECIPES.get(name)
+    if recipe:
+        _check_needs(places, what, recipe)
+        command, title = recipe.command, title or recipe.title
+        language = language or recipe.language
+    _check_command(places, what, command)
     spec = {
         "argv": list(command),
         "display_name": title or name,
         "language": language or name,
     }
     write_spec(places.jupyter / "kernels" / name, spec)
+
+
+def _check_needs(places: Places, what: str, recipe: Recipe) -> None:
+    root = Path("/") if recipe.needs.startswith("/") else places.user_environment
+    if not any(root.glob(recipe.needs.removeprefix("/"))):
+        raise ApplianceError(what, why="its program isn't installed", mend=recipe.mend)
+
+
+def _check_command(places: Places, what: str, command: Sequence[str]) -> None:
+    if not any(CONNECTION in word for word in command):
+        known = ", ".join(RECIPES)
+        raise ApplianceError(
+            what,
+            why=f"its command has no {CONNECTION}" if command else "there is no command",
+            mend=f"appliance env kernel add NAME -- PROGRAM WORDS '{CONNECTION}'; "
+            f"known without a command: {known}",
+        )
+    if not _is_there(places, command[0]):
+        raise ApplianceError(what, why=f"there is no program {command[0]}", mend="install it first")
 
 
 def remove_kernel(places: Places, name: str) -> None:

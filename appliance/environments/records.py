@@ -24,7 +24,7 @@ TITLE_MAX: Final = 60
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 # Kernels that are there already, and words that would read as something else.
-_TAKEN: Final = frozenset({"python3", "python", "ir", "user", "hub", "spawner"})
+_TAKEN: Final = frozenset({"python3", "python", "user", "hub", "spawner"})
 
 
 @dataclass(frozen=True, slots=True)

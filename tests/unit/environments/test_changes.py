@@ -259,7 +259,11 @@ def test_a_kernel_of_another_language(places: Places) -> None:
 
 @pytest.mark.parametrize(
     ("command", "why"),
-    [(["/bin/sh"], "no {connection_file}"), (["/nowhere", "{connection_file}"], "no program")],
+    [
+        (["/bin/sh"], "no {connection_file}"),
+        (["/nowhere", "{connection_file}"], "no program"),
+        ([], "there is no command"),
+    ],
 )
 def test_kernels_that_could_not_start_are_refused(
     command: list[str], why: str, places: Places
@@ -267,3 +271,15 @@ def test_kernels_that_could_not_start_are_refused(
     with pytest.raises(ApplianceError) as raised:
         add_kernel(places, "x", command, title="", language="")
     assert why in raised.value.why
+
+
+def test_a_known_kernel_says_what_it_needs(shop: Shop, places: Places, tmp_path: Path) -> None:
+    with pytest.raises(ApplianceError) as raised:
+        add_kernel(places, "bash", [], title="", language="")
+    assert raised.value.mend == "sudo appliance env install bash_kernel"
+    files = {"bash_kernel/__init__.py": "", "bash_kernel/__main__.py": ""}
+    make_wheel(tmp_path / "wheels", "bash_kernel", "1.0", files=files)
+    shop.install("", ["bash_kernel"], did="install")
+    add_kernel(places, "bash", [], title="", language="")
+    spec = next(one for one in kernels(places) if one.name == "bash")
+    assert (spec.title, spec.language, spec.works) == ("Bash", "bash", True)
