@@ -127,7 +127,9 @@ def environment_names(incomplete: str) -> list[str]:
 
 def log_names(incomplete: str) -> list[str]:
     """What `appliance logs` takes."""
-    programs = ("hub", "proxy", "spawner", "preload")
+    programs = (
+        "hub", "proxy", "spawner", "preload", "upkeep", "backup", "disk", "files", "rebuild"
+    )  # fmt: skip
     parts = [name for name in programs if name.startswith(incomplete)]
     config = _configuration()
     services = config.services.items() if config else ()

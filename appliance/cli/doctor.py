@@ -109,7 +109,7 @@ def bundle(places: Places, output: Output, file: str, *, lines: int, anonymous: 
             "It has the names of users and addresses; --anonymize hides them."
             if not anonymous
             else "Names of users and addresses were replaced.",
-            "Only root can read it. Look into it before you send it: tar -xzf",
+            f"Only root can read it. Look into it before you send it: tar -xzf {made.path}",
         ]
     )
     output.done({"file": str(made.path), "removed": made.removed, "members": made.members}, text)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,20 +18,35 @@ from appliance.errors import ApplianceError, ConfigError, NotFound
 from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
-from appliance.rollout.services import LOGGED
+from appliance.rollout.services import LOGGED, UNITS
 
 # No user has this name, so no server is meant.
 _SERVICES: Final = "services/"
 
 
-def show(places: Places, output: Output, name: str, *, lines: int, follow: bool) -> None:
+def show(
+    places: Places,
+    output: Output,
+    name: str,
+    *,
+    lines: int,
+    follow: bool,
+    since: datetime | None = None,
+) -> None:
     if follow and output.as_json:
         raise UsageError("cannot follow with --json", why="the end of the list never comes")
     service = _service(places, name)
+    if places.trial and since:
+        raise UsageError(
+            "cannot look back by time",
+            why="the logs of a trial are plain files", mend="give a number of lines: -n 500",
+        )  # fmt: skip
     if places.trial:
         _show_trial(places, output, name, service=service, lines=lines, follow=follow)
         return
     command = ["journalctl", "-q", "--no-pager", "-n", str(lines)]
+    if since:
+        command += ["--since", f"@{since.timestamp():.0f}"]
     for unit in [service_unit(service)] if service else _units(name):
         command += ["-u", unit]
     command += ["-o", "cat" if output.as_json else "short-iso"]
@@ -84,8 +100,8 @@ def _show_trial(
     places: Places, output: Output, name: str, *, service: str, lines: int, follow: bool
 ) -> None:
     """A trial's programs write files; the spawner is a part of its hub."""
-    if name == "preload":
-        raise NotFound("cannot show what is preloaded", why="a trial preloads nothing")
+    if name in LOGGED and name not in UNITS:
+        raise NotFound(f"cannot show what {name} says", why=f"a trial has no {name}")
     if name and name not in LOGGED and not service:
         found = _server_log(places, name, lines)
     else:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from appliance import __version__
 from appliance.cli.errors import Exit
-from appliance.cli.output import Output, count, size
+from appliance.cli.output import Output, count, printable, size
 from appliance.cli.preloading import gather_preloading, preloading_text
 from appliance.client.hub import HubClient
 from appliance.config.load import load
@@ -55,6 +55,7 @@ def gather(places: Places) -> dict[str, Any]:
         "memory": _memory(servers),
         "units": _units(places),
         "configuration": _configuration(places),
+        "findings": [asdict(one) for one in read_findings(places.health)],
     }
 
 
@@ -77,6 +78,8 @@ def show(places: Places, output: Output) -> int:
         rows.insert(5, ("services", _services_text(status["services"])))
     if status["https"]:
         rows.insert(2, ("https", _https_text(status["https"])))
+    if status["findings"]:
+        rows.append(("found", _findings_text(status["findings"])))
     text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
     output.data(status, text)
     return 0 if status["healthy"] else int(Exit.FAILED)
@@ -209,6 +212,16 @@ def _services_text(services: list[dict[str, str]]) -> str:
     """One after the other, and what ails those that don't run on a line of its own."""
     lines = [", ".join(f"{one['name']} {one['state']}" for one in services)]
     lines += [f"{one['name']}: {one['why']}" for one in services if one["why"]]
+    return ("\n" + " " * 11).join(lines)
+
+
+def _findings_text(findings: list[dict[str, Any]]) -> str:
+    """What the regular upkeep found: a line for each topic, with what mends it."""
+    lines = []
+    for one in findings:
+        sign = "" if one["severity"] == Severity.OK else f" {one['severity']}:"
+        mend = f"; {one['mend']}" if sign and one["mend"] else ""
+        lines.append(printable(f"{one['topic']}:{sign} {one['summary']}{mend}"))
     return ("\n" + " " * 11).join(lines)
 
 

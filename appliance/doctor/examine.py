@@ -29,12 +29,15 @@ def examine(
 ) -> Report:
     """Look at everything; with `fixes`, mend what can be mended safely."""
     system = system or System()
-    tell("the machine")
-    checks = list(look(places, system))
+    done: dict[str, list[str]] = {}
+    failures: dict[str, str] = {}
     if fixes:
-        checks = _mended(checks, places, system, tell)
+        tell("the machine")
+        _mend(list(look(places, system)), done, failures, tell)
+    # What was stopped may have been woken by the way itself, so all else is looked at after it.
     layers = walk.go(places, system, fixes=fixes, tell=tell)
-    return Report(layers, checks)
+    tell("the machine")
+    return Report(layers, [_told(one, done, failures) for one in look(places, system)])
 
 
 def look(places: Places, system: System) -> Iterator[Check]:
@@ -77,10 +80,10 @@ def _findings(places: Places) -> Iterator[Check]:
             yield Check(one.topic, states[one.severity], one.summary, one.why, one.mend)
 
 
-def _mended(checks: list[Check], places: Places, system: System, tell: Tell) -> list[Check]:
-    """Do what is safe, and look once more at all of it."""
-    done: dict[str, list[str]] = {}
-    failures: dict[str, str] = {}
+def _mend(
+    checks: list[Check], done: dict[str, list[str]], failures: dict[str, str], tell: Tell
+) -> None:
+    """Do what is safe."""
     for check in checks:
         if check.fix is None:
             continue
@@ -90,9 +93,6 @@ def _mended(checks: list[Check], places: Places, system: System, tell: Tell) -> 
             failures[check.name] = failure
         else:
             done.setdefault(check.name, []).append(check.fix.what)
-    if not done and not failures:
-        return checks
-    return [_told(one, done, failures) for one in look(places, system)]
 
 
 def _told(check: Check, done: dict[str, list[str]], failures: dict[str, str]) -> Check:

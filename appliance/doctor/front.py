@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from functools import partial
@@ -141,7 +142,9 @@ def _complaint(walk: Walk, path: Path) -> str:
     except OSError as error:
         return (error.strerror or str(error)).lower()
     except ApplianceError as error:
-        return error.why
+        # nginx read a copy, with the time and its process before what matters.
+        said = re.sub(r"[0-9/]{10} [0-9:]{8} (\[\w+\]) \S+: ", r"\1 ", error.why)
+        return re.sub(r"\S*/check-[^/]+/nginx\.conf", PROXY_FILE, said)
     return ""
 
 

@@ -158,7 +158,9 @@ def units(system: System, config: Config | None) -> Iterator[Check]:
             fix=Fix("systemctl daemon-reload", partial(system.must, "systemctl", "daemon-reload")),
         )  # fmt: skip
     wanted = {one for one in OUR_UNITS if one not in _unwanted(config)}
-    dead = [unit for name, unit in found.items() if name in wanted and not unit.runs]
+    dead = [
+        unit for name, unit in found.items() if name in wanted and not (unit.runs or unit.starts)
+    ]
     for unit in dead:
         yield warn(
             "units", f"{unit.name} is {unit.text}", mend=f"sudo systemctl restart {unit.name}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -66,8 +66,11 @@ class Check:
     fix: Fix | None = None
 
     def as_json(self) -> dict[str, Any]:
-        said = {key: value for key, value in asdict(self).items() if key != "fix"}
-        return {**said, "can_be_fixed": self.fix is not None}
+        names = ("name", "state", "summary", "why", "mend", "log", "seconds", "fixed")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "can_be_fixed": self.fix is not None,
+        }
 
     @classmethod
     def of(cls, name: str, error: ApplianceError, *, seconds: float | None = None) -> Check:

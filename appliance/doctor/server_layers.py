@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -26,9 +27,10 @@ from appliance.rollout.services import SPAWNER_UNIT, ask_spawner
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
-_KERNEL_SECONDS: Final = 40.0
+_KERNEL_SECONDS: Final = 20.0
 _LOG_LINES: Final = 8
 _NOBODY: Final = "65534"
+_ROLL_BACK: Final = "sudo appliance env rollback"
 _SOCKETS: Final = ("appliance-spawner.socket", SPAWNER_UNIT)
 # What the daemon says when not the server is to blame.
 _OF_THE_SPAWNER: Final = (
@@ -76,9 +78,22 @@ def server(walk: Walk) -> str:
 
 
 def _check_python(walk: Walk) -> None:
-    """Servers that are preloaded hide for a while that nobody else's Python can be started."""
+    """Servers that are preloaded hide for a while that the environment on the disk is broken."""
     python = environment_python(walk.places)
-    command = [python, "-I", "-S", "-c", ""]
+    why = _complaint(walk, "-S", "-c", "")
+    if why:
+        raise Broken("everybody's Python can't be run", why=f"{python}: {why}", mend=INSTALLER)
+    why = _complaint(walk, "-c", "import jupyter_server.serverapp")
+    if why:
+        raise Broken(
+            "the program of the servers can't be loaded",
+            why=f"jupyter_server can't be imported: {why}", mend=f"{_ROLL_BACK}; else {INSTALLER}",
+        )  # fmt: skip
+
+
+def _complaint(walk: Walk, *options: str) -> str:
+    """What everybody's Python says when an ordinary user runs it so; "" if all is well."""
+    command = [environment_python(walk.places), "-I", *options]
     if os.geteuid() == 0:
         command = [
             "setpriv",
@@ -87,12 +102,8 @@ def _check_python(walk: Walk) -> None:
             "--clear-groups",
             *command,
         ]
-    done = walk.system.run(*command, seconds=20)
-    if done.code:
-        raise Broken(
-            "everybody's Python can't be run",
-            why=f"{python}: {done.said}", mend=INSTALLER,
-        )  # fmt: skip
+    done = walk.system.run(*command, seconds=30)
+    return re.sub(r"^setpriv: failed to execute \S+: ", "", done.said) if done.code else ""
 
 
 def _start(walk: Walk) -> None:
@@ -154,19 +165,25 @@ def kernel(walk: Walk) -> str:
         ) from error  # fmt: skip
     if said != "42":
         raise _no_kernel(walk, f"the kernel says that 6*7 is {said!r}")
+    if _kernel_complaint(walk):
+        found = _no_kernel(walk, "kernels run only for as long as they are preloaded")
+        raise Broken(found.what, why=found.why, mend=found.mend)
     return f"6*7 is 42, {time.monotonic() - began:.1f} s after it was asked for"
 
 
 def _no_kernel(walk: Walk, what: str, answer: Answer | None = None) -> Broken:
     """Why kernels don't work; most often somebody's package broke the program itself."""
-    done = walk.system.run(
-        environment_python(walk.places), "-I", "-c", "import ipykernel.kernelapp", seconds=30
-    )
-    if done.code:
-        why = f"ipykernel can't be imported: {done.said}"
-        return Broken(what, why=why, mend=INSTALLER, log=_log(walk))
+    why = _kernel_complaint(walk)
+    if why:
+        mend = f"{_ROLL_BACK}; else {INSTALLER}"
+        why = f"ipykernel can't be imported: {why}"
+        return Broken(what, why=why, mend=mend, log=_log(walk))
     why = f"{answer.status}: {answer.said}" if answer else "no answer in time"
     return Broken(what, why=why, mend=_read_log(walk), log=_log(walk))
+
+
+def _kernel_complaint(walk: Walk) -> str:
+    return _complaint(walk, "-c", "import ipykernel.kernelapp")
 
 
 class _Here(Resolver):

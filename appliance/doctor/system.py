@@ -52,6 +52,11 @@ class Unit:
         return self.active in {"active", "reloading"}
 
     @property
+    def starts(self) -> bool:
+        """Whether it is on its way, and not for the umpteenth time."""
+        return self.active == "activating" and self.sub != "auto-restart"
+
+    @property
     def is_missing(self) -> bool:
         return self.load in {"not-found", "masked", "bad-setting"}
 

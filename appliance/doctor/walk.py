@@ -35,7 +35,7 @@ def make_walk(places: Places, system: System) -> Walk:
     """Raises ConfigError where no settings can be read at all."""
     config = best_known(places)
     return Walk(
-        places, config, system, HubClient.of(places, timeout=15), Browser(Entrance.of(config))
+        places, config, system, HubClient.of(places, timeout=8), Browser(Entrance.of(config))
     )
 
 

@@ -34,7 +34,15 @@ SOCKET_UNITS: Final = (
 )
 UNITS: Final = {"hub": HUB_UNIT, "proxy": PROXY_UNIT, "spawner": SPAWNER_UNIT}
 """The programs that there must be, by the names that `appliance logs` takes."""
-LOGGED: Final = {**{name: (unit,) for name, unit in UNITS.items()}, "preload": PRELOAD_UNITS}
+LOGGED: Final = {
+    **{name: (unit,) for name, unit in UNITS.items()},
+    "preload": PRELOAD_UNITS,
+    "upkeep": ("appliance-upkeep.service",),
+    "backup": ("appliance-backup.service", "appliance-restore.service"),
+    "disk": ("appliance-disk.service", "appliance-quota.service"),
+    "files": ("appliance-files-*.service",),
+    "rebuild": ("appliance-rebuild.service",),
+}
 """Everything that `appliance logs` takes, each with its units."""
 _LOG_LINES: Final = 5
 
