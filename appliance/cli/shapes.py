@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.cli.env_shapes import ENV_SHAPES
 from appliance.cli.https_shapes import HTTPS_SHAPES
 
 _CHANGED: Final = """\
@@ -236,5 +237,6 @@ or null; with `complete` false it is at least that much.""",
                    "by_hand": []}]}
 
 `state` is `ready`, `steps` or `by-hand`.""",
+    **ENV_SHAPES,
     **HTTPS_SHAPES,
 }
