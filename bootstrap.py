@@ -119,6 +119,13 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
     add("--version", metavar="V", help="install this release instead of " + VERSION)
     add("--source", metavar="PLACE",
         help="install from a checkout, a wheel, an sdist, or the address of one of the last two")
+    add("--index", metavar="PLACE",
+        help="look for releases in this package index (an address) or folder")
+    add("--releases", action="store_true",
+        help="only print the releases that can be had, in JSON, newest first")
+    add("--pre", action="store_true", help="--releases: those that are being tried out, too")
+    add("--fetch", metavar="DIR",
+        help="only fetch the release's own wheel into DIR, and print its path")
     add("--wheels", metavar="DIR",
         help="take all Python packages from this folder, none from the network")
     add("--user-requirements", metavar="FILE", help="install these too for everybody's notebooks")
@@ -133,7 +140,7 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error("--port takes a number from 1 to 65535")
     options.admin = [check_admin_name(parser, name) for name in options.admin]
-    for name in ("wheels", "user_requirements", "ca_file", "trial"):
+    for name in ("wheels", "user_requirements", "ca_file", "trial", "fetch"):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     if options.wheels and not os.path.isdir(options.wheels):
@@ -427,7 +434,7 @@ def check_machine(
         problems += check_services(machine)
     problems += check_room(machine, options)
     problems += check_port(machine, options)
-    problems += check_network(machine, options)
+    problems += check_network(machine, options, notes)
     if options.trial and not find_pip():
         mend = "install it: sudo apt-get install python3-venv, or your system's python3-pip"
         problems.append(Problem("Python has no pip", mend))
@@ -600,7 +607,9 @@ def package_manager(machine: Machine) -> str:
     return ""
 
 
-def check_network(machine: Machine, options: argparse.Namespace) -> "Iterator[Problem]":
+def check_network(
+    machine: Machine, options: argparse.Namespace, notes: "list[str]"
+) -> "Iterator[Problem]":
     """Names resolve and what will be asked answers, or the proxy before it."""
     wanted = {}  # type: dict[tuple[str, int], str]
     if not options.trial and missing_packages(machine):
@@ -618,7 +627,9 @@ def check_network(machine: Machine, options: argparse.Namespace) -> "Iterator[Pr
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda target: machine.reach(*target), wanted))
     for ((host, _), purpose), why in zip(wanted.items(), answers):
-        if why:
+        if why and purpose.startswith("Python") and machine.exists(SOFTWARE + "/wheels/cache"):
+            notes.append(f"cannot reach {host} ({why}): only packages that are here can be used")
+        elif why:
             mend = "mend the network or the name server (/etc/resolv.conf); " + PROXY_ADVICE
             yield Problem(
                 f"cannot reach {host} for {purpose}: {why}", mend + "; without a network: --wheels"
@@ -793,6 +804,7 @@ class Bootstrap:
         self.software = software_of(options)
         self.python = sys.executable if options.trial else "/usr/bin/python3"
         self.runner = Runner(screen, log, child_environment(machine, options))
+        self.built = self.software + "/hub"
         self.result = {}  # type: dict[str, Any]
 
     def run(self) -> None:
@@ -848,6 +860,9 @@ class Bootstrap:
             # appliance runs nginx by a unit of its own.
             command = ["systemctl", "mask", "nginx.service"]
             self.runner.run(command, "cannot keep nginx's own service off")
+            os.makedirs(self.software, exist_ok=True)
+            with open(self.software + "/nginx-masked", "w", encoding="ascii") as note:
+                note.write("uninstalling takes the mask away\n")
         if wanted:
             self.install_wanted(wanted)
         # What apt downloaded reaches the disk before we say that all is well.
@@ -887,10 +902,13 @@ class Bootstrap:
 
     def fetch_wheel(self) -> str:
         """Our own wheel in SOFTWARE/wheels, from the source that was asked for."""
-        with tempfile.TemporaryDirectory(dir=self.software) as folder:
-            found = self.find_wheel(folder)
+        with tempfile.TemporaryDirectory(dir=self.software) as scratch:
+            found = self.find_wheel(scratch)
             self.log.write(f"{os.path.basename(found)} sha256 {sha256(found)}")
-            place = os.path.join(self.software, "wheels", os.path.basename(found))
+            # Two of the same version but of other content don't meet.
+            folder = os.path.join(self.software, "wheels", sha256(found)[:12])
+            place = os.path.join(folder, os.path.basename(found))
+            os.makedirs(folder, exist_ok=True)
             if not os.path.exists(place) or sha256(place) != sha256(found):
                 shutil.copyfile(found, place + ".new")
                 with open(place + ".new", "rb") as file:
@@ -947,13 +965,43 @@ class Bootstrap:
         wanted = f"{DISTRIBUTION}=={self.options.version or VERSION}"
         command = [
             *find_pip(), "download", "-q", "--no-cache-dir", "--no-deps", "--only-binary", ":all:",
-            "-d", folder, wanted,
+            *self.index_words(), "-d", folder, wanted,
         ]  # fmt: skip
         mend = NETWORK_ADVICE
         if self.options.wheels:
             mend = f"put its wheel into {self.options.wheels}, or name it with --source"
         self.runner.run(command, "cannot fetch " + wanted, mend)
         return glob.glob(folder + "/*.whl")[0]
+
+    def index_words(self) -> "list[str]":
+        """Where our own wheel is, if it isn't where pip looks anyway."""
+        place = self.options.index
+        if not place:
+            return []
+        if "://" in place:
+            return ["--index-url", place]
+        return ["--no-index", "--find-links", os.path.abspath(place)]
+
+    def releases(self) -> "list[str]":
+        """Versions that can be had for this Python, newest first."""
+        said = []  # type: list[str]
+
+        def take_line(line: str) -> bool:
+            said.append(line)
+            return False
+
+        command = [*find_pip(), "index", "versions", DISTRIBUTION, *self.index_words()]
+        command += ["--pre"] if self.options.pre else []
+        try:
+            self.runner.run(command, "cannot look for releases", NETWORK_ADVICE, take_line)
+        except StageError as failure:
+            # pip says it so, too, when it can't reach the index.
+            if "No matching distribution" in "".join(said) and self.options.index:
+                return []
+            failure.why = "\n".join(said[-3:]) or failure.why
+            raise
+        found = re.search(r"^Available versions: (.+)$", "\n".join(said), re.MULTILINE)
+        return found.group(1).split(", ") if found else []
 
     # -- handing over
 
@@ -965,7 +1013,7 @@ class Bootstrap:
         self.runner.run(command, "cannot build the hub's environment", on_line=self.take_event)
 
     def hand_over(self, wheel: str) -> None:
-        options, python = self.options, self.software + "/hub/bin/python"
+        options, python = self.options, self.built + "/bin/python"
         command = [python, "-I", "-m", "installer", "--events", "--wheel", wheel]
         if options.trial:
             command += ["--trial", options.trial, "--python", self.python]
@@ -973,6 +1021,8 @@ class Bootstrap:
             command += ["--port", str(options.port)]
         if options.user_requirements:
             command += ["--user-requirements", options.user_requirements]
+        if options.ca_file and not options.trial:
+            command += ["--ca-file", options.ca_file]
         for name in options.admin:
             command += ["--admin", name]
         self.runner.run(command, "the installer ended", on_line=self.take_event)
@@ -990,6 +1040,8 @@ class Bootstrap:
             self.screen.detail = event["text"]
         elif kind == "failed":
             raise StageError(event["what"], event["why"], event["mend"])
+        elif kind == "built":
+            self.built = event["directory"]
         elif kind == "result":
             self.result = event
         return True
@@ -1112,6 +1164,25 @@ def print_result(screen: Screen, result: "dict[str, Any]") -> None:
     screen.write("\n".join(["", rule, *boxed, rule, ""]))
 
 
+def look_only(options: argparse.Namespace, machine: Machine, screen: Screen) -> int:
+    """--releases and --fetch: what the installed appliance asks before it upgrades itself."""
+    log = None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            log = Log(LOG_FILE if machine.user == 0 else folder + "/log")
+            bootstrap = Bootstrap(options, machine, screen, log)
+            if options.releases:
+                screen.write(json.dumps(bootstrap.releases()) + "\n")
+            else:
+                found = bootstrap.find_wheel(folder)
+                os.makedirs(options.fetch, exist_ok=True)
+                screen.write(shutil.copy(found, options.fetch) + "\n")
+    except StageError as failure:
+        screen.fail(failure, log)
+        return REFUSED
+    return DONE
+
+
 def install(options: argparse.Namespace, machine: Machine, screen: Screen) -> int:
     adopted = adopt_from_sudo()
     screen.begin("Checking this machine")
@@ -1168,6 +1239,8 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     screen = Screen(options.quiet)
     try:
+        if options.releases or options.fetch:
+            return look_only(options, Machine(), screen)
         return install(options, Machine(), screen)
     except KeyboardInterrupt:
         screen.end(ok=False)

@@ -122,6 +122,11 @@ class Places:
         return self.state / "health"
 
     @property
+    def upgrades(self) -> Path:
+        """What an upgrade would go back to."""
+        return self.state / "upgrade"
+
+    @property
     def upkeep_state(self) -> Path:
         """What the regular upkeep remembers."""
         return self.state / "upkeep"

@@ -5,51 +5,90 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 
 from appliance.client.first_admins import FirstAdmins
 from appliance.client.hub import HubClient
 from appliance.errors import ApplianceError, ConfigError
+from appliance.places import Places
 from appliance.proxy.machine import nginx_text
 from appliance.rollout.addresses import root_urls
 from installer import environments, trial
-from installer.environment_steps import UserEnvironment, own_requirements
+from installer.environment_steps import UserEnvironment, UserLink, own_requirements
 from installer.events import Reporter
+from installer.first_network import first_network_settings
+from installer.going_back import go_back
 from installer.machine_steps import Accounts, CommandLink, Folders, SpawnerFiles, Units
 from installer.options import Options
 from installer.plan import Step, carry_out
+from installer.point import Point
 from installer.preload_steps import Preload, StalePreload
 from installer.result import link_entries, make_admins
 from installer.service_steps import Configuration, Health, Services
+from installer.upgrade import Answers, HubLink, Upgrade
+from installer.wheels import prune_wheels
 
 _NO_ADMIN = "Nobody is an admin yet: sudo appliance user add NAME --admin"
 _EDITED = "config.yaml was edited and is not in force: sudo appliance config reload"
 
 
 def install(options: Options, reporter: Reporter) -> None:
-    """Go through the steps of an installed appliance."""
+    """Go through the steps of an installed appliance; an older release is gone back to if the
+    newer one doesn't work."""
     places = options.places
+    _go_back_from_what_was_cut_off(places, reporter)
     changes = {"http.port": str(options.port)} if options.port else {}
-    configuration = Configuration(places, nginx_text, changes)
+    configuration = Configuration(
+        places, nginx_text, changes | first_network_settings(os.environ, places, options.ca_file)
+    )
     wanted = own_requirements(places, options.user_requirements)
-    users = UserEnvironment(places, options.tools, reporter, wanted)
+    users = UserEnvironment(places, options.tools, reporter, wanted, hold=True)
     users.start()
     preload = Preload(places)
-    steps: list[Step] = [
+    hub = environments.Environment.named("hub").directory(places.software, options.tools)
+    machine: list[Step] = [
         Accounts(reporter),
         Folders(reporter),
         SpawnerFiles(places, reporter, options.tools.python),
         Units(reporter),
         CommandLink(places),
-        users,
+    ]
+    programs: list[Step] = [
+        HubLink(places, hub, options.tools.wheel),
+        UserLink(users),
         configuration,
         StalePreload(preload),
         Services(places, reporter),
         Health(configuration),
+        Answers(places),
         preload,
     ]
-    carry_out(steps, reporter)
-    reporter.output(f"removed: {environments.prune(places.software)}")
+    upgrade = Upgrade.wanted(places, hub, reporter, configuration)
+    if upgrade is None:
+        carry_out([*machine, users, *programs], reporter)
+    else:
+        carry_out([users], reporter)
+        upgrade.rehearse()
+        with upgrade.protected():
+            carry_out([*machine, *programs], reporter)
+    _prune(places, reporter)
     finish(options, configuration, reporter, remarks=preload.remarks)
+
+
+def _go_back_from_what_was_cut_off(places: Places, reporter: Reporter) -> None:
+    point = Point.under_way(places)
+    if point.exists:
+        reporter.stage(f"Going back to release {point.manifest().version}: an upgrade was cut off")
+        go_back(point, reporter)
+
+
+def _prune(places: Places, reporter: Reporter) -> None:
+    """Only what is in force, in use, or may be gone back to stays."""
+    previous = Point.previous(places)
+    targets = previous.manifest().links.values() if previous.exists else ()
+    keep = {Path(target).name for target in targets}
+    reporter.output(f"removed: {environments.prune(places.software, keep=keep)}")
+    prune_wheels(places.software, keep={Path(target).parts[0] for target in targets})
 
 
 def finish(

@@ -51,7 +51,10 @@ class UserEnvironment:
     tools: Tools
     reporter: Reporter
     wanted: str = ""
+    hold: bool = False
+    """Leave the link where it is: UserLink switches, when all else is ready."""
     title: str = "Building the environment for notebooks"
+    built: Path | None = None
     _thread: threading.Thread | None = None
     _failure: list[BaseException] = field(default_factory=list)
 
@@ -82,6 +85,8 @@ class UserEnvironment:
     def _build(self) -> None:
         try:
             self._ensure()
+            if not self.hold:
+                UserLink(self).apply()
             if self.wanted:
                 # Only now: what can't be installed must not fail the next run too.
                 write_file(kept_requirements(self.places), self.wanted.encode())
@@ -92,14 +97,34 @@ class UserEnvironment:
         """With the versions that are in force, if those go with what the appliance needs now."""
         environment, software = self.environment, self.places.software
         try:
-            environment.ensure(software, self.tools, self.reporter, finish=finish_environment)
+            self.built = environment.build(
+                software, self.tools, self.reporter, finish=finish_environment
+            )
         except InstallError:
             if not environment.locked:
                 raise
             self.reporter.detail("choosing new versions of your own requirements")
             environment = replace(environment, locked="")
-            environment.ensure(software, self.tools, self.reporter, finish=finish_environment)
+            self.built = environment.build(
+                software, self.tools, self.reporter, finish=finish_environment
+            )
             kept_versions(self.places).unlink(missing_ok=True)
+
+
+@dataclass
+class UserLink:
+    """What starts from now on starts from the environment that was built."""
+
+    users: UserEnvironment
+    title: str = "Switching to the new environment for notebooks"
+
+    def is_done(self) -> bool:
+        link = self.users.places.software / "user"
+        return self.users.built is None or link.resolve() == self.users.built.resolve()
+
+    def apply(self) -> None:
+        if self.users.built is not None:
+            self.users.environment.switch(self.users.places.software, self.users.built)
 
 
 def finish_environment(directory: Path) -> None:

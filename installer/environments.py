@@ -17,7 +17,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -35,6 +36,8 @@ PINNED: Final = "requirements.txt"
 WANTED: Final = "user-requirements.txt"
 LOCKED: Final = "user-requirements.lock"
 """What an environment was made of, in files in its directory."""
+OWN_WHEELS: Final = "own"
+"""Beside the wheel of the appliance."""
 HISTORY: Final = "history.json"
 """Earlier environments that are kept, by name; see appliance/environments."""
 # Part of every digest: a new number rebuilds all environments although nothing else changed.
@@ -90,6 +93,12 @@ class Environment:
         self, software: Path, tools: Tools, reporter: Reporter, finish: Finish | None = None
     ) -> None:
         """Build what is missing, then point the link there; `finish` adds what isn't a package."""
+        self.switch(software, self.build(software, tools, reporter, finish))
+
+    def build(
+        self, software: Path, tools: Tools, reporter: Reporter, finish: Finish | None = None
+    ) -> Path:
+        """Build what is missing beside what is in use; the directory."""
         directory = self.directory(software, tools)
         if not (directory / COMPLETE).exists():
             remove_tree(directory)
@@ -99,6 +108,10 @@ class Environment:
                 if finish:
                     finish(directory)
             mark_complete(directory)
+        return directory
+
+    def switch(self, software: Path, directory: Path) -> None:
+        """Point the link there: whoever starts from now on uses it."""
         point_link(software / self.name, f"environments/{directory.name}")
 
 
@@ -123,10 +136,10 @@ class _Build:
         # The pins name every package, so there is nothing to resolve.
         words: list[str | Path] = ["--require-hashes", "--no-deps", "-r", pins]
         if self.environment.wanted:
-            self._install(*words, failure=failure, mend=mend)
+            self._install_pinned(*words, failure=failure, mend=mend)
             self._add_wanted()
         else:
-            self._install("--compile-bytecode", *words, failure=failure, mend=mend)
+            self._install_pinned("--compile-bytecode", *words, failure=failure, mend=mend)
 
     def _add_wanted(self) -> None:
         """The owner's own requirements; they may add packages and may not move our pins."""
@@ -136,7 +149,7 @@ class _Build:
         pins = without_hashes(self.environment.pinned)
         versions = self._write("constraints.txt", pins + self.environment.locked)
         self._install(
-            "--compile-bytecode", "-r", wanted, "--constraint", versions,
+            "--compile-bytecode", "-r", wanted, "--constraint", versions, *self._own_wheels(),
             failure="cannot install your own requirements",
             mend="correct them (--user-requirements); what the appliance itself needs is pinned",
         )  # fmt: skip
@@ -147,10 +160,23 @@ class _Build:
             mend="take the package that the last lines name out of your requirements",
         )
 
+    def _own_wheels(self) -> list[str | Path]:
+        """Those that the owner installed from files, kept for this."""
+        folder = self.tools.wheel.parent / OWN_WHEELS
+        return ["--find-links", folder] if folder.is_dir() else []
+
     def _write(self, name: str, text: str) -> Path:
         path = self.directory / name
         path.write_text(text, "utf-8")
         return path
+
+    def _install_pinned(self, *words: str | Path, failure: str, mend: str) -> None:
+        """From the cache alone if it has all of it: then no network is needed."""
+        if any(self.cache.iterdir()):
+            with suppress(InstallError):
+                self._install("--offline", *words, failure=failure, mend=mend)
+                return
+        self._install(*words, failure=failure, mend=mend)
 
     def _install(self, *words: str | Path, failure: str, mend: str) -> None:
         python = self.directory / "bin/python"
@@ -171,12 +197,15 @@ def without_hashes(pinned: str) -> str:
     return re.sub(r"\s*\\\n\s+--hash=\S+", "", pinned)
 
 
-def prune(software: Path) -> list[str]:
-    """Delete environments that nothing points to and no process uses; the names of what went."""
+def prune(software: Path, *, keep: Collection[str] = ()) -> list[str]:
+    """Delete environments that nothing points to and no process uses; the names of what went.
+
+    `keep`: names that somebody may want to go back to.
+    """
     root = software / "environments"
     links = [*software.iterdir(), *(software / "jupyter/environments").glob("*")]
     current = {link.resolve() for link in links if link.is_symlink()}
-    current |= {root / name for name in _kept(root / HISTORY)}
+    current |= {root / name for name in (*_kept(root / HISTORY), *keep)}
     gone = []
     for directory in sorted(root.iterdir() if root.is_dir() else []):
         if not directory.is_dir():
@@ -235,13 +264,18 @@ def _sha256(path: Path) -> str:
 
 
 def main() -> None:
-    """bootstrap.py's way in, to the hub's environment: WHEEL SOFTWARE PYTHON PIP..."""
+    """bootstrap.py's way in: build the hub's environment, beside one that is in use.
+
+    The words are WHEEL SOFTWARE PYTHON PIP...
+    """
     wheel, software, python, *pip = sys.argv[1:]
     reporter = Reporter(as_json=True)
     os.umask(0o022)
     try:
         uv = fetch_uv(Path(software), pip=pip, reporter=reporter)
-        Environment.named("hub").ensure(Path(software), Tools(uv, Path(wheel), python), reporter)
+        tools = Tools(uv, Path(wheel), python)
+        directory = Environment.named("hub").build(Path(software), tools, reporter)
+        reporter.built(directory)
     except InstallError as err:
         reporter.failed(err)
         raise SystemExit(1) from err

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from appliance.errors import ApplianceError
@@ -31,6 +32,10 @@ class Reporter:
     def failed(self, error: ApplianceError) -> None:
         event = {"event": "failed", "what": error.what, "why": error.why, "mend": error.mend}
         self._tell(event, f"failed: {error}")
+
+    def built(self, directory: Path) -> None:
+        """Where the environment is that the installer itself is to run in."""
+        self._tell({"event": "built", "directory": str(directory)}, f"  {directory}")
 
     def result(
         self, *, addresses: list[str], links: list[dict[str, str]], notes: list[str]

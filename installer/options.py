@@ -23,6 +23,7 @@ class Options:
     admins: tuple[Username, ...] = ()
     port: int | None = None
     user_requirements: Path | None = None
+    ca_file: Path | None = None
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -33,6 +34,7 @@ class Options:
         parser.add_argument("--admin", action="append", default=[])
         parser.add_argument("--port", type=int)
         parser.add_argument("--user-requirements", type=Path)
+        parser.add_argument("--ca-file", type=Path)
         parser.add_argument("--events", action="store_true", help="tell in lines of JSON")
         found = parser.parse_args(arguments)
         places = Places.of_trial(found.trial.absolute()) if found.trial else Places.installed()
@@ -42,4 +44,5 @@ class Options:
             admins=tuple(parse_username(name) for name in found.admin),
             port=found.port,
             user_requirements=found.user_requirements,
+            ca_file=found.ca_file,
         )

@@ -76,6 +76,8 @@ class Commands:
 def prepare(options: Options, reporter: Reporter, nginx_text: NginxText) -> None:
     """Make everything ready; bootstrap.py then becomes the supervisor."""
     places = options.places
+    hub = Environment.named("hub")
+    hub.switch(places.software, hub.directory(places.software, options.tools))
     folder = places.state.parent
     for made in (places.state, places.hub_state, places.rendered, places.homes):
         made.mkdir(parents=True, exist_ok=True)

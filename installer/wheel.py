@@ -50,6 +50,8 @@ def _source_files(tree: Path, target: dict[str, Any]) -> dict[str, bytes]:
     places = {**{package: package for package in target["packages"]}, **target["force-include"]}
     found = {}
     for source, place in places.items():
+        if (tree / source).is_file():
+            found[place] = (tree / source).read_bytes()
         for path in sorted((tree / source).rglob("*")):
             inside = path.relative_to(tree / source)
             if path.is_file() and "__pycache__" not in inside.parts:

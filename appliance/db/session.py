@@ -7,6 +7,7 @@ hub is the only writer and works on the event loop, so sessions are short, witho
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Hashable, Iterator
@@ -168,11 +169,16 @@ class Database:
         if self.path is None:
             return
         copy = self.path.with_name(f"{self.path.name}.before-upgrade-from-{revision}")
-        copy.unlink(missing_ok=True)
+        beside = copy.with_name(f"{copy.name}.new")
+        beside.unlink(missing_ok=True)
         # By the driver itself, because this can't be done within a transaction.
         with closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("VACUUM INTO ?", (str(copy),))
-        copy.chmod(0o600)
+            connection.cursor().execute("VACUUM INTO ?", (str(beside),))
+        beside.chmod(0o600)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        # Who goes back to an older release finds a whole copy, or the database as it was.
+        beside.replace(copy)
 
 
 @contextmanager

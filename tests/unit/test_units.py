@@ -35,6 +35,8 @@ EXPOSED = {
     "appliance-preload-kernel.service": 69,
     # Root that reads everybody's use of the disk, and asks the network for certificates.
     "appliance-upkeep.service": 55,
+    # Root that puts back all that an upgrade replaced, and fetches packages for a new Python.
+    "appliance-rebuild.service": 45,
 }
 
 
