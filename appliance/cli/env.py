@@ -152,12 +152,14 @@ def rollback(
 
 
 @app.command()
-def repair(*, env: Env = "", wheels: Wheels = None, quiet: Quiet = False) -> None:
+def repair(
+    *, env: Env = "", wheels: Wheels = None, quiet: Quiet = False, json: Json = False
+) -> None:
     """Build again what is asked for, where it isn't in force or its Python has changed."""
     from appliance.cli import env_work
 
     require_root(Places.current())
-    work = env_work.Work(Places.current(), Output(quiet=quiet), wheels)
+    work = env_work.Work(Places.current(), Output(json, quiet), wheels)
     work.repair(env)
 
 
@@ -187,12 +189,12 @@ def list_(
 
 
 @app.command()
-def freeze(*, env: Env = "") -> None:
+def freeze(*, env: Env = "", json: Json = False) -> None:
     """Print what was asked for and came along, with versions, as a file of requirements."""
     from appliance.cli import env_work
 
     require_root(Places.current())
-    env_work.Work(Places.current(), Output()).freeze(env)
+    env_work.Work(Places.current(), Output(json)).freeze(env)
 
 
 @app.command()
@@ -226,12 +228,12 @@ def create(
 
 
 @app.command()
-def delete(name: Name, *, yes: Yes = False, quiet: Quiet = False) -> None:
+def delete(name: Name, *, yes: Yes = False, quiet: Quiet = False, json: Json = False) -> None:
     """Delete a kernel's environment; kernels that run go on."""
     from appliance.cli import env_work
 
     require_root(Places.current())
-    env_work.Work(Places.current(), Output(quiet=quiet)).delete(name, yes=yes)
+    env_work.Work(Places.current(), Output(json, quiet)).delete(name, yes=yes)
 
 
 @app.command()
@@ -245,24 +247,30 @@ def extensions(*, json: Json = False) -> None:
 
 @extension_app.command("on")
 def extension_on(
-    name: Annotated[str, typer.Argument(metavar="NAME")], *, quiet: Quiet = False
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Switch an extension on, from the next start of each server."""
     from appliance.cli import env_extensions
 
     require_root(Places.current())
-    env_extensions.switch(Places.current(), Output(quiet=quiet), name, on=True)
+    env_extensions.switch(Places.current(), Output(json, quiet), name, on=True)
 
 
 @extension_app.command("off")
 def extension_off(
-    name: Annotated[str, typer.Argument(metavar="NAME")], *, quiet: Quiet = False
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Switch an extension off, from the next start of each server."""
     from appliance.cli import env_extensions
 
     require_root(Places.current())
-    env_extensions.switch(Places.current(), Output(quiet=quiet), name, on=False)
+    env_extensions.switch(Places.current(), Output(json, quiet), name, on=False)
 
 
 @kernel_app.command("list")
@@ -293,22 +301,26 @@ def kernel_add(
         str, typer.Option("--language", help="The language of its cells.", metavar="NAME")
     ] = "",
     quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Add a kernel of another language, whose program is installed already."""
     from appliance.cli import env_kernels
 
     require_root(Places.current())
     env_kernels.add(
-        Places.current(), Output(quiet=quiet), name, command or [], title=title, language=language
+        Places.current(), Output(json, quiet), name, command or [], title=title, language=language
     )
 
 
 @kernel_app.command("remove")
 def kernel_remove(
-    name: Annotated[str, typer.Argument(metavar="NAME")], *, quiet: Quiet = False
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Take a kernel away that was added; its program stays."""
     from appliance.cli import env_kernels
 
     require_root(Places.current())
-    env_kernels.remove(Places.current(), Output(quiet=quiet), name)
+    env_kernels.remove(Places.current(), Output(json, quiet), name)

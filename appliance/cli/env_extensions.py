@@ -38,7 +38,8 @@ def switch(places: Places, output: Output, name: str, *, on: bool) -> None:
         )
     else:
         state = "on" if on else "off"
-        output.done({"changed": False}, f"nothing to do: {one.name} is {state} already")
+        nothing = {"changes": [], "effects": [], "notes": [], "healed": "", "in_force": True}
+        output.done(nothing, f"nothing to do: {one.name} is {state} already")
 
 
 def _config(places: Places) -> Config:

@@ -12,12 +12,24 @@ _CHANGED: Final = """\
 `environment` is null for everybody's. With `--dry-run` `changed` is false, and the rest says what
 would be."""
 
+_SWITCHED: Final = """\
+{"changes": [{"key": "servers.lab_extensions_off", "old": "[]", "new": "[@jupyterlab/git]"}],
+ "effects": ["servers get it when they are started next"], "notes": [], "healed": "",
+ "in_force": true}"""
+
 ENV_SHAPES: Final[dict[str, str]] = {
     "env install": _CHANGED,
     "env remove": _CHANGED,
     "env upgrade": _CHANGED,
     "env rollback": _CHANGED,
     "env create": _CHANGED,
+    "env repair": '{"repaired": ["data"]}',
+    "env delete": '{"deleted": "data"}',
+    "env freeze": '["numpy==2.5.1", "pandas==3.0.1"]',
+    "env extension on": _SWITCHED,
+    "env extension off": _SWITCHED,
+    "env kernel add": '{"added": "r"}',
+    "env kernel remove": '{"removed": "r"}',
     "env history": """\
 [{"number": 1, "at": "2030-01-01T08:00:00+00:00", "did": "appliance env install pandas",
   "directory": "user-0123456789ab", "in_force": true}]""",

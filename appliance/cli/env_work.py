@@ -6,7 +6,8 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,8 +83,13 @@ class Work:
 
     def repair(self, name: str) -> None:
         names = [name] if name else [EVERYBODY, *Records(self.places).names()]
+        repaired = []
         for one in names:
-            self._change(one, lambda shop, one=one: shop.repair(one, did=_did()))  # type: ignore[misc]
+            outcome = self._carry_out(one, partial(Shop.repair, name=one, did=_did()))
+            if outcome.changed:
+                repaired.append(one or "everybody's")
+        text = f"built again: {', '.join(repaired)}" if repaired else "all are as they should be"
+        self.output.done({"repaired": repaired}, text)
 
     def delete(self, name: str, *, yes: bool) -> None:
         if not yes and sys.stdin.isatty():
@@ -144,7 +150,7 @@ class Work:
 
     def freeze(self, name: str) -> None:
         text = freeze(self._shop(lambda text: None), name)
-        self.output.data(text, text.rstrip("\n"))
+        self.output.data(text.splitlines(), text.rstrip("\n"))
 
     def _environments(self, shop: Shop) -> list[dict[str, Any]]:
         found = []
@@ -183,19 +189,23 @@ class Work:
     def _change(
         self, name: str, change: Callable[[Shop], Outcome], *, build: list[str] | None = None
     ) -> None:
-        with self._progress() as say:
-            shop = self._shop(say)
-            with shop.building(name, build or []) as ready:
-                outcome = change(ready)
-            notes = list(outcome.notes)
-            if outcome.changed and not self.dry_run:
-                self._note([*outcome.added, *outcome.moved, *outcome.removed])
-                if name == EVERYBODY:
-                    say("loading what servers and kernels start from")
-                    notes += after_switch(self.places)
-        self._tell(name, outcome, notes)
+        self._tell(name, self._carry_out(name, change, build))
 
-    def _tell(self, name: str, outcome: Outcome, notes: list[str]) -> None:
+    def _carry_out(
+        self, name: str, change: Callable[[Shop], Outcome], build: list[str] | None = None
+    ) -> Outcome:
+        with self._progress() as say:
+            with self._shop(say).building(name, build or []) as shop:
+                outcome = change(shop)
+            if not outcome.changed or self.dry_run:
+                return outcome
+            self._note([*outcome.added, *outcome.moved, *outcome.removed])
+            if name != EVERYBODY:
+                return outcome
+            say("loading what servers and kernels start from")
+            return replace(outcome, notes=[*outcome.notes, *after_switch(self.places)])
+
+    def _tell(self, name: str, outcome: Outcome) -> None:
         value = {
             "environment": name or None,
             "changed": outcome.changed and not self.dry_run,
@@ -203,7 +213,7 @@ class Work:
             "moved": {one: {"from": old, "to": new} for one, (old, new) in outcome.moved.items()},
             "removed": outcome.removed,
             "bytes": outcome.bytes,
-            "notes": notes,
+            "notes": outcome.notes,
         }
         lines = [f"+ {one} {version}" for one, version in sorted(outcome.added.items())]
         lines += [f"  {one} {old} -> {new}" for one, (old, new) in sorted(outcome.moved.items())]
@@ -212,7 +222,7 @@ class Work:
             lines = [*lines[:_SHOWN_MAX], f"… and {len(lines) - _SHOWN_MAX} more"]
         lines.append(self._last_line(name, outcome))
         self.output.done(value, "\n".join(lines))
-        for note in notes:
+        for note in outcome.notes:
             self.output.say(f"note: {note}")
 
     def _last_line(self, name: str, outcome: Outcome) -> str:

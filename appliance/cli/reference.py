@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,24 +47,30 @@ below it. Names in these shapes are kept; new ones may be added. Errors stay tex
 def page() -> str:
     """The whole page."""
     parts = [_HEAD]
-    root = typer.main.get_command(app)
-    for name, command in _children(root):
+    return "\n".join([_HEAD, *_parts("", typer.main.get_command(app), "##")])
+
+
+def _parts(above: str, group: Any, level: str) -> Iterator[str]:
+    for name, command in _children(group):
+        whole = f"{above}{name}"
         if not _children(command):
-            parts.append(_section(name, command))
+            yield _section(whole, command, level)
             continue
-        parts.append(f"## appliance {name}\n\n{_help(command)}\n")
-        parts += [_section(f"{name} {inner}", one, "###") for inner, one in _children(command)]
-    return "\n".join(parts)
+        yield f"{level} appliance {whole}\n\n{_help(command)}\n"
+        yield from _parts(f"{whole} ", command, "###")
 
 
 def command_names() -> list[str]:
     """Every command that does something."""
-    root = typer.main.get_command(app)
-    names = []
-    for name, command in _children(root):
-        inner = [f"{name} {child}" for child, _ in _children(command)]
-        names += inner or [name]
-    return names
+    return list(_names("", typer.main.get_command(app)))
+
+
+def _names(above: str, group: Any) -> Iterator[str]:
+    for name, command in _children(group):
+        if _children(command):
+            yield from _names(f"{above}{name} ", command)
+        else:
+            yield f"{above}{name}"
 
 
 def _children(command: Any) -> list[tuple[str, Any]]:
@@ -74,7 +81,7 @@ def _help(command: Any) -> str:
     return str(command.help or "").strip().split("\n")[0]
 
 
-def _section(name: str, command: Any, level: str = "##") -> str:
+def _section(name: str, command: Any, level: str) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
     usage = " ".join([f"appliance {name}", *(one.metavar or one.name for one in arguments)])
