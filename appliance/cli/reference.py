@@ -46,7 +46,6 @@ below it. Names in these shapes are kept; new ones may be added. Errors stay tex
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD]
     return "\n".join([_HEAD, *_parts("", typer.main.get_command(app), "##")])
 
 
