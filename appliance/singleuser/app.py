@@ -21,10 +21,12 @@ from jupyter_server.utils import JupyterServerAuthWarning
 from traitlets.config import Config
 
 from .activity import ActivityReporter, LastUse
+from .control_group import ControlGroup, Usage
 from .full_home import NOTARY
 from .hub import Hub
 from .identity import HubIdentityProvider
 from .listening import notify
+from .memory_watch import MemoryWatch
 from .messages import lab_key
 from .saving import explain_full_disk
 from .settings import Settings
@@ -51,7 +53,8 @@ NOT_FOR_USERS: Final = {
 }
 
 
-SHORTCUTS: Final = "appliance.singleuser.shortcuts"
+# What the server answers beside jupyter_server's own.
+SERVICES: Final = ("appliance.singleuser.shortcuts", "appliance.singleuser.usage")
 
 SECRETS_IN_ADDRESSES: Final = re.compile(r"([?&](?:token|code|state|_xsrf)=)[^&\s]+")
 
@@ -125,6 +128,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         # The name under which Lab and Notebook look for it.
         self.server_name = appliance.server
         self._tasks: set[asyncio.Task[None]] = set()
+        self._group = ControlGroup.own()
         self._short_runtime: tempfile.TemporaryDirectory[str] | None = None
         super().__init__(**options)
         self.no_browser_open_file = True
@@ -136,7 +140,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
             for name in names:
                 self.config[section].pop(name, None)
         self.update_config(enforced(self.appliance))
-        self.extra_services = [SHORTCUTS, *self.extra_services]
+        self.extra_services = [*SERVICES, *self.extra_services]
         self._shorten_runtime_dir()
 
     def _shorten_runtime_dir(self) -> None:
@@ -177,6 +181,7 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         settings["hub_prefix"] = self.appliance.hub_prefix
         settings["hub_host"] = self.appliance.hub_host
         settings["user"] = self.appliance.user
+        settings["appliance_usage"] = Usage(self._group)
         super().init_webapp()
 
     def _page_config(self, handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +238,11 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         how = f" ({self.appliance.how_started})" if self.appliance.how_started else ""
         notify(f"READY=1\nSTATUS=Serving {self.appliance.prefix}{how}\nMAINPID={os.getpid()}")
         self._spawn(self._reporter().run())
+        if self._group:
+            watch = MemoryWatch(
+                self.hub, self._group, kernels=self.kernel_manager, sessions=self.session_manager
+            )
+            self._spawn(watch.run())
         self._spawn(self._watch_sessions())
 
     def _reporter(self) -> ActivityReporter:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.netutil import Resolver
@@ -116,6 +116,18 @@ class Hub:
         }
         response = await self._fetch(
             self._settings.activity_path,
+            token=self._settings.token,
+            method="POST",
+            body=json.dumps(body),
+        )
+        if response.code >= 300:
+            raise HubRefusedError(f"HTTP {response.code}")
+
+    async def post_out_of_memory(self, notebook: str, *, by_machine: bool) -> None:
+        """Say that Linux stopped something here; raises HubUnavailableError or HubRefusedError."""
+        body = {"server": self._settings.server, "notebook": notebook, "by_machine": by_machine}
+        response = await self._fetch(
+            f"appliance/users/{quote(self._settings.user, safe='@')}/out-of-memory",
             token=self._settings.token,
             method="POST",
             body=json.dumps(body),

@@ -151,3 +151,73 @@ async def test_notebook_shows_them_too(room: Room) -> None:
     card = messages.get_by_role("group", name="lovelace")
     await card.get_by_role("button", name="Got it").click()
     await expect(card).to_have_count(0)
+
+
+def _use(memory: float, disk: float) -> str:
+    items = [
+        {"key": "memory", "used": memory * 2**30, "limit": 2**30, "unit": "bytes", "state": "ok"},
+        {"key": "cpu", "used": 0.5, "limit": 2.0, "unit": "cores", "state": "ok"},
+        {"key": "disk", "used": disk * 2**30, "limit": 2**30, "unit": "bytes", "state": "ok"},
+    ]
+    for item in items:
+        part = float(str(item["used"])) / float(str(item["limit"]))
+        item["state"] = "full" if part >= 0.95 else "near" if part >= 0.8 else "ok"
+    return json.dumps({"items": items})
+
+
+@pytest.mark.parametrize(("path", "scheme"), [("lab", "light"), ("lab", "dark"), ("tree", "light")])
+async def test_what_the_server_uses_is_in_sight(room: Room, path: str, scheme: str) -> None:
+    student = await room.person("emmy")
+    asked: list[str] = []
+    use = [_use(0.25, 0.5)]
+
+    async def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(content_type="application/json", body=use[0])
+
+    await student.route("**/appliance/usage", answer)
+    await student.goto(f"/hub/spawn?next=/user/emmy/{path}")
+    await student.wait_for_url(f"**/user/emmy/{path}**")
+    bar = student.locator(".appliance-usage")
+    await expect(bar).to_contain_text("Memory 256 MB / 1.0 GB")
+    await expect(bar).to_contain_text("Processor 0.5 / 2.0")
+    await expect(bar).to_contain_text("Files 512 MB / 1.0 GB")
+    await expect(bar).to_have_attribute("aria-label", "What the server uses")
+    assert "\N{WARNING SIGN}" not in await bar.inner_text()
+    if path == "lab":
+        await expect(student.locator("#jp-main-statusbar .appliance-usage")).to_have_count(1)
+        if scheme == "dark":
+            await student.evaluate(
+                "window.jupyterapp?.commands.execute("
+                "'apputils:change-theme', {theme: 'JupyterLab Dark'})"
+            )
+    use[0] = _use(0.85, 0.97)
+    near = bar.get_by_text("\N{WARNING SIGN} Memory 870 MB / 1.0 GB")
+    await expect(near).to_be_visible(timeout=20_000)
+    await expect(near).to_have_attribute(
+        "title", "Little memory is left: stop kernels that you don't need"
+    )
+    await expect(bar.get_by_text("\N{WARNING SIGN} Files")).to_be_visible()
+    # Nobody looks, so nobody asks.
+    await student.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    await asyncio.sleep(1)
+    before = len(asked)
+    await asyncio.sleep(6)
+    assert len(asked) == before
+    if path == "lab":
+        assert room.complaints == []
+    await student.context.close()
+
+
+async def test_where_nothing_is_counted_nothing_is_shown(room: Room) -> None:
+    student = await room.person("emmy")
+    await student.goto("/hub/spawn?next=/user/emmy/lab")
+    async with student.expect_response("**/appliance/usage") as asked:
+        await student.wait_for_url("**/user/emmy/lab**")
+    reply = await asked.value
+    assert (reply.status, await reply.json()) == (200, {"items": []})
+    await expect(student.locator(".appliance-usage")).to_be_hidden()
+    await student.context.close()

@@ -33,6 +33,19 @@ _HEARTBEAT_SECONDS: Final = 20.0
 _RETRY_MS: Final = 5000
 
 
+# What JupyterLab's pages say of the server's use.
+_WORDS: Final = {
+    "usage": "What the server uses",
+    "memory": "Memory",
+    "cpu": "Processor",
+    "disk": "Files",
+    "memory_near": "Little memory is left: stop kernels that you don't need",
+    "memory_full": "Memory is nearly full: Linux stops the kernel that wants more",
+    "disk_near": "Little room is left: delete files that you don't need",
+    "disk_full": "Your home is nearly full: delete files, or saving fails",
+}
+
+
 class NewMessage(Body):
     """A message to one user, or to everybody."""
 
@@ -80,6 +93,7 @@ class OwnInbox(HubApiHandler):
     def inbox_model(self, user: str) -> dict[str, Any]:
         return {
             "title": localized("Messages"),
+            "words": {name: localized(word) for name, word in _WORDS.items()},
             "cards": [card_model(one) for one in self.inbox.cards(user)],
         }
 

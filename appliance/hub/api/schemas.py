@@ -265,7 +265,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["data"],
         "properties": {"id": TEXT, "data": {**TEXT, "contentMediaType": "application/json"}},
     },
-    "Inbox": always(title=TEXT, cards=many(_CARD)),
+    "Inbox": always(title=TEXT, words=by_name(TEXT), cards=many(_CARD)),
     "SentMessage": always(
         id=WHOLE, sender=TEXT, user=maybe(TEXT), text=TEXT, created=MOMENT, expires_at=MOMENT,
         seen=WHOLE, of=WHOLE,
@@ -280,6 +280,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "DoneWithServers": always(done=many(TEXT), failed=many(always(name=TEXT, why=TEXT))),
     "Kept": always(**_KEPT),
+    "Exam": always(
+        begins=maybe(MOMENT), ends=maybe(MOMENT), set_by=maybe(TEXT), is_now=FLAG,
+        waits_for=many(TEXT),
+    ),
     "Outlook": always(stops=maybe(MOMENT), cause=maybe({"enum": ["idle", "calendar"]}), **_KEPT),
     "Limits": always(
         limits={

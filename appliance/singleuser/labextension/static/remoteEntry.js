@@ -1,7 +1,8 @@
 // Shows messages of the hub in JupyterLab and Notebook: what a teacher says, who asks to open this
-// server, whose visit goes on. Plain JavaScript that the page loads as it is; it uses nothing of
-// JupyterLab's own modules, so it fits every version, and it takes the focus from nobody: a question
-// mustn't be answered by the next key that somebody types in a cell.
+// server, whose visit goes on; and what the server uses of memory and processor. Plain JavaScript that
+// the page loads as it is; it uses nothing of JupyterLab's own modules, so it fits every version, and
+// it takes the focus from nobody: a question mustn't be answered by the next key that somebody types in
+// a cell.
 //
 // The hub sends cards with all their text and buttons. What arrives is put into the page as text.
 
@@ -13,13 +14,17 @@
   const latestMs = 10000;
   const firstPauseMs = 30000;
   const longestPauseMs = 600000;
+  const usageMs = 5000;
 
   function settings() {
     const place = document.getElementById("jupyter-config-data");
     const config = JSON.parse(place?.textContent || "{}");
     // Without a key the hub is another one, or this server isn't the visitor's own.
     if (!config.applianceLabKey || config.hubUser !== config.hubServerUser) return null;
-    return { pages: config.hubPrefix, hub: `${config.hubPrefix}api/`, key: config.applianceLabKey };
+    return {
+      pages: config.hubPrefix, hub: `${config.hubPrefix}api/`, key: config.applianceLabKey,
+      server: config.baseUrl, words: { memory: "Memory", cpu: "CPU" },
+    };
   }
 
   function make(tag, style, text = "") {
@@ -180,9 +185,102 @@
     }
   }
 
+  // What the server uses, at the right of the status bar; Notebook has none, so there it is at the
+  // page's lower edge. Asked of the own server, and only while somebody looks at the page.
+  class UsageBar {
+    constructor({ server, words }) {
+      this.address = `${server}appliance/usage`;
+      this.words = words;
+      this.timer = 0;
+      this.state = "ok";
+      this.element = make("div", {
+        display: "none", alignItems: "center", gap: "12px", padding: "0 8px", whiteSpace: "nowrap",
+        fontSize: "var(--jp-ui-font-size1, 13px)", color: "var(--jp-ui-font-color1, #222)",
+      });
+      this.element.className = "appliance-usage";
+      this.element.setAttribute("role", "group");
+      this.alert = make("div", {
+        position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)",
+      });
+      this.alert.setAttribute("role", "status");
+      document.body.append(this.alert);
+    }
+
+    start() {
+      clearTimeout(this.timer);
+      if (!document.hidden) this.ask();
+    }
+
+    async ask() {
+      clearTimeout(this.timer);
+      // The server takes even reading only from its own pages, which know this.
+      const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+      try {
+        const answer = await fetch(this.address, { headers: { "X-XSRFToken": xsrf } });
+        if (answer.ok) this.show((await answer.json()).items);
+      } catch {
+        // The server is gone or starting; the page itself says so.
+      }
+      if (!document.hidden) this.timer = setTimeout(() => this.ask(), usageMs);
+    }
+
+    place() {
+      if (this.element.isConnected) return;
+      const bar = document.querySelector("#jp-main-statusbar .jp-StatusBar-Right");
+      if (bar) bar.prepend(this.element);
+      else {
+        Object.assign(this.element.style, {
+          position: "fixed", right: "0", bottom: "0", zIndex: "100", height: "24px",
+          background: "var(--jp-layout-color1, #fff)", borderTopLeftRadius: "4px",
+          border: "1px solid var(--jp-border-color2, #ccc)",
+        });
+        document.body.append(this.element);
+      }
+    }
+
+    show(items) {
+      this.element.replaceChildren(...items.map((item) => this.item(item)));
+      this.element.setAttribute("aria-label", this.words.usage ?? "");
+      this.element.style.display = items.length ? "flex" : "none";
+      if (items.length) this.place();
+      const full = items.find((item) => item.key !== "cpu" && item.state !== "ok");
+      const state = full ? `${full.key} ${full.state}` : "ok";
+      if (state !== this.state) this.alert.textContent = full ? this.text(full) : "";
+      this.state = state;
+    }
+
+    item(item) {
+      const isNear = item.key !== "cpu" && item.state !== "ok";
+      const element = make("span", {
+        fontWeight: isNear ? "700" : "400", padding: isNear ? "0 6px" : "0", borderRadius: "3px",
+        background: isNear ? "var(--jp-warn-color3, #ffe0b2)" : "transparent",
+        color: isNear ? "#1a1a1a" : "inherit",
+      }, (isNear ? "\u26a0 " : "") + this.text(item));
+      element.title = isNear ? this.words[`${item.key}_${item.state}`] ?? "" : "";
+      return element;
+    }
+
+    text({ key, used, limit, unit }) {
+      const form = unit === "bytes" ? bytes : (number) => number.toFixed(1);
+      const label = this.words[key] ?? key;
+      return limit ? `${label} ${form(used)} / ${form(limit)}` : `${label} ${form(used)}`;
+    }
+  }
+
+  function bytes(count) {
+    if (count >= 2 ** 30) return `${(count / 2 ** 30).toFixed(1)} GB`;
+    return `${Math.round(count / 2 ** 20)} MB`;
+  }
+
   function follow(found, app) {
     const cards = new Cards(found);
-    const stream = new Stream(found, (event) => cards.show(event));
+    const usage = new UsageBar(found);
+    const stream = new Stream(found, (event) => {
+      Object.assign(found.words, event.words);
+      cards.show(event);
+    });
+    document.addEventListener("visibilitychange", () => usage.start());
+    usage.start();
     // Browsers have few connections to one host: pages that nobody sees give theirs back.
     let leaving = 0;
     document.addEventListener("visibilitychange", () => {
