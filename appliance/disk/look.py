@@ -154,8 +154,15 @@ class _Round:
         enforced = (
             system.quota.users_enforced if kind is Kind.USER else system.quota.projects_enforced
         )
-        by = QUOTA if enforced else MEASURED
-        return Used(bytes=said.used, files=said.files, by=by, at=self._now())
+        holds = enforced and bool(said.limit or said.files_limit)
+        return Used(
+            bytes=said.used,
+            files=said.files,
+            limit=said.limit or None,
+            files_limit=said.files_limit or None,
+            by=QUOTA if holds else MEASURED,
+            at=self._now(),
+        )
 
     def _measured(self, folder: Path, before: Used | None) -> Used | None:
         """What is found by looking; what was found before if time is over or nobody can look."""
@@ -177,4 +184,7 @@ def _when(before: Mapping[str, Used], name: str) -> tuple[float, str]:
 
 
 def _with_limit(used: Used, limit: Limit) -> Used:
+    """What the settings say, unless the file system holds to a limit: then that is what counts."""
+    if used.by == QUOTA:
+        return used
     return replace(used, limit=limit.bytes or None, files_limit=limit.files or None)

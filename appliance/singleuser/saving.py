@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -63,7 +64,15 @@ def plain(error: Exception) -> Exception:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in FULL:
-            words = HOME_FULL if cause.errno == errno.EDQUOT else DISK_FULL
+            words = HOME_FULL if cause.errno == errno.EDQUOT and _is_home(cause) else DISK_FULL
             return HTTPError(INSUFFICIENT_STORAGE, words, reason="Insufficient Storage")
         cause = cause.__cause__ or cause.__context__
     return error
+
+
+def _is_home(error: OSError) -> bool:
+    """Whether it was the home that is full, and no class's folder that is linked into it."""
+    if not isinstance(error.filename, str):
+        return True
+    home = os.path.realpath(os.path.expanduser("~"))  # noqa: PTH111 - links count
+    return os.path.realpath(error.filename).startswith(f"{home}/")

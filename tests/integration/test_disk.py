@@ -130,7 +130,7 @@ def check_full_home(school: Classroom, name: str) -> None:
     # As if the server had never been used: nothing that it keeps in the home is there.
     bob.runs(f"rm -rf {bob.home}/.ipython {bob.home}/.local {bob.home}/.jupyter")
     assert "Disk quota exceeded" in bob.fill(bob.home)
-    status, said = bob.runs(f"echo more >{bob.home}/more")
+    status, said = bob.runs(f"head -c 9000 /dev/zero >{bob.home}/more")
     assert status != 0
     assert "Disk quota exceeded" in said
     school.start(name)
@@ -176,7 +176,7 @@ def test_its_owner_is_told_and_so_is_the_admin(school: Classroom) -> None:
 def test_limits_of_groups_hold_soon_after_they_are_set(school: Classroom) -> None:
     machine = school.machine
     zoe = pupil(school, "zoe")
-    wait_for(zoe.use, lambda use: use["limit_bytes"] == 40 * MB)
+    wait_for(zoe.use, lambda use: use["enforced"] and use["limit_bytes"] == 40 * MB)
     machine.execute("appliance config set user_limits.zoe.disk 70M", timeout=90)
     wait_for(zoe.use, lambda use: use["limit_bytes"] == 70 * MB)
     assert zoe.runs(f"fallocate -l 60M {zoe.home}/big")[0] == 0
@@ -202,15 +202,10 @@ def test_a_class_cannot_fill_the_disk(school: Classroom) -> None:
     group = wait_for(
         lambda: machine.attempt("getent group nbc-physics | cut -d: -f3").stdout.strip(), bool
     )
-    wait_for(lambda: _project(school), lambda use: use["limit_bytes"] == 60 * MB)
+    wait_for(lambda: _project(school), lambda use: use["enforced"])
     # Nobody more than a home may hold, and all together no more than the class.
     assert "Disk quota exceeded" in amy.fill(f"{together}", group)
-    assert (
-        "No space left"
-        in ben.runs(
-            f"mkdir {together}/ben; dd if=/dev/zero of={together}/ben/fill bs=1M count=100", group
-        )[1]
-    )
+    ben.runs(f"mkdir {together}/ben && dd if=/dev/zero of={together}/ben/fill bs=1M", group)
     assert _project(school)["percent"] == 100
     taken = int(machine.execute(f"du -sk {together} | cut -f1"))
     assert 50_000 < taken <= 60 * 1024
@@ -220,7 +215,7 @@ def test_a_class_cannot_fill_the_disk(school: Classroom) -> None:
 
 def _project(school: Classroom) -> dict[str, Any]:
     said = json.loads(school.machine.execute("appliance disk usage --now --json"))
-    return next((one for one in said["classes"] if one["name"] == "physics"), {"limit_bytes": 0})
+    return next((one for one in said["classes"] if one["name"] == "physics"), {"enforced": False})
 
 
 def test_a_hand_out_to_a_full_home_says_so(school: Classroom) -> None:
@@ -235,9 +230,9 @@ def test_a_hand_out_to_a_full_home_says_so(school: Classroom) -> None:
     amy.fill(amy.home)
     said = machine.attempt("appliance class hand-out physics lab --json", timeout=120).stdout
     people = json.loads(said)["people"]
-    assert people["amy"]["state"] == "failed"
+    assert people["amy"]["state"] == "failed", people
     assert "the home is full" in people["amy"]["why"]
-    assert people["ben"]["state"] == "done"
+    assert people["ben"]["state"] == "done", people
     # Nothing half is left, and with room it goes.
     amy.runs(f"rm {amy.home}/fill*")
     again = machine.attempt("appliance class hand-out physics lab --json", timeout=120).stdout
