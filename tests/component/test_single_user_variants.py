@@ -190,3 +190,17 @@ async def test_a_build_of_ones_own_is_asked_of_the_own_server(tmp_path: Path) ->
     )
     async with _running(tmp_path, home=home, APPLIANCE_STATIC_URL="/hub/static/") as server:
         assert await _static_url(server, "lab") == "/user/ada/static/lab"
+
+
+async def test_extensions_that_are_off_for_everybody_are_off_beside_a_users_own(
+    tmp_path: Path,
+) -> None:
+    off = json.dumps(["@jupyterlab/git", "@jupyterlab/mathjax-extension"])
+    own = {".jupyter/labconfig/page_config.json": '{"disabledExtensions": {"mine": true}}'}
+    async with _running(tmp_path, home=own, APPLIANCE_LAB_EXTENSIONS_OFF=off) as server:
+        reply = await send(server.socket, "/user/ada/lab", headers=HEADERS)
+    text = reply.body.decode()
+    found = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert found
+    disabled = json.loads(found[1])["disabledExtensions"]
+    assert {"@jupyterlab/git", "@jupyterlab/mathjax-extension", "mine"} <= set(disabled)
