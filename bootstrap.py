@@ -131,6 +131,8 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
     add("--user-requirements", metavar="FILE", help="install these too for everybody's notebooks")
     add("--ca-file", metavar="FILE",
         help="trust these certificate authorities too while downloading (PEM)")
+    add("--quota", action="store_true",
+        help="turn quotas on for the disks of homes and classes, where that is possible")
     add("--check", action="store_true",
         help="only check whether the machine is fit, change nothing")
     add("--yes", action="store_true", help="ask nothing")
@@ -1023,6 +1025,8 @@ class Bootstrap:
             command += ["--user-requirements", options.user_requirements]
         if options.ca_file and not options.trial:
             command += ["--ca-file", options.ca_file]
+        if options.quota and not options.trial:
+            command += ["--quota"]
         for name in options.admin:
             command += ["--admin", name]
         self.runner.run(command, "the installer ended", on_line=self.take_event)

@@ -23,6 +23,7 @@ from installer.options import Options
 from installer.plan import Step, carry_out
 from installer.point import Point
 from installer.preload_steps import Preload, StalePreload
+from installer.quota_steps import Quotas
 from installer.result import link_entries, make_admins
 from installer.service_steps import Configuration, Health, Services
 from installer.upgrade import Answers, HubLink, Upgrade
@@ -100,6 +101,8 @@ def finish(
     admins = FirstAdmins(HubClient.of(places))
     links = make_admins(admins, options.admins)
     notes = [*([] if admins.count() else [_NO_ADMIN]), *remarks]
+    if options.quota:
+        notes.append(Quotas(places, reporter).prepare())
     if configuration.has_unapplied_edits():
         notes.append(_EDITED)
     if options.port and options.port != config.http.port:

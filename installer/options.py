@@ -24,6 +24,8 @@ class Options:
     port: int | None = None
     user_requirements: Path | None = None
     ca_file: Path | None = None
+    quota: bool = False
+    """Turn quotas on, where that is possible."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -35,6 +37,7 @@ class Options:
         parser.add_argument("--port", type=int)
         parser.add_argument("--user-requirements", type=Path)
         parser.add_argument("--ca-file", type=Path)
+        parser.add_argument("--quota", action="store_true")
         parser.add_argument("--events", action="store_true", help="tell in lines of JSON")
         found = parser.parse_args(arguments)
         places = Places.of_trial(found.trial.absolute()) if found.trial else Places.installed()
@@ -45,4 +48,5 @@ class Options:
             port=found.port,
             user_requirements=found.user_requirements,
             ca_file=found.ca_file,
+            quota=found.quota,
         )
