@@ -1170,10 +1170,9 @@ def print_result(screen: Screen, result: "dict[str, Any]") -> None:
 
 def look_only(options: argparse.Namespace, machine: Machine, screen: Screen) -> int:
     """--releases and --fetch: what the installed appliance asks before it upgrades itself."""
-    log = None
     try:
         with tempfile.TemporaryDirectory() as folder:
-            log = Log(LOG_FILE if machine.user == 0 else folder + "/log")
+            log = Log(folder + "/log")
             bootstrap = Bootstrap(options, machine, screen, log)
             if options.releases:
                 screen.write(json.dumps(bootstrap.releases()) + "\n")
@@ -1182,7 +1181,7 @@ def look_only(options: argparse.Namespace, machine: Machine, screen: Screen) -> 
                 os.makedirs(options.fetch, exist_ok=True)
                 screen.write(shutil.copy(found, options.fetch) + "\n")
     except StageError as failure:
-        screen.fail(failure, log)
+        screen.fail(failure, None)
         return REFUSED
     return DONE
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +17,7 @@ from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import HUB_UNIT, PROXY_UNIT, SOCKET_UNITS, SPAWNER_UNIT
 from installer.commands import succeeds
 from installer.events import Reporter
-from installer.point import Point
+from installer.point import Point, exclusively
 
 _HEALTH_SECONDS: Final = 90.0
 _HUB_SOCKETS: Final = tuple(unit for unit in SOCKET_UNITS if "hub" in unit)
@@ -76,3 +78,21 @@ def done_since(places: Places, when: str) -> list[str]:
         return [f"unknown ({err})"]
     shown = found[:_SHOWN]
     return shown + ([f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])
+
+
+def main() -> int:
+    """What appliance-back.service runs: an installer was killed in the middle of an upgrade."""
+    os.umask(0o022)
+    point, reporter = Point.under_way(Places.installed()), Reporter(as_json=False)
+    try:
+        with exclusively():
+            if point.exists:
+                go_back(point, reporter)
+    except ApplianceError as err:
+        reporter.failed(err)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

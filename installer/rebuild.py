@@ -93,7 +93,7 @@ def build_for_users() -> None:
 
 def ways(places: Places) -> list[dict[str, str]]:
     """How packages may be had, as variables: kept wheels, uv's cache, the network."""
-    online = _online(places)
+    online = online_environment(places)
     found = [{**online, "UV_OFFLINE": "1"}, online]
     wheels = places.software / OFFLINE_WHEELS
     if wheels.is_dir():
@@ -101,7 +101,7 @@ def ways(places: Places) -> list[dict[str, str]]:
     return found
 
 
-def _online(places: Places) -> dict[str, str]:
+def online_environment(places: Places) -> dict[str, str]:
     """pip's settings of this machine, by the code that the installation used."""
     bootstrap = import_module("installer.bootstrap")
     authorities = places.rendered / AUTHORITIES_FILE

@@ -16,6 +16,11 @@ def all_chores() -> Sequence[Chore]:
     from appliance.environments.care import look as look_at_environments
     from appliance.https.chore import keep_certificate
     from appliance.upkeep.notices import tell
+    from appliance.upkeep.updates import (
+        fetch_next_python,
+        look_for_updates,
+        mend_cut_off_upgrade,
+    )
 
     return (
         Chore("machine", 0, look_at_machine),
@@ -23,6 +28,9 @@ def all_chores() -> Sequence[Chore]:
         Chore("certificate", 3600, keep_certificate),
         Chore("backup", 0, look),
         Chore("environment", EVERY_SECONDS, look_at_environments),
+        Chore("upgrade", 0, mend_cut_off_upgrade),
+        Chore("updates", 86400, look_for_updates),
+        Chore("next-python", 86400, fetch_next_python),
         # Last: it tells of what the others found.
         Chore("notices", 0, tell),
     )

@@ -37,6 +37,7 @@ EXPOSED = {
     "appliance-upkeep.service": 55,
     # Root that puts back all that an upgrade replaced, and fetches packages for a new Python.
     "appliance-rebuild.service": 45,
+    "appliance-back.service": 45,
 }
 
 

@@ -97,7 +97,7 @@ def test_all_units_are_copied_and_systemd_told(
     assert {path.name for path in (tmp_path / "etc/systemd/system").iterdir()} == {
         path.name
         for path in units_source().iterdir()
-        if path.suffix[1:] in "service socket slice target"
+        if path.suffix[1:] in "service socket slice target timer path"
     }
     changed = tmp_path / "etc/systemd/system/appliance-hub.service"
     changed.write_text("broken by hand")
