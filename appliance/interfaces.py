@@ -127,6 +127,24 @@ class Spawner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OfflineReport:
+    """For whom it takes a new start of the server until the network is gone, or back."""
+
+    open: tuple[Username, ...] = ()
+    cut: tuple[Username, ...] = ()
+
+
+@runtime_checkable
+class NetworkKeeper(Protocol):
+    """What a spawner may do besides: take the network from some users' servers."""
+
+    async def set_offline(self, users: Sequence[Username]) -> OfflineReport:
+        """Take it from the servers of these users, those that run and those that start, and give
+        it back to all others; asking again changes nothing. It stays so until it is asked anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class RunningService:
     """A service as its runner has it, running or given up."""
 

@@ -137,6 +137,18 @@ class Bus:
 
         return self._call(read) if self._is_loaded(unit) else []
 
+    def flag(self, unit: str, name: str) -> bool:
+        def read(bus: DBus) -> bool:
+            return bool(_get(bus, unit, "Service", name, "b"))
+
+        return self._call(read) if self._is_loaded(unit) else False
+
+    def counts_packets(self, unit: str) -> bool:
+        def read(bus: DBus) -> bool:
+            return _counter(_get(bus, unit, "Service", "IPIngressBytes", "t")) is not None
+
+        return self._call(read) if self._is_loaded(unit) else False
+
     def usage(self, unit: str) -> UnitUsage | None:
         def read(bus: DBus) -> UnitUsage:
             cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))

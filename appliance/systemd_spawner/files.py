@@ -37,6 +37,7 @@ _DAEMON: Final = (
     "host.py",
     "journal.py",
     "listener.py",
+    "offline.py",
     "programs.py",
     "properties.py",
     "protocol.py",

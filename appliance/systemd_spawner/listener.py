@@ -181,6 +181,8 @@ class Listener:
                 return {"services": self._services.listing()}
             case "apply_limits":
                 return {"changed": servers.apply_limits()}
+            case "set_offline":
+                return servers.set_offline(request.users)
             case "set_limits":
                 return {"changed": servers.set_limits(request.people)}
             case verb if verb in CLASS_VERBS:

@@ -126,7 +126,7 @@ def service_properties(
         *limit_properties(limits),
         *_file_systems(home, places, forks=settings.forks_servers or settings.forks_kernels),
         *SANDBOX,
-        Property("IPAddressDeny", "a(iayu)", [_address(text) for text in denied_addresses]),
+        denied_property(denied_addresses),
     ]
 
 
@@ -223,6 +223,11 @@ def denied_addresses(resolv_conf: str) -> list[str]:
         if len(words) > 1 and words[0] == "nameserver"
     }
     return [address for address in METADATA_ADDRESSES if address not in servers]
+
+
+def denied_property(addresses: Sequence[str]) -> Property:
+    """The addresses that a server can't reach, besides those that were denied before."""
+    return Property("IPAddressDeny", "a(iayu)", [_address(text) for text in addresses])
 
 
 def _address(text: str) -> tuple[int, bytes, int]:

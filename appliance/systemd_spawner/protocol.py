@@ -75,6 +75,7 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "list": frozenset(),
     "watch": frozenset(),
     "apply_limits": frozenset(),
+    "set_offline": frozenset({"users"}),
     "ping": frozenset(),
 }
 
@@ -93,6 +94,8 @@ class Request:
     service: str = ""
     token: str = ""
     lines: int = 0
+    users: tuple[Username, ...] = ()
+    """Those who have no network."""
     told: Told | None = None
     """What the hub knows of the user's limits."""
     people: Mapping[Username, Told] = field(default_factory=dict)
@@ -136,6 +139,7 @@ def parse_request(line: bytes) -> Request:
         service=_service(content["service"]) if "service" in content else "",
         token=_token(content["token"], given="service" in content) if "token" in content else "",
         lines=_lines(content["lines"]) if "lines" in content else 0,
+        users=_people("users", content["users"]) if "users" in content else (),
         told=_told(content["told"]) if "told" in content else None,
         people=_people_told(content["people"]) if "people" in content else {},
         **_class_fields(verb, content),

@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from appliance.systemd_spawner.causes import Causes
 from appliance.systemd_spawner.class_files import ClassFilesKeeper
 from appliance.systemd_spawner.ends import Ends
 from appliance.systemd_spawner.journal import Journal
+from appliance.systemd_spawner.offline import Offline
 from appliance.systemd_spawner.properties import limit_properties
 from appliance.systemd_spawner.results import STOPPED
 from appliance.systemd_spawner.settings import ServerSettings
@@ -87,6 +88,9 @@ class Servers:
         self._places = places
         self._read_settings = read_settings
         self._ends = ends
+        self._offline = Offline(
+            places.spawner_state / "offline.json", units=units, denied_addresses=denied_addresses
+        )
         self._starter = Starter(
             units=units,
             accounts=accounts,
@@ -96,6 +100,7 @@ class Servers:
             read_settings=read_settings,
             denied_addresses=denied_addresses,
             told=told,
+            offline=self._offline,
             classes=classes,
         )
         self._told = told
@@ -239,6 +244,19 @@ class Servers:
     def log(self, server: ServerId, lines: int) -> list[str]:
         """The last lines in the journal of the server's units, past ones too."""
         return self._journal.read(server.unit, lines)
+
+    def set_offline(self, users: Sequence[Username]) -> dict[str, Any]:
+        """Take the network from the servers of these users and of nobody else.
+
+        The answer is whose servers must be started anew for it.
+        """
+        try:
+            self._offline.set(users)
+        except OSError as err:
+            raise SpawnFailed(
+                "cannot note who has no network", why=str(err), mend="sudo appliance disk status"
+            ) from err
+        return self._offline.apply(self._running())
 
     def set_limits(self, people: Mapping[Username, Told]) -> int:
         """Put new limits on the running servers of some users; how many there are."""

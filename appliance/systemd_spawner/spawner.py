@@ -13,7 +13,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from appliance.errors import (
     SpawnRefused,
     SpawnTimeout,
 )
-from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.interfaces import Exited, OfflineReport, Running, Started, StartRequest
 from appliance.limits import Told
 from appliance.names import ServerId, ServerName, Username
 from appliance.systemd_spawner.class_client import ClassFilesClient
@@ -117,6 +117,14 @@ class SystemdSpawner(ClassFilesClient):
     async def apply_limits(self) -> None:
         """Put the limits of the rendered configuration on the servers that run."""
         await self.ask({"verb": "apply_limits"})
+
+    async def set_offline(self, users: Sequence[Username]) -> OfflineReport:
+        """Take the network from the servers of these users and of nobody else."""
+        reply = await self.ask({"verb": "set_offline", "users": sorted(users)})
+        return OfflineReport(
+            open=tuple(Username(str(name)) for name in reply["open"]),
+            cut=tuple(Username(str(name)) for name in reply["cut"]),
+        )
 
     async def set_limits(self, people: Mapping[Username, Told]) -> None:
         """Put the limits of some users on their servers that run."""

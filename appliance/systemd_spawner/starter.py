@@ -18,6 +18,7 @@ from appliance.systemd_spawner.accounts import Account, Accounts
 from appliance.systemd_spawner.causes import Causes
 from appliance.systemd_spawner.class_files import ClassFilesKeeper
 from appliance.systemd_spawner.environment import server_environment
+from appliance.systemd_spawner.offline import Offline
 from appliance.systemd_spawner.programs import (
     check_program,
     preloaded_command,
@@ -60,6 +61,7 @@ class Starter:
         read_settings: Callable[[], ServerSettings],
         denied_addresses: Callable[[], list[str]],
         told: ToldStore,
+        offline: Offline,
         classes: ClassFilesKeeper | None = None,
     ) -> None:
         self._units = units
@@ -70,6 +72,7 @@ class Starter:
         self._read_settings = read_settings
         self._denied_addresses = denied_addresses
         self._told = told
+        self._offline = offline
         self._classes = classes
 
     def start(
@@ -92,6 +95,7 @@ class Starter:
                 descriptor=listener.fileno(),
                 credential=credential,
             )
+            properties += self._offline.at_start(server.user)
             self._start_unit(
                 server, properties, settings.servers_start_timeout, is_cancelled=is_cancelled
             )

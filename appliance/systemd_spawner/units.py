@@ -88,6 +88,14 @@ class Units(Protocol):
         """What its process said last in STATUS=; empty when systemd doesn't know the unit."""
         ...
 
+    def flag(self, unit: str, name: str) -> bool:
+        """Whether a switch of its is on; False when systemd doesn't know the unit."""
+        ...
+
+    def counts_packets(self, unit: str) -> bool:
+        """Whether its packets are counted, which is where the kernel filters them."""
+        ...
+
     def usage(self, unit: str) -> UnitUsage | None:
         """None when systemd doesn't know the unit."""
         ...

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from appliance.errors import SpawnError
-from appliance.interfaces import Exited, Running, Started, StartRequest
+from appliance.interfaces import Exited, OfflineReport, Running, Started, StartRequest
 from appliance.limits import Told
 from appliance.names import ServerId, Username
 from tests.fakes.class_files import FakeClassFiles
@@ -26,6 +26,9 @@ class FakeSpawner(FakeClassFiles):
         self.rename_failure: SpawnError | None = None
         """What the next renames raise."""
         self.limits_applied = 0
+        self.offline: set[Username] = set()
+        self.offline_report = OfflineReport()
+        """What the next `set_offline` says."""
         self.told: dict[str, Told] = {}
         """What was told last of a user's groups and limits."""
         self.limits_set: list[str] = []
@@ -73,6 +76,11 @@ class FakeSpawner(FakeClassFiles):
     async def running(self) -> dict[ServerId, Running]:
         self._check()
         return dict(self.servers)
+
+    async def set_offline(self, users: Sequence[Username]) -> OfflineReport:
+        self._check()
+        self.offline = set(users)
+        return self.offline_report
 
     async def exits(self) -> AsyncIterator[Exited]:
         while True:

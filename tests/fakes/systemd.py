@@ -35,6 +35,7 @@ class FakeUnits:
         self.held: set[str] = set()
         self.outcome: UnitState = READY
         self.refusal = ""
+        self.filters_packets = True
         self.status = ""
         """What the next servers say of themselves when they are ready."""
         self.status_is_lost = False
@@ -88,6 +89,12 @@ class FakeUnits:
 
     def groups(self, unit: str) -> list[str]:
         return list(self.properties.get(unit, {}).get("SupplementaryGroups", []))
+
+    def flag(self, unit: str, name: str) -> bool:
+        return bool(self.properties.get(unit, {}).get(name, False))
+
+    def counts_packets(self, unit: str) -> bool:
+        return self.filters_packets
 
     def usage(self, unit: str) -> UnitUsage | None:
         limit = self.properties.get(unit, {}).get("MemoryMax", INFINITY)

@@ -12,6 +12,7 @@ from appliance.hub.api import (
     class_materials,
     class_roster,
     classes,
+    exams,
     disk,
     groups,
     health,
@@ -63,6 +64,7 @@ handlers: Final[list[Pattern]] = [
     *messages.handlers,
     *visits.handlers,
     *class_live.handlers,
+    *exams.handlers,
     *class_joining.handlers,
     *oauth2.handlers,
 ]

@@ -22,6 +22,7 @@ from appliance.hub.classroom.class_servers import ClassServers
 from appliance.hub.classroom.classes import Classes
 from appliance.hub.classroom.collecting import Collecting
 from appliance.hub.classroom.deliveries import Deliveries
+from appliance.hub.classroom.exams import Exams
 from appliance.hub.classroom.folders import ClassFolders
 from appliance.hub.classroom.inbox import Inbox
 from appliance.hub.classroom.invites import Invites
@@ -212,6 +213,7 @@ def _make_live(ground: Ground, people: People) -> Classroom:
     streams = Streams(db=db, clock=clock)
     messages = Messages(db=db, clock=clock, streams=streams)
     visits = Visits(db=db, clock=clock, messages=messages, streams=streams)
+    exams = Exams(db=db, clock=clock, spawner=ground.spawner, messages=messages)
     people.follow(settle=visits.settle)
     ground.users.follow_ends(lambda _user: streams.end_revoked())
     culling = make_culling(
@@ -237,11 +239,12 @@ def _make_live(ground: Ground, people: People) -> Classroom:
             "inbox": Inbox(messages=messages, visits=visits),
             "lab_keys": LabKeys(db=db),
             "live": live,
+            "exams": exams,
             "class_servers": ClassServers(servers=ground.servers, live=live),
             **culling.parts,
             **limits.parts,
         },
-        loops={"streams": streams.run, "visits": visits.run, **culling.loops,
+        loops={"streams": streams.run, "visits": visits.run, "exams": exams.run, **culling.loops,
             **limits.loops,
         },
     )  # fmt: skip

@@ -67,6 +67,7 @@ for _kind, _patterns in {
         /api/appliance/classes/{group}/nbgrader /api/appliance/classes/{group}/messages
         /api/appliance/classes/{group}/live /api/appliance/classes/{group}/live/stream
         /api/appliance/classes/{group}/servers /api/appliance/classes/{group}/keep
+        /api/appliance/classes/{group}/exam
         /api/appliance/classes/{group}/invites
         /api/appliance/classes/{group}/invites/{invite} /api/appliance/classes/{group}/waiting
         /api/appliance/classes/{group}/waiting/approve

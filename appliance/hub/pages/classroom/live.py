@@ -15,7 +15,7 @@ from appliance.hub.classroom.live import Counts, LiveClasses, Student
 from appliance.hub.classroom.messages import LONGEST, Messages
 from appliance.hub.classroom.visits import Visits
 from appliance.hub.disk_use import DiskUse
-from appliance.hub.pages.classroom.base import ClassPage
+from appliance.hub.pages.classroom.class_times import VERBS, ClassTimes
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, parse_username
 from appliance.texts import say, say_many
@@ -49,7 +49,7 @@ SORTS: Final[dict[str, Callable[[Student], Any]]] = {
 VIEWS: Final = ("table", "seats")
 
 
-class LivePage(ClassPage):
+class LivePage(ClassTimes):
     """What the page and its forms share."""
 
     tab = "live"
@@ -106,6 +106,9 @@ class LivePage(ClassPage):
             view=self.choice("view", VIEWS),
             query=self.query,
             longest=LONGEST,
+            class_kept=self.keeps.of_class(one.name),
+            exam=self.exams.of_class(one.name),
+            exams_are_possible=self.exams.are_possible,
             text=text,
             chosen=chosen,
             error=error,
@@ -164,6 +167,8 @@ class DoHandler(LivePage):
             return "People can join the class by a code again."
         if verb == "message":
             return self._send(one, chosen)
+        if verb in VERBS:
+            return self.set_times(verb, one)
         if verb not in {"start", "stop", "ask", "end"}:
             raise BadRequest("cannot do this", why=say("there is no action {verb!r}", verb=verb))
         if not chosen:
