@@ -23,7 +23,8 @@ class Quotas:
     def prepare(self) -> str:
         """What the person at the terminal has to know."""
         self.reporter.stage("Turning quotas on")
-        command = [self.places.software / "hub/bin/appliance", "disk", "prepare", "--yes"]
+        appliance = str(self.places.software / "hub/bin/appliance")
+        command = [appliance, "disk", "prepare", "--yes"]
         try:
             run(command, failure="cannot turn quotas on", reporter=self.reporter)
         except InstallError:
