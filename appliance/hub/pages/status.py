@@ -122,8 +122,14 @@ def _disks(details: Mapping[str, Any]) -> list[Gauge]:
 
 
 def _units(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each unit's name, without what all have in common, and its state."""
     units = details.get("units")
-    return sorted((str(k), str(v)) for k, v in units.items()) if isinstance(units, dict) else []
+    if not isinstance(units, dict):
+        return []
+    return sorted(
+        (str(name).removeprefix("appliance-").removesuffix(".service"), str(state))
+        for name, state in units.items()
+    )
 
 
 handlers = [Pattern(r"/admin/status", StatusHandler)]

@@ -1,0 +1,254 @@
+"""`appliance doctor` on a machine: each layer is broken in turn, and it must name that one.
+
+The machine is mended after each test, by the doctor itself where that is safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.commands import Commands
+from tests.integration.images import Debian
+from tests.integration.preloaded import Preloaded, open_native
+
+pytestmark = pytest.mark.machine
+
+LAYERS = ("browser", "proxy", "hub", "log-in", "spawner", "server", "kernel")
+RENDERED = "/var/lib/appliance/rendered"
+# What machines on this host lack, and what a fresh appliance warns of.
+EXPECTED = {"names", "control groups", "encryption", "backup", "disk", "updates", "own name"}
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Preloaded]:
+    with open_native(Debian.BOOKWORM) as room:
+        # Units of ours are made to fail here, and say so.
+        room.machine.allowed.errors.append(".")
+        yield room
+
+
+@pytest.fixture
+def machine(room: Preloaded) -> Commands:
+    return room.machine
+
+
+def doctor(machine: Commands, *options: str) -> dict[str, Any]:
+    done = machine.attempt(f"appliance doctor --json {' '.join(options)}")
+    assert done.code in (0, 1), done.describe()
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert done.code == (1 if report["state"] == "failed" else 0)
+    return report
+
+
+def named(report: dict[str, Any]) -> dict[str, Any]:
+    """The broken layer; all before it are well, and none after it was tried."""
+    layers = report["layers"]
+    states = [one["state"] for one in layers[: len(LAYERS)]]
+    assert [one["name"] for one in layers[: len(LAYERS)]] == list(LAYERS)
+    at = LAYERS.index(report["broken"])
+    assert set(states[:at]) <= {"ok", "warning"}, layers
+    assert states[at] == "failed"
+    assert set(states[at + 1 :]) <= {"not tried"}, layers
+    found: dict[str, Any] = layers[at]
+    assert found["mend"], found
+    return found
+
+
+def is_well(report: dict[str, Any]) -> bool:
+    checks = [one for one in report["checks"] if one["name"] not in EXPECTED]
+    return all(one["state"] == "ok" for one in (*report["layers"], *checks))
+
+
+def mended(machine: Commands) -> list[str]:
+    """What --fix did, after which all is well."""
+    report = doctor(machine, "--fix")
+    assert is_well(report), report
+    return [text for one in (*report["layers"], *report["checks"]) for text in one["fixed"]]
+
+
+def test_a_healthy_machine(machine: Commands) -> None:
+    done = machine.attempt("appliance doctor --json")
+    report = json.loads(done.stdout)
+    assert is_well(report), report
+    assert report["layers"][-1]["summary"].startswith("6*7 is 42")
+    assert done.seconds < 15
+    text = machine.execute("appliance doctor")
+    assert "6*7 is 42" in text
+    assert "\x1b" not in text
+
+
+def test_it_leaves_nothing_behind(machine: Commands) -> None:
+    doctor(machine)
+    user = json.loads(machine.execute("appliance user show appliance-check --json"))
+    assert user["state"] == "locked"
+    assert "appliance-check" not in machine.execute("appliance user list")
+    assert "appliance-check" not in machine.execute("appliance server list 2>&1")
+    assert json.loads(machine.execute("appliance status --json"))["users"]["total"] == 1
+
+
+def test_a_run_that_is_killed_is_cleaned_up_by_the_next(machine: Commands) -> None:
+    machine.execute(
+        "appliance doctor >/dev/null 2>&1 & pid=$!;"
+        " until appliance server list 2>&1 | grep -q appliance-check; do sleep 0.05; done;"
+        " kill -KILL $pid; wait $pid || true"
+    )
+    assert is_well(doctor(machine))
+    assert "appliance-check" not in machine.execute("appliance server list 2>&1")
+
+
+def test_a_stopped_proxy(machine: Commands) -> None:
+    machine.execute("systemctl stop appliance-proxy")
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("proxy", "the proxy does not run")
+    assert "systemctl restart appliance-proxy.service" in found["mend"]
+    assert mended(machine) == ["start appliance-proxy.service"]
+
+
+def test_broken_settings_of_nginx(machine: Commands) -> None:
+    machine.execute(f"echo 'garbage {{' >>{RENDERED}/nginx.conf")
+    machine.attempt("systemctl restart appliance-proxy")
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("proxy", "nginx refuses its settings")
+    assert 'unknown directive "garbage"' in found["why"]
+    assert "config reload --force" in found["mend"]
+    assert "write the settings in force once more" in mended(machine)
+
+
+def test_another_program_at_the_port(machine: Commands) -> None:
+    machine.execute("systemctl stop appliance-proxy")
+    machine.execute(
+        "systemd-run -q --unit=foreign /usr/bin/python3 -m http.server 80;"
+        " until ss -Hltn 'sport = :80' | grep -q .; do sleep 0.1; done"
+    )
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("proxy", "port 80 is taken by another program")
+    assert found["why"].startswith("python3 (process ")
+    assert found["mend"].startswith("sudo systemctl disable --now foreign.service; ")
+    # Other people's programs are never stopped.
+    report = doctor(machine, "--fix")
+    assert report["broken"] == "proxy"
+    machine.execute("systemctl is-active foreign; systemctl stop foreign")
+    mended(machine)
+
+
+def test_a_stopped_hub(machine: Commands) -> None:
+    machine.execute(
+        "systemctl stop appliance-hub.socket appliance-hub-admin.socket appliance-hub.service"
+    )
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("hub", "the hub does not run")
+    assert "systemctl restart appliance-hub.service" in found["mend"]
+    assert "start appliance-hub.service" in mended(machine)
+
+
+def test_damaged_settings_of_the_hub(machine: Commands) -> None:
+    machine.execute(f"echo '{{' >{RENDERED}/hub.json")
+    machine.attempt("systemctl restart appliance-hub")
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("hub", "the hub can't read its settings")
+    assert f"{RENDERED}/hub.json" in found["why"]
+    assert "write the settings in force once more" in mended(machine)
+
+
+def test_a_damaged_database(machine: Commands) -> None:
+    place = "/var/lib/appliance/hub"
+    machine.execute(
+        f"systemctl stop appliance-hub.socket appliance-hub-admin.socket appliance-hub.service;"
+        f" cp -a {place} /root/kept; rm -f {place}/hub.sqlite-*;"
+        f" dd if=/dev/zero of={place}/hub.sqlite bs=1000 seek=1 count=40 conv=notrunc status=none;"
+        " systemctl start appliance-hub.socket appliance-hub-admin.socket"
+    )
+    found = named(doctor(machine))
+    assert found["name"] == "hub"
+    assert "database" in found["summary"]
+    assert "restore" in found["mend"]
+    # Nothing of it belongs to root afterwards, which would keep the hub out.
+    assert not machine.execute(f"find {place} -user root").strip()
+    machine.execute(
+        "systemctl stop appliance-hub.socket appliance-hub-admin.socket appliance-hub.service;"
+        f" rm -rf {place}; mv /root/kept {place}"
+    )
+    mended(machine)
+
+
+def test_a_socket_of_the_spawner_that_is_gone(machine: Commands) -> None:
+    machine.execute("rm /run/appliance/spawner.sock")
+    found = named(doctor(machine))
+    assert found["name"] == "spawner"
+    assert found["summary"] == "nobody listens at /run/appliance/spawner.sock"
+    assert "appliance-spawner.socket" in found["mend"]
+    assert "start appliance-spawner.socket appliance-spawner.service" in mended(machine)
+
+
+def test_a_stopped_spawner(machine: Commands) -> None:
+    machine.execute("systemctl stop appliance-spawner.socket appliance-spawner.service")
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("spawner", "the spawner does not run")
+    assert "start appliance-spawner.service" in mended(machine)
+
+
+def test_a_python_that_cannot_be_run(machine: Commands) -> None:
+    python = machine.execute("echo $(readlink -f /opt/appliance/user/bin)/python").strip()
+    machine.execute(f"mv {python} {python}.kept; echo no program >{python}")
+    found = named(doctor(machine))
+    assert (found["name"], found["summary"]) == ("server", "everybody's Python can't be run")
+    assert "Permission denied" in found["why"]
+    machine.execute(f"mv -f {python}.kept {python}")
+    assert is_well(doctor(machine))
+
+
+def test_a_kernel_that_cannot_be_loaded(machine: Commands, room: Preloaded) -> None:
+    """Preloaded kernels hide it; it is told all the same, before the next start of the machine."""
+    package = machine.execute("ls -d /opt/appliance/user/lib/python3*/site-packages/ipykernel")
+    module = f"{package.strip()}/kernelbase.py"
+    machine.execute(f"cp {module} /root/kept.py; echo 'raise ImportError(\"by hand\")' >{module}")
+    found = named(doctor(machine))
+    assert found["name"] == "kernel"
+    assert found["why"] == "ipykernel can't be imported: ImportError: by hand"
+    assert "installer" in found["mend"]
+    machine.execute(f"cp /root/kept.py {module}")
+    room.start_daemons()
+    assert is_well(doctor(machine))
+
+
+def test_what_is_around_it(machine: Commands) -> None:
+    """Several things at once, none of which stops anybody today."""
+    machine.execute(
+        "appliance user add eve; appliance server start eve; appliance server stop eve;"
+        " userdel nb-eve; chmod 777 /var/lib/appliance/backups;"
+        " sed -i 's/^#.*/# changed/' /etc/systemd/system/appliance-proxy.service;"
+        " printf 'pages:\\n  language: de\\n' >>/etc/appliance/config.yaml"
+    )
+    checks = {one["name"]: one for one in doctor(machine)["checks"]}
+    assert "nb-eve of eve" in checks["accounts"]["summary"]
+    assert "/var/lib/appliance/backups has the mode 0777" in checks["folders"]["summary"]
+    assert "daemon-reload" in checks["units"]["mend"]
+    assert checks["settings"]["mend"] == "sudo appliance config reload"
+    report = doctor(machine, "--fix")
+    fixed = {one["name"]: one["fixed"] for one in report["checks"] if one["fixed"]}
+    assert fixed == {
+        "folders": ["set owners and modes by systemd-tmpfiles"],
+        "units": ["systemctl daemon-reload"],
+    }
+    # Neither accounts nor settings that nobody made take effect are touched.
+    assert machine.attempt("id nb-eve").code != 0
+    machine.execute("appliance config unset pages.language; appliance user remove eve --yes")
+
+
+def test_a_support_bundle_has_no_secret_of_this_machine(machine: Commands) -> None:
+    machine.execute(
+        "printf 'planted-mail-secret' | appliance config set mail.password -;"
+        " appliance token add ada | tail -n1 >/root/token;"
+        ' logger -t appliance-hub "password=planted-in-the-journal $(cat /root/token)"'
+    )
+    machine.execute("appliance support-bundle /root/bundle.tar.gz")
+    assert machine.execute("stat -c %a /root/bundle.tar.gz").strip() == "600"
+    machine.execute("mkdir /root/out; tar -xzf /root/bundle.tar.gz -C /root/out")
+    for secret in ("planted-mail-secret", "planted-in-the-journal", "$(cat /root/token)"):
+        machine.fail(f'grep -rqF "{secret}" /root/out')
+    machine.fail("grep -rqE '[$]2b[$]' /root/out")
+    machine.execute("grep -q 6\\*7 /root/out/appliance-support/doctor.json")
