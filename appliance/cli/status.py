@@ -76,8 +76,9 @@ def show(places: Places, output: Output) -> int:
     ]
     if status["services"]:
         rows.insert(5, ("services", _services_text(status["services"])))
-    if status["https"]:
-        rows.insert(2, ("https", _https_text(status["https"])))
+    if status["https"] and status["https"]["severity"] == Severity.OK:
+        # What is wrong with it is told with all other findings.
+        rows.insert(2, ("https", status["https"]["summary"]))
     if status["findings"]:
         rows.append(("found", _findings_text(status["findings"])))
     text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
@@ -179,11 +180,6 @@ def _https(places: Places) -> dict[str, Any] | None:
     """How the certificate is, as the upkeep found it; None where there is no HTTPS."""
     found = [one for one in read_findings(places.health) if one.topic == "certificate"]
     return asdict(found[0]) if found else None
-
-
-def _https_text(found: dict[str, Any]) -> str:
-    text = str(found["summary"])
-    return text if found["severity"] is Severity.OK else f"{text}: sudo appliance https status"
 
 
 def _signup(status: dict[str, Any]) -> str:

@@ -55,6 +55,9 @@ class Told:
     """When it was first found mended; told in the next round, if it is so still."""
     times: list[float] = field(default_factory=list)
     """When something of it was told, during the last day."""
+    step: int | None = None
+    """How far a thing had come that gets worse by days, such as a certificate's end (`step` of the
+    finding's details): the fewer, the worse."""
 
 
 @dataclass
@@ -123,7 +126,7 @@ def news(
         if not state or len(times) >= _MOST_A_DAY:
             continue
         items.append(Item(topic, state, one))
-        told[topic] = Told(one.severity, one.summary, now, 0.0, [*times, now])
+        told[topic] = Told(one.severity, one.summary, now, 0.0, [*times, now], _step(one))
     for topic, known in list(told.items()):
         if topic in bad:
             continue
@@ -140,7 +143,15 @@ def news(
 def _state(known: Told | None, found: Finding, now: float) -> str:
     if known is None or found.severity.rank > Severity(known.severity).rank:
         return "worse"
+    step = _step(found)
+    if step is not None and known.step is not None and step < known.step:
+        return "worse"
     return "still" if not 0 <= now - known.at < _REMIND else ""
+
+
+def _step(found: Finding) -> int | None:
+    step = found.details.get("step")
+    return step if isinstance(step, int) else None
 
 
 def waiting_news(memory: Memory, waiting: int, now: float) -> tuple[list[Item], Memory]:

@@ -61,6 +61,15 @@ def test_told_again_after_a_week() -> None:
     assert reader.round(disk(WARNING), after=DAY) == []
 
 
+def test_told_anew_at_each_step_towards_an_end() -> None:
+    reader = Reader()
+    told = [
+        len(reader.round(Finding("certificate", WARNING, "it ends", details={"step": step})))
+        for step in (30, 30, 14, 14, 3, 3)
+    ]
+    assert told == [1, 0, 1, 0, 1, 0]
+
+
 def test_only_what_does_not_work_if_no_more_is_wanted() -> None:
     reader = Reader(FAILED)
     assert reader.round(disk(WARNING)) == []
