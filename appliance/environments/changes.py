@@ -18,7 +18,7 @@ from appliance.environments.clone import move_scripts
 from appliance.environments.distributions import Distributions
 from appliance.environments.failures import explain
 from appliance.environments.history import Entry, History
-from appliance.environments.kinds import Kind
+from appliance.environments.kinds import Kind, is_python_there
 from appliance.environments.records import Record, Records
 from appliance.environments.requirements import asked_in
 from appliance.environments.sandbox import run_confined
@@ -103,12 +103,20 @@ class Uv:
                 self.what, done.stdout, pinned=self.pinned, asked=self.asked, name=self.name
             )
 
-    def install(self, *words: str | Path) -> None:
+    def again(self, *words: str | Path) -> None:
+        """The same for what was there before: as it is in the cache, it needs no network."""
+        try:
+            self(*words, "--offline")
+        except ApplianceError:
+            self(*words)
+
+    def install(self, *words: str | Path, again: bool = False) -> None:
         """What is asked for, with nothing of the appliance's own moved."""
         wanted, pins = self.directory / WANTED, self.directory / "constraints.txt"
         pins.write_text("".join(f"{name}=={v}\n" for name, v in self.pinned.items()), "utf-8")
         # Ready-made packages alone: building one would run its code as root.
-        self(
+        run = self.again if again else self
+        run(
             "install", "--only-binary", ":all:", "--compile-bytecode",
             "-r", wanted, "--constraint", pins, *words,
         )  # fmt: skip
@@ -135,6 +143,9 @@ class Changer:
         """Carry out a plan, or raise ApplianceError with nothing changed."""
         self._check_room(what)
         cache = self._places.software / "wheels/cache"
+        kept = self._kept(kind, before, plan)
+        if kept:
+            return self._go_to(kind, before, plan, kept, dry_run=dry_run)
         work = self._places.software / "environments" / f"new-{kind.name or 'user'}-{os.getpid()}"
         with trusted_cache(cache) as trusted:
             environment = {**self.network, **uv_environment(self.network, cache=trusted)}
@@ -152,6 +163,25 @@ class Changer:
                 ) from error
             finally:
                 remove_tree(work)
+
+    def _kept(self, kind: Kind, before: Record, plan: Plan) -> Path | None:
+        """The directory that a plan with known versions ends in, if it is there already."""
+        if plan.keeps is None:
+            return None
+        directory = kind.directory(_record(before, plan.wanted, plan.keeps))
+        whole = (directory / COMPLETE).exists() and is_python_there(directory)
+        return directory if whole else None
+
+    def _go_to(
+        self, kind: Kind, before: Record, plan: Plan, directory: Path, *, dry_run: bool
+    ) -> Outcome:
+        current = kind.current()
+        was = Distributions.of(current).versions() if current else {}
+        outcome = _difference(was, Distributions.of(directory))
+        after = _record(before, plan.wanted, plan.keeps or "")
+        if not dry_run:
+            self._put_in_force(kind, before, after, directory, plan.did)
+        return replace(outcome, directory=directory.name, changed=directory != current)
 
     def _make(self, kind: Kind, before: Record, plan: Plan, run: Uv, *, dry_run: bool) -> Outcome:
         work = run.directory
@@ -188,7 +218,7 @@ class Changer:
         else:
             locked = plan.keeps
         (run.directory / LOCKED).write_text(locked, "utf-8")
-        return replace(before, wanted=plan.wanted, locked=locked if plan.wanted.strip() else "")
+        return _record(before, plan.wanted, locked)
 
     def _finish(self, kind: Kind, work: Path, final: Path, after: Record, what: str) -> None:
         kind.finish(work)
@@ -264,6 +294,10 @@ def _prove(command: list[str], what: str) -> None:
             why="with these packages " + ("\n".join(lines[-_PROOF_LINES:]) or "nothing starts"),
             mend="leave out the package that the last lines name; nothing was changed",
         )
+
+
+def _record(before: Record, wanted: str, locked: str) -> Record:
+    return replace(before, wanted=wanted, locked=locked if wanted.strip() else "")
 
 
 def _difference(old: dict[str, str], now: Distributions) -> Outcome:

@@ -134,7 +134,7 @@ class Shop:
                 uv.uninstall(set(asked_in(record.locked)) - set(asked_in(entry.locked)))
                 if entry.locked.strip():
                     (uv.directory / LOCKED).write_text(entry.locked, "utf-8")
-                    uv("install", "--no-deps", "--only-binary", ":all:", "--compile-bytecode",
+                    uv.again("install", "--no-deps", "--only-binary", ":all:", "--compile-bytecode",
                        "-r", uv.directory / LOCKED, *self._from_folder())  # fmt: skip
 
             plan = Plan(entry.wanted, did, carry_out, keeps=entry.locked)
@@ -184,7 +184,7 @@ class Shop:
             def carry_out(uv: Uv) -> None:
                 locked = uv.directory / LOCKED
                 locked.write_text(record.locked, "utf-8")
-                uv.install("--constraint", locked, *self._from_folder())
+                uv.install("--constraint", locked, *self._from_folder(), again=True)
 
             return self._change(kind, record, Plan(record.wanted, did, carry_out), what)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +74,7 @@ def test_a_package_for_everybody_leaves_what_runs_alone(room: Preloaded) -> None
         "asked for", "came along", "appliance",
     )  # fmt: skip
     assert env(room, "freeze") == "tinydep==1.0\ntinytool==1.0\n"
+    room.stop("zoe")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,12 @@ def test_an_environment_as_a_kernel(room: Preloaded) -> None:
     # The sandbox is the server's.
     assert "Read-only file system" in room.run("zoe", kernel, "open('/etc/x', 'w')")
     room.run("zoe", kernel, "x = 1")
+    with ThreadPoolExecutor() as pool:
+        cell = pool.submit(room.run, "zoe", kernel, "import time; print('begun'); time.sleep(60)")
+        time.sleep(2)
+        room.notebook("zoe", "interrupt", kernel)
+        assert "KeyboardInterrupt" in cell.result(30)
+    assert room.run("zoe", kernel, "print(x)") == "1\n"
     room.notebook("zoe", "restart", kernel)
     assert "NameError" in room.run("zoe", kernel, "print(x)")
     env(room, "remove tinytool --env data")
@@ -129,6 +138,7 @@ def test_an_environment_as_a_kernel(room: Preloaded) -> None:
     env(room, "delete data --yes")
     assert room.notebook("zoe", "kernels").split() == ["python3"]
     assert room.run("zoe", kernel, VERSION) == "2.0\n"
+    room.stop("zoe")
 
 
 def test_what_a_user_installs_stays_over_a_change(room: Preloaded) -> None:
