@@ -18,6 +18,7 @@ from appliance.cli import (
     disk,
     env,
     https,
+    limits,
     mail,
     notices,
     server,
@@ -49,6 +50,7 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(https.app, name="https")
 app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
+app.add_typer(limits.app, name="limits")
 
 
 @app.command()

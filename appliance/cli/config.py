@@ -8,7 +8,7 @@ import typer
 
 from appliance.cli import completion
 from appliance.cli.errors import UsageError, require_root
-from appliance.cli.options import Json, NoRollback, Quiet
+from appliance.cli.options import Json, NoRollback, Quiet, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -83,6 +83,7 @@ YAML. Secrets are asked for instead.",
     *,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read the value from stdin.")] = False,
     no_rollback: NoRollback = False,
+    yes: Yes = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -92,19 +93,26 @@ YAML. Secrets are asked for instead.",
     require_root(Places.current())
     words = settings_change.read_words(key, value or [], from_stdin=stdin)
     settings_change.set_value(
-        Places.current(), Output(json, quiet), key, words, roll_back=not no_rollback
+        Places.current(), Output(json, quiet), key, words, roll_back=not no_rollback, yes=yes
     )
 
 
 @app.command()
 def unset(
-    key: Key, *, no_rollback: NoRollback = False, quiet: Quiet = False, json: Json = False
+    key: Key,
+    *,
+    no_rollback: NoRollback = False,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Give a setting or a group its default again; take a service or role away."""
     from appliance.cli import settings_change
 
     require_root(Places.current())
-    settings_change.unset(Places.current(), Output(json, quiet), key, roll_back=not no_rollback)
+    settings_change.unset(
+        Places.current(), Output(json, quiet), key, roll_back=not no_rollback, yes=yes
+    )
 
 
 @app.command()
@@ -167,6 +175,7 @@ def edit(
         bool, typer.Option("--discard", help="Begin anew, not with the draft left from last time.")
     ] = False,
     no_rollback: NoRollback = False,
+    yes: Yes = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -175,7 +184,7 @@ def edit(
 
     require_root(Places.current())
     settings_change.edit(
-        Places.current(), Output(json, quiet), discard=discard, roll_back=not no_rollback
+        Places.current(), Output(json, quiet), discard=discard, roll_back=not no_rollback, yes=yes
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from appliance.cli import limits_work
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.config import edit as texts
@@ -55,26 +56,32 @@ def read_words(key: str, words: Sequence[str], *, from_stdin: bool) -> list[str]
 
 
 def set_value(
-    places: Places, output: Output, key: str, words: Sequence[str], *, roll_back: bool
+    places: Places,
+    output: Output,
+    key: str,
+    words: Sequence[str],
+    *,
+    roll_back: bool,
+    yes: bool = False,
 ) -> None:
     def change(text: str) -> str:
         return texts.set_value(text, key, words, name=str(places.config_file))
 
-    _change(places, output, change, roll_back=roll_back)
+    change_text(places, output, change, roll_back=roll_back, yes=yes)
 
 
-def unset(places: Places, output: Output, key: str, *, roll_back: bool) -> None:
+def unset(places: Places, output: Output, key: str, *, roll_back: bool, yes: bool = False) -> None:
     def change(text: str) -> str:
         return texts.unset(text, key, name=str(places.config_file))
 
-    _change(places, output, change, roll_back=roll_back)
+    change_text(places, output, change, roll_back=roll_back, yes=yes)
 
 
 def add(places: Places, output: Output, key: str, items: Sequence[str], *, roll_back: bool) -> None:
     def change(text: str) -> str:
         return texts.add(text, key, items, name=str(places.config_file))
 
-    _change(places, output, change, roll_back=roll_back)
+    change_text(places, output, change, roll_back=roll_back)
 
 
 def remove(
@@ -83,7 +90,7 @@ def remove(
     def change(text: str) -> str:
         return texts.remove(text, key, items, name=str(places.config_file))
 
-    _change(places, output, change, roll_back=roll_back)
+    change_text(places, output, change, roll_back=roll_back)
 
 
 def reload(places: Places, output: Output, *, force: bool, roll_back: bool) -> None:
@@ -96,7 +103,9 @@ def render(places: Places, output: Output) -> None:
     output.done({"written": files}, "\n".join(["written:", *(f"  {file}" for file in files)]))
 
 
-def edit(places: Places, output: Output, *, discard: bool, roll_back: bool) -> None:
+def edit(
+    places: Places, output: Output, *, discard: bool, roll_back: bool, yes: bool = False
+) -> None:
     """Let the user edit a copy; what is wrong stays there as a draft, and nothing else changes."""
     draft = places.settings / "config.draft.yaml"
     old = read_text(places.config_file)
@@ -120,13 +129,21 @@ def edit(places: Places, output: Output, *, discard: bool, roll_back: bool) -> N
     except ConfigError as error:
         error.mend = "nothing was changed; go on with: sudo appliance config edit"
         raise
-    _change(places, output, lambda _: new, roll_back=roll_back)
+    change_text(places, output, lambda _: new, roll_back=roll_back, yes=yes)
     draft.unlink(missing_ok=True)
 
 
-def _change(
-    places: Places, output: Output, change: Callable[[str], str], *, roll_back: bool
+def change_text(
+    places: Places,
+    output: Output,
+    change: Callable[[str], str],
+    *,
+    roll_back: bool = True,
+    yes: bool = False,
 ) -> None:
+    """Change the file and make it take effect, after asking where that stops what runs."""
+    if not yes:
+        limits_work.ask_before_lowering(places, change(read_text(places.config_file)))
     _report(output, make_applier(places).change(change, roll_back=roll_back))
 
 

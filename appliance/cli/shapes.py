@@ -90,6 +90,20 @@ Of a group, or without a name: a list of them, without `value`.""",
 {"file": "/etc/appliance/config.yaml", "in_force": false,
  "changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}], "effects": ["…"],
  "notes": []}""",
+    "limits show": """\
+{"limits": {"memory": {"value": 402653184, "source": "machine", "name": null, "on_page": false}},
+ "given": {}, "most": {"memory": 4294967296, "cpu": 4, "tasks": 4096}}
+
+`source` is `user`, `group`, `default` or `machine`, `name` the user's or group's; `given` has what
+was set on a page, `most` what can be. Sizes are bytes, `value` is null where there is no limit.""",
+    "limits suggest": """\
+{"machine": {"memory": 8589934592, "cores": 4}, "class_size": 30, "memory": 671088640,
+ "share": 243366000, "typical": 268435456, "room_for": 27,
+ "measured": {"servers": 24, "median": 180000000, "largest": 640000000},
+ "settings": {"limits.class_size": 30, "limits.memory": null}}
+
+Sizes are bytes; `measured` is null while fewer than five servers run, a setting of null means its
+default.""",
     "user import": """\
 {"created": [{"name": "anna.ek", "full_name": "Anna Ek", "password": "kemo-ruda-nifa-besu"}],
  "joined": ["bob"], "here": ["ada"], "wrong": [{"line": 7, "why": "the name is taken"}],

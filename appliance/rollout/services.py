@@ -45,6 +45,8 @@ LOGGED: Final = {
 }
 """Everything that `appliance logs` takes, each with its units."""
 _LOG_LINES: Final = 5
+# A list of a thousand servers is a small part of it.
+_ANSWER_MAX: Final = 2**24
 
 
 class Services(Protocol):
@@ -218,7 +220,7 @@ def ask_spawner(places: Places, request: dict[str, object], deadline: Deadline) 
             connection.connect(str(places.spawner_socket))
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as lines:
-                answer = json.loads(lines.readline(65536) or b"{}")
+                answer = json.loads(lines.readline(_ANSWER_MAX) or b"{}")
     except OSError as error:
         raise Unhealthy(
             what, why=error.strerror or "it did not answer in time", mend=mend
