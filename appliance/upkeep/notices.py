@@ -78,7 +78,7 @@ class Memory:
         told = {
             topic: {
                 "severity": one.severity, "summary": one.summary, "at": one.at,
-                "well_since": one.well_since, "times": one.times,
+                "well_since": one.well_since, "times": one.times, "step": one.step,
             }
             for topic, one in self.told.items()
         }  # fmt: skip
