@@ -12,12 +12,13 @@ import typer
 from appliance import __version__
 from appliance.cli import (
     backup,
-    class_materials,
+    class_exams,
     completion,
     config,
     disk,
     env,
     https,
+    isolation,
     limits,
     mail,
     notices,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(user_proofs.app, name="user")
-app.add_typer(class_materials.app, name="class")
+app.add_typer(class_exams.app, name="class")
 app.add_typer(server.app, name="server")
 app.add_typer(token.app, name="token")
 app.add_typer(mail.app, name="mail")
@@ -50,6 +51,7 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(https.app, name="https")
 app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
+app.add_typer(isolation.app, name="isolation")
 app.add_typer(limits.app, name="limits")
 
 

@@ -1,0 +1,1 @@
+"""Tries whether users' servers are kept from each other and from the machine."""

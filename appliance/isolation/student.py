@@ -1,0 +1,142 @@
+"""A user of the appliance's own who logs in, starts a server and runs code in a kernel of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+import time
+import uuid
+from typing import Any, Final
+
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.netutil import Resolver
+from tornado.websocket import websocket_connect
+
+from appliance.client.hub import HubClient
+from appliance.config.schema import Config
+from appliance.doctor.browser import Browser, Entrance, unverified
+from appliance.errors import ApplianceError
+from appliance.names import ServerId, Username
+from appliance.rollout.health import Deadline
+
+_START_SECONDS: Final = 90.0
+_CODE_SECONDS: Final = 90.0
+
+
+class Student:
+    """Everything raises ApplianceError when it can't be done."""
+
+    def __init__(self, hub: HubClient, config: Config, name: Username, password: str) -> None:
+        self.server = ServerId(name)
+        self._hub = hub
+        self._config = config
+        self._password = password
+        self._browser = Browser(Entrance.of(config))
+        self._kernel = ""
+
+    @property
+    def _path(self) -> str:
+        return self.server.url_path(self._config.base_url)
+
+    def open(self) -> None:
+        """Log in by the page, start the server, and start a kernel in it."""
+        login = f"{self._config.base_url}hub/login"
+        fields = {"username": self.server.user, "password": self._password}
+        try:
+            answer = self._browser.submit(login, fields)
+            if answer.status != 200 or answer.path == login:
+                raise self._failed("log in", f"{answer.path} answers {answer.status}")
+            self._start()
+            page = self._browser.get(self._path)
+            if page.status != 200:
+                raise self._failed("open the server", f"{page.path} answers {page.status}")
+            made = self._browser.ask("POST", f"{self._path}api/kernels", {})
+        except OSError as error:
+            raise self._failed("reach the appliance", str(error)) from error
+        if made.status != 201 or not isinstance(made.json, dict):
+            raise self._failed("start a kernel", f"{made.status}: {made.said}")
+        self._kernel = str(made.json["id"])
+
+    def _start(self) -> None:
+        deadline = Deadline.after(_START_SECONDS)
+        while not deadline.over:
+            found = self._hub.server_of(self.server)
+            if found and found.get("ready"):
+                return
+            if not found or not found.get("pending"):
+                self._hub.start_server(self.server)
+            time.sleep(0.2)
+        raise self._failed("start the server", f"it was not ready after {_START_SECONDS:.0f} s")
+
+    def run(self, code: str) -> str:
+        """What the code's last line, an expression that is a text, came to."""
+        mark = secrets.token_hex(8)
+        try:
+            text = asyncio.run(asyncio.wait_for(self._execute(code, mark), _CODE_SECONDS))
+        except (TimeoutError, OSError, HTTPClientError) as error:
+            why = str(error) or "no answer in time"
+            raise self._failed("run a program in the kernel", why) from error
+        return text
+
+    async def _execute(self, code: str, mark: str) -> str:
+        path = f"{self._path}api/kernels/{self._kernel}/channels"
+        entrance = self._browser.entrance
+        request = HTTPRequest(
+            f"ws{entrance.root.removeprefix('http')}{path}",
+            headers=self._browser.headers_for(path),
+            ssl_options=unverified() if entrance.root.startswith("https") else None,
+            request_timeout=_CODE_SECONDS,
+        )
+        channels = await websocket_connect(request, resolver=_Here(entrance=entrance))
+        *lines, last = code.strip().splitlines()
+        printing = f"print({mark!r} + ({last}) + {mark!r})"
+        message = _execute_request("\n".join([*lines, printing]))
+        number = message["header"]["msg_id"]
+        printed = ""
+        try:
+            await channels.write_message(json.dumps(message))
+            while (text := await channels.read_message()) is not None:
+                found = json.loads(text)
+                if found.get("parent_header", {}).get("msg_id") != number:
+                    continue
+                if found["msg_type"] == "stream":
+                    printed += str(found["content"]["text"])
+                elif found["msg_type"] == "error":
+                    why = f"{found['content']['ename']}: {found['content']['evalue']}"
+                    raise self._failed("run a program in the kernel", why)
+                if printed.count(mark) == 2:
+                    return printed.split(mark)[1]
+        finally:
+            channels.close()
+        raise self._failed("run a program in the kernel", "the connection ended")
+
+    def _failed(self, what: str, why: str) -> ApplianceError:
+        return ApplianceError(
+            f"cannot {what} as {self.server.user!r}", why=why, mend="sudo appliance doctor"
+        )
+
+
+class _Here(Resolver):
+    """Every name leads to this machine's proxy."""
+
+    def initialize(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    async def resolve(self, host: str, port: int, family: Any = 0) -> list[tuple[int, Any]]:
+        entrance = self._entrance
+        kind = socket.AF_INET6 if ":" in entrance.address else socket.AF_INET
+        return [(kind, (entrance.address, entrance.port))]
+
+
+def _execute_request(code: str) -> dict[str, Any]:
+    header = {
+        "msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "",
+        "session": uuid.uuid4().hex, "version": "5.3",
+    }  # fmt: skip
+    content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
+    return {
+        "channel": "shell", "header": header, "parent_header": {}, "metadata": {},
+        "content": content,
+    }  # fmt: skip
