@@ -176,8 +176,9 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
     if found.room_for < found.people:
         typical = size(_round(found.typical))
         lines += [
-            f"        Careful: at {typical} each there is room for {found.room_for} at once. When more",
-            "        are at work, Linux stops the largest kernel of all. More memory mends it.",
+            f"        Careful: at {typical} each there is room for {found.room_for} at once. When",
+            "        more are at work, Linux stops the largest kernel of all: the machine needs more",
+            "        memory, or servers less.",
         ]
     lines += [
         "cpu     no limit: who works alone has the whole machine, and busy servers share it fairly",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config.kinds import parse_size
 from appliance.config.schema import Config
 from appliance.limits import (
     GIB,
     MEMORY_MIN,
     MIB,
     NAMES,
+    SERVERS_PART,
     LimitBook,
     MachineSize,
     Source,
@@ -150,3 +153,25 @@ def test_what_is_no_limit_is_refused(content: object) -> None:
 def test_what_is_told_comes_back() -> None:
     told = Told({"a": {"memory": GIB}, "b": {}}, {"cpu": 0.5})
     assert parse_told(told.model()) == told
+
+
+UNITS = Path(__file__).resolve().parents[2] / "units"
+
+
+def _value(unit: str, name: str) -> str:
+    lines = (UNITS / unit).read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+
+
+def test_the_units_keep_the_hub_alive_and_leave_the_rest_to_servers() -> None:
+    assert _value("appliance-users.slice", "MemoryMax") == f"{SERVERS_PART:.0%}"
+    kept = [
+        parse_size(_value(f"appliance-{name}.service", "MemoryMin"))
+        for name in ("hub", "proxy", "spawner")
+    ]
+    assert parse_size(_value("appliance.slice", "MemoryMin")) == sum(kept)
+    # What is guaranteed to servers is kept by the slices above them.
+    share = [
+        int(_value(unit, "MemoryLow")[:-1]) for unit in ("appliance-users.slice", "appliance.slice")
+    ]
+    assert 0 < share[0] < share[1] < 85
