@@ -51,8 +51,8 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(https.app, name="https")
 app.add_typer(env.app, name="env")
 app.add_typer(disk.app, name="disk")
-app.add_typer(isolation.app, name="isolation")
 app.add_typer(limits.app, name="limits")
+app.add_typer(isolation.app, name="isolation")
 
 
 @app.command()
@@ -106,21 +106,28 @@ def logs(
     name: Annotated[
         str,
         typer.Argument(
-            help="hub, proxy, spawner, preload, a user, USER/NAME, or a service; else all of ours.",
+            help="hub, proxy, spawner, preload, upkeep, backup, disk, files, rebuild; a user, "
+            "USER/NAME, or a service; else all of ours.",
             autocompletion=completion.log_names,
             metavar="[NAME]",
         ),
     ] = "",
     *,
     lines: Lines = 50,
+    since: Annotated[
+        str, typer.Option("--since", help="An age such as 1h or 7d, or a date.", metavar="WHEN")
+    ] = "",
     follow: Follow = False,
     json: Json = False,
 ) -> None:
     """Show what the programs and servers say."""
     from appliance.cli import logs as logs_
+    from appliance.cli.audit import parse_since
 
     require_root(Places.current())
-    logs_.show(Places.current(), Output(json), name, lines=lines, follow=follow)
+    logs_.show(
+        Places.current(), Output(json), name, lines=lines, follow=follow, since=parse_since(since)
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.cli.doctor_shapes import DOCTOR_SHAPES
 from appliance.cli.env_shapes import ENV_SHAPES
 from appliance.cli.https_shapes import HTTPS_SHAPES
 
@@ -45,7 +46,10 @@ SHAPES: Final[dict[str, str]] = {
                         "latest_cold": {"server": "ada", "reason": "…"}}},
  "memory": {"total_bytes": 0, "available_bytes": 0, "servers_bytes": 0},
  "units": {"hub": "active", "proxy": "active", "spawner": "active"},
- "configuration": {"state": "in_force", "changes": [], "problems": []}}
+ "configuration": {"state": "in_force", "changes": [], "problems": []},
+ "findings": [{"topic": "backup", "severity": "failed", "summary": "the last backup failed",
+               "why": "…", "mend": "sudo appliance backup create",
+               "checked": "2030-01-01T08:00:00+00:00", "details": {}}]}
 
 `mode` is `installed` or `trial`; `https` is how the certificate is, as in
 `/var/lib/appliance/health/certificate.json`, and null without HTTPS; `users`, `servers`, `services`
@@ -252,5 +256,6 @@ or null; with `complete` false it is at least that much.""",
 
 `state` is `ready`, `steps` or `by-hand`.""",
     **ENV_SHAPES,
+    **DOCTOR_SHAPES,
     **HTTPS_SHAPES,
 }

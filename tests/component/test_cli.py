@@ -27,6 +27,7 @@ from appliance.config.load import load
 from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import BadRequest, ConfigError, NotFound
+from appliance.findings import Finding, Severity, write_finding
 from appliance.names import ServerId, ServerName, Username
 from appliance.places import TRIAL_VARIABLE, Places
 from appliance.rollout.apply import Applier
@@ -406,6 +407,19 @@ def test_logs_of_programs_and_users(run: Run, hub: FakeHubApi, places: Places) -
     assert run("logs ada -n 2 --json").json == {"name": "ada", "lines": ["line 0", "line 1"]}
     assert run("logs proxy").code == 1
     assert run("logs hub -f --json").code == 2
+    assert "plain files" in run("logs hub --since 1h").err
+    assert "neither an age nor a date" in run("logs hub --since soon").err
+    assert "a trial has no upkeep" in run("logs upkeep").err
+
+
+def test_status_has_a_line_for_each_finding(run: Run, hub: FakeHubApi, places: Places) -> None:
+    write_finding(places.health, Finding("backup", Severity.OK, "the last one is from today"))
+    disk = Finding("disk", Severity.WARNING, "/home is nearly full", mend="appliance disk")
+    write_finding(places.health, disk)
+    lines = [line.strip() for line in run("status").out.splitlines()]
+    assert "found    disk: warning: /home is nearly full; appliance disk" in lines
+    assert "backup: the last one is from today" in lines
+    assert [one["topic"] for one in run("status --json").json["findings"]] == ["disk", "backup"]
 
 
 # The edge.
