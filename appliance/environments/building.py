@@ -14,38 +14,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from appliance.environments.sandbox import has_units, run_confined
+from appliance.environments.sandbox import Folder, run_confined, shared_folder
 from appliance.errors import ApplianceError
 
 _SECONDS: Final = 3600
 _LINES: Final = 12
-_INSIDE: Final = "/build"
 
 
 @contextmanager
 def build_wheels(
-    python: Path, lines: Sequence[str], pinned: Mapping[str, str], network: Mapping[str, str]
+    python: Path,
+    lines: Sequence[str],
+    pinned: Mapping[str, str],
+    network: Mapping[str, str],
+    given: Path | None,
 ) -> Iterator[Path]:
-    """A folder with wheels for these requirements and all they need; raises ApplianceError."""
+    """A folder with wheels for these requirements and all they need; raises ApplianceError.
+
+    With `given`, a folder of packages, nothing comes from the network.
+    """
     what = f"cannot build {', '.join(lines[:3])}"
-    with tempfile.TemporaryDirectory(prefix="appliance-build-", dir="/var/tmp") as name:
-        folder = Path(name)
-        # Nobody's unit must write there; its user has no number before it starts.
-        folder.chmod(0o777)
-        (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    with shared_folder() as folder, tempfile.TemporaryDirectory(prefix="built-") as taken:
         pins = "".join(f"{one}=={version}\n" for one, version in pinned.items())
-        (folder / "constraints.txt").write_text(pins, "utf-8")
-        inside = _INSIDE if has_units() else str(folder)
-        command = [
-            str(python), "-I", "-m", "pip", "wheel", "--quiet", "--no-cache-dir",
-            "--disable-pip-version-check", "--wheel-dir", f"{inside}/wheels",
-            "--prefer-binary", "-r", f"{inside}/requirements.txt",
-            "--constraint", f"{inside}/constraints.txt",
-        ]  # fmt: skip
+        (folder.outside / "requirements.txt").write_text("\n".join(lines), "utf-8")
+        (folder.outside / "constraints.txt").write_text(pins, "utf-8")
+        command = _command(python, folder)
+        if given:
+            shutil.copytree(given, folder.outside / "given")
+            command += ["--no-index", "--find-links", str(folder.inside / "given")]
         try:
-            done = run_confined(
-                command, network=True, folder=folder, environment=network, seconds=_SECONDS
-            )
+            done = run_confined(command, folder=folder, environment=network, seconds=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ApplianceError(what, why=str(error), mend="try again") from error
         if done.returncode:
@@ -53,17 +51,24 @@ def build_wheels(
             raise ApplianceError(
                 what, why="\n".join(said[-_LINES:]), mend=_mend(done.stdout), log=tuple(said)
             )
-        yield _taken_over(folder / "wheels")
+        _take_over(folder.outside / "wheels", Path(taken))
+        yield Path(taken)
 
 
-def _taken_over(folder: Path) -> Path:
+def _command(python: Path, folder: Folder) -> list[str]:
+    return [
+        str(python), "-I", "-m", "pip", "wheel", "--quiet", "--no-cache-dir",
+        "--disable-pip-version-check", "--prefer-binary", "--wheel-dir",
+        str(folder.inside / "wheels"), "-r", str(folder.inside / "requirements.txt"),
+        "--constraint", str(folder.inside / "constraints.txt"),
+    ]  # fmt: skip
+
+
+def _take_over(folder: Path, taken: Path) -> None:
     """Copies of the wheels that nobody's unit can't change any more; no link is followed."""
-    taken = Path(tempfile.mkdtemp(prefix="taken-", dir=folder.parent))
-    taken.chmod(0o700)
-    for path in folder.glob("*.whl"):
+    for path in sorted(folder.glob("*.whl")):
         if path.is_file() and not path.is_symlink():
             shutil.copyfile(path, taken / path.name, follow_symlinks=False)
-    return taken
 
 
 def _mend(said: str) -> str:

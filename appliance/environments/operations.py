@@ -54,7 +54,7 @@ class Shop:
         users = Everybody(self.places, installed_tools(self.places))
         pinned = users.pinned() if name == EVERYBODY else {}
         python = (self.places.software / "user").resolve() / "bin/python"
-        with build_wheels(python, lines, pinned, self.changer.network) as folder:
+        with build_wheels(python, lines, pinned, self.changer.network, self.wheels) as folder:
             yield replace(self, built=folder)
 
     def kind(self, record: Record) -> Kind:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,10 +38,49 @@ def room() -> Iterator[Preloaded]:
         make_wheel(
             folder, "breaker", "1.0", files={"ipykernel_launcher.py": "raise SystemExit('broken')"}
         )
-        for wheel in folder.glob("*.whl"):
+        make_source(folder)
+        for wheel in folder.iterdir():
             room.machine.write_file(f"{WHEELS}/{wheel.name}", wheel.read_bytes())
         room.add("zoe")
         yield room
+
+
+# A package in source alone; what builds it tells who built it, and what it could reach.
+BACKEND: Final = """\
+import os, socket, zipfile
+
+def build_wheel(folder, config=None, metadata=None):
+    seen = [os.getuid() != 0, os.access("/etc/appliance", os.R_OK), os.access("/opt", os.W_OK)]
+    name = "rawtool-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.writestr("rawtool.py", f"seen = {seen}")
+        info = "rawtool-1.0.dist-info/"
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: rawtool\\nVersion: 1.0\\n")
+        tags = "Root-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\n" + tags)
+        wheel.writestr(info + "RECORD", "")
+    return name
+"""
+PROJECT: Final = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "rawtool"
+version = "1.0"
+"""
+
+
+def make_source(folder: Path) -> None:
+    """An sdist of rawtool, which has no wheel."""
+    with tarfile.open(folder / "rawtool-1.0.tar.gz", "w:gz") as archive:
+        info = "Metadata-Version: 2.1\nName: rawtool\nVersion: 1.0\n"
+        files = {"backend.py": BACKEND, "pyproject.toml": PROJECT, "PKG-INFO": info}
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"rawtool-1.0/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
 
 
 def env(room: Preloaded, words: str) -> str:
@@ -82,6 +123,7 @@ def test_a_package_for_everybody_leaves_what_runs_alone(room: Preloaded) -> None
     [
         ("install oldweb", "conflicts with what the appliance itself needs (tornado"),
         ("install 'tornado<6'", "the appliance itself needs tornado"),
+        ("install rawtool", "'rawtool' is not ready-made"),
         ("install nosuchthing", "there is no package 'nosuchthing'"),
         ("install breaker", "a kernel does not start"),
         ("install 'tinytool==9'", "there is no such version of 'tinytool'"),
@@ -110,6 +152,15 @@ def test_going_back_and_being_interrupted(room: Preloaded) -> None:
     env(room, "rollback")
     assert in_force(room) == before
     assert env(room, "history").count("*") == 1
+
+
+def test_source_is_built_by_nobody(room: Preloaded) -> None:
+    env(room, f"create raw rawtool --build {FROM}")
+    python = "/opt/appliance/jupyter/environments/raw/bin/python"
+    seen = room.machine.execute(f"{python} -c 'import rawtool; print(rawtool.seen)'")
+    assert seen == "[True, False, False]\n"
+    assert room.machine.execute("ls /var/cache/private | grep -c appliance-build || :") == "0\n"
+    env(room, "delete raw --yes")
 
 
 def test_an_environment_as_a_kernel(room: Preloaded) -> None:
