@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from appliance import __version__
 from appliance.client.hub import HubClient
 from appliance.db.migrations import HEAD, REVISIONS
@@ -134,10 +136,10 @@ def migrate(copy: Path) -> None:
     database = Database.at(copy)
     try:
         database.open()
-    except ApplianceError as err:
+    except (ApplianceError, SQLAlchemyError) as err:
         raise InstallError(
             f"release {__version__} cannot migrate the database",
-            why=f"{err.what}: {err.why}",
+            why=str(err),
             mend="nothing was changed; report it with the log",
         ) from err
     finally:
