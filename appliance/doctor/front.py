@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from appliance.doctor.browser import Answer, NotHttpError, unverified
+from appliance.doctor.browser import Answer, Browser, NotHttpError, unverified
 from appliance.doctor.layer import INSTALLER, Walk, check_unit, log_command, starting
 from appliance.doctor.report import Broken, Fix
 from appliance.doctor.settings import MEND, damaged, render_again
@@ -18,6 +18,8 @@ from appliance.proxy.machine import find_nginx
 from appliance.rollout.render import PROXY_FILE, check_nginx
 from appliance.rollout.services import PROXY_UNIT
 
+# A hub that takes longer is looked at next; here it is nginx that must answer.
+_SECONDS: Final = 4.0
 OF_THE_PROXY: Final = frozenset({502, 503, 504})
 """What nginx says when the hub behind it doesn't answer."""
 
@@ -64,7 +66,7 @@ def proxy(walk: Walk) -> str:
             why="this machine has no nginx", mend=f"sudo apt-get install nginx-light; {INSTALLER}",
         )  # fmt: skip
     try:
-        answer = walk.browser.get(walk.path("hub/login"))
+        answer = Browser(walk.browser.entrance, seconds=_SECONDS).get(walk.path("hub/login"))
     except NotHttpError as error:
         raise _foreign(walk, "it does not speak HTTP") from error
     except ssl.SSLError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from appliance.config.schema import Config
 from appliance.doctor.layer import INSTALLER, starting
 from appliance.doctor.report import Check, Fix, fail, fine, warn
-from appliance.doctor.system import System
+from appliance.doctor.system import System, Unit
 from appliance.places import Places
 from appliance.rollout.preload import PRELOAD_UNITS
 from appliance.rollout.services import SOCKET_UNITS, UNITS
@@ -147,34 +147,34 @@ def units(system: System, config: Config | None) -> Iterator[Check]:
     found = system.units(*OUR_UNITS)
     missing = [unit.name for unit in found.values() if unit.is_missing]
     if missing:
-        yield fail(
-            "units", f"not installed as they should be: {', '.join(missing)}", mend=INSTALLER
-        )
+        names = ", ".join(missing)
+        yield fail("units", f"not installed as they should be: {names}", mend=INSTALLER)
         return
+    wanted = set(OUR_UNITS) - _unwanted(config)
+    problems = list(_problems_of(found, wanted, system))
+    yield from problems or [fine("units", f"{len(wanted)} units run")]
+
+
+def _problems_of(found: dict[str, Unit], wanted: set[str], system: System) -> Iterator[Check]:
     if any(unit.needs_reload for unit in found.values()):
         yield warn(
             "units", "systemd hasn't read the units that are on the disk",
             mend="sudo systemctl daemon-reload",
             fix=Fix("systemctl daemon-reload", partial(system.must, "systemctl", "daemon-reload")),
         )  # fmt: skip
-    wanted = {one for one in OUR_UNITS if one not in _unwanted(config)}
-    dead = [
-        unit for name, unit in found.items() if name in wanted and not (unit.runs or unit.starts)
-    ]
-    for unit in dead:
-        yield warn(
-            "units", f"{unit.name} is {unit.text}", mend=f"sudo systemctl restart {unit.name}",
-            fix=starting(system, unit.name),
-        )  # fmt: skip
+    for name, unit in found.items():
+        if name in wanted and not (unit.runs or unit.starts):
+            yield warn(
+                "units", f"{name} is {unit.text}", mend=f"sudo systemctl restart {name}",
+                fix=starting(system, name),
+            )  # fmt: skip
     if found["appliance.target"].enabled not in {"enabled", "enabled-runtime"}:
+        enable = ("systemctl", "enable", "appliance.target")
         yield warn(
             "units", "the appliance won't start with the machine",
-            mend="sudo systemctl enable appliance.target",
-            fix=Fix("enable appliance.target",
-                    partial(system.must, "systemctl", "enable", "appliance.target")),
+            mend=f"sudo {' '.join(enable)}",
+            fix=Fix("enable appliance.target", partial(system.must, *enable)),
         )  # fmt: skip
-    elif not dead:
-        yield fine("units", f"{len(wanted)} units run")
 
 
 def _unwanted(config: Config | None) -> set[str]:
