@@ -29,7 +29,7 @@ def writable_folders(places: Places) -> list[Path]:
 
 
 def watched_files(places: Places) -> list[Path]:
-    """What says who may keep how much; appliance-quota.path looks at the same."""
+    """What says who may keep how much; appliance-quota.path looks at their folders."""
     return [
         places.spawner_state / "accounts.json",
         places.spawner_state / "classes.json",

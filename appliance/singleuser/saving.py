@@ -7,6 +7,8 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from tornado.web import HTTPError
@@ -34,29 +36,53 @@ def explain_full_disk(manager: Any) -> None:
     for name in _WRITERS:
         method = getattr(manager, name)
         wrap = _later if inspect.iscoroutinefunction(method) else _at_once
-        setattr(manager, name, wrap(method))
+        setattr(manager, name, wrap(method, manager))
 
 
-def _later(method: Callable[..., Any]) -> Callable[..., Any]:
+def _later(method: Callable[..., Any], manager: Any) -> Callable[..., Any]:
     @functools.wraps(method)
     async def explained(*args: Any, **options: Any) -> Any:
+        place = _new_file(manager, args, options)
         try:
             return await method(*args, **options)
         except (OSError, HTTPError) as err:
-            raise plain(err) from err.__cause__
+            raise _told(err, place) from err.__cause__
 
     return explained
 
 
-def _at_once(method: Callable[..., Any]) -> Callable[..., Any]:
+def _at_once(method: Callable[..., Any], manager: Any) -> Callable[..., Any]:
     @functools.wraps(method)
     def explained(*args: Any, **options: Any) -> Any:
+        place = _new_file(manager, args, options)
         try:
             return method(*args, **options)
         except (OSError, HTTPError) as err:
-            raise plain(err) from err.__cause__
+            raise _told(err, place) from err.__cause__
 
     return explained
+
+
+def _new_file(manager: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """Where a file is about to be saved that isn't there yet; empty for others."""
+    path = options.get("path", args[1] if len(args) > 1 else "")
+    if not path or not hasattr(manager, "_get_os_path"):
+        return ""
+    try:
+        place = str(manager._get_os_path(path))  # noqa: SLF001 - jupyter_server has no other way
+    except HTTPError:
+        return ""
+    return "" if os.path.lexists(place) else place
+
+
+def _told(error: OSError | HTTPError, place: str) -> Exception:
+    """What to raise instead; of a new file that has nothing in it nothing is left."""
+    told = plain(error)
+    if told is not error and place:
+        with suppress(OSError):
+            if Path(place).stat().st_size == 0:
+                Path(place).unlink()
+    return told
 
 
 def plain(error: Exception) -> Exception:

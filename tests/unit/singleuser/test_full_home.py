@@ -124,3 +124,23 @@ async def test_other_errors_stay_what_they_are() -> None:
         with pytest.raises(type(error)) as caught:
             await manager.create_checkpoint("a")
         assert caught.value is error
+
+
+def test_of_a_new_file_that_could_not_be_written_nothing_is_left(tmp_path: Path) -> None:
+    from appliance.singleuser.saving import explain_full_disk
+
+    class OnDisk(Manager):
+        def _get_os_path(self, path: str) -> str:
+            return str(tmp_path / path)
+
+        def save(self, model: object, path: str = "") -> None:
+            (tmp_path / path).touch()
+            super().save(model, path)
+
+    manager = OnDisk(full(errno.EDQUOT))
+    explain_full_disk(manager)
+    (tmp_path / "old").touch()
+    for name in ("new", "old"):
+        with pytest.raises(web.HTTPError, match="507"):
+            manager.save({}, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
