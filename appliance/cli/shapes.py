@@ -10,6 +10,7 @@ from typing import Final
 from appliance.cli.doctor_shapes import DOCTOR_SHAPES
 from appliance.cli.env_shapes import ENV_SHAPES
 from appliance.cli.https_shapes import HTTPS_SHAPES
+from appliance.cli.upgrade_shapes import UPGRADE_SHAPES
 
 _CHANGED: Final = """\
 {"changes": [{"key": "limits.memory", "old": "1G", "new": "2G"}],
@@ -258,4 +259,5 @@ or null; with `complete` false it is at least that much.""",
     **ENV_SHAPES,
     **DOCTOR_SHAPES,
     **HTTPS_SHAPES,
+    **UPGRADE_SHAPES,
 }
