@@ -156,7 +156,7 @@ class Proxy:
     def rewrite(self, config: Config) -> None:
         """Put another configuration in place and reload, as `appliance config set` does."""
         conf_file(self.places).write_text(
-            _text(Path(self.program), config, self.places, self.static)
+            rendered_text(Path(self.program), config, self.places, self.static)
         )
         self.process.send_signal(signal.SIGHUP)
 
@@ -181,7 +181,7 @@ def _machine(program: Path) -> Machine:
     return look_at_nginx(program, ipv6=False, user="root" if os.geteuid() == 0 else "")
 
 
-def _text(program: Path, config: Config, places: Places, static: StaticRoots) -> str:
+def rendered_text(program: Path, config: Config, places: Places, static: StaticRoots) -> str:
     certificate = served_certificate(config.https, places)
     machine = replace(_machine(program), certificate=certificate)
     return render(config, places, static=static, machine=machine)
@@ -204,7 +204,7 @@ async def proxy(
     places = trial_places(folder)
     http = {"address": "127.0.0.1", "port": free_port()} | settings.pop("http", {})
     config = Config.model_validate({"http": http, **settings})
-    conf_file(places).write_text(_text(program, config, places, static))
+    conf_file(places).write_text(rendered_text(program, config, places, static))
     with (folder / "nginx.log").open("wb") as log, _process(program, places, log) as process:
         running = Proxy(process, places, config, static, folder / "nginx.log")
         try:
