@@ -212,8 +212,8 @@ async def test_what_is_wrong_is_told_before_anything_is_changed(rig: Rig, tmp_pa
         with pytest.raises(kind, match=said):
             await rig.do(command, *words, port=rig.port, preflight=False)
     for name in ("*.a.test", "192.0.2.1", "hub"):
+        asked = Asked([name], "a@b.test", "", "")
         with pytest.raises(ConfigError) as caught:
-            asked = Asked([name], "a@b.test", "", "")
             await rig.do(https_work.letsencrypt, asked, port=rig.port, preflight=False)
         assert "https.names" in str(caught.value.problems[0])
     with pytest.raises(UsageError, match="no --certificate"):
