@@ -20,7 +20,7 @@ _OLDEST_MAJOR: Final = 5
 _SOCKET_PROXY: Final = Path("/usr/lib/systemd/systemd-socket-proxyd")
 _CLIENT: Final = "lib/python3*/site-packages/appliance/preload/client.py"
 _MEND: Final = (
-    "put the line 'jupyterhub' into a file, install again with --user-requirements FILE; or "
+    "sudo appliance env install jupyterhub; or "
     "appliance config set servers.program appliance"
 )
 

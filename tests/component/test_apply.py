@@ -280,7 +280,7 @@ def test_a_program_of_servers_that_is_not_installed_is_refused(
     before = snapshot(places)
     with pytest.raises(SpawnRefused, match="the package jupyterhub is not in") as raised:
         set_to(places, applier, "servers.program", "jupyterhub-singleuser")
-    assert "--user-requirements" in raised.value.mend
+    assert "appliance env install jupyterhub" in raised.value.mend
     assert (snapshot(places), services.told) == (before, [])
     packages = places.user_environment / "lib/python3.11/site-packages"
     for folder in ("jupyterhub-6.1.1.dist-info", "jupyterhub/singleuser"):

@@ -90,7 +90,7 @@ def room(request: pytest.FixtureRequest) -> Iterator[Room]:
 
 def test_our_own_server_has_ports_of_programs_and_pulls_a_course(room: Room) -> None:
     refused = room.machine.fail(STOCK)
-    assert "--user-requirements" in refused.stderr
+    assert "appliance env install jupyterhub" in refused.stderr
     room.install("jupyterhub==6.1.1", "jupyter-server-proxy")
     room.machine.execute(COURSE)
     room.sees_a_program_in_the_server(room.open_anew())

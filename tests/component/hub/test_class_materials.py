@@ -340,7 +340,7 @@ async def test_nbgrader_is_switched_on_where_it_is_installed(
         "it is not installed",
     )
     page = await tess.get(PAGE)
-    assert "--user-requirements" in page.body
+    assert "appliance env install nbgrader" in page.body
     packages = machine.places.software / "user/lib/python3.11/site-packages"
     (packages / "nbgrader-0.9.6.dist-info").mkdir(parents=True)
     assert (await tess.post(PAGE, {"do": "nbgrader-on"})).status == 302

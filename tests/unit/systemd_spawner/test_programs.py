@@ -59,7 +59,7 @@ def test_an_old_package_is_refused(version: str, tmp_path: Path) -> None:
     install(tmp_path, version)
     with pytest.raises(SpawnRefused, match=f"jupyterhub {version} is in") as raised:
         check_program(STOCK, tmp_path)
-    assert "--user-requirements" in raised.value.mend
+    assert "appliance env install jupyterhub" in raised.value.mend
 
 
 def test_a_missing_package_is_refused(tmp_path: Path) -> None:
