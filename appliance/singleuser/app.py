@@ -28,6 +28,7 @@ from .identity import HubIdentityProvider
 from .listening import notify
 from .memory_watch import MemoryWatch
 from .messages import lab_key
+from .own_quota import own_quota
 from .saving import explain_full_disk
 from .settings import Settings
 
@@ -181,7 +182,8 @@ class SingleUserApp(ServerApp):  # type: ignore[misc]
         settings["hub_prefix"] = self.appliance.hub_prefix
         settings["hub_host"] = self.appliance.hub_host
         settings["user"] = self.appliance.user
-        settings["appliance_usage"] = Usage(self._group)
+        settings["appliance_usage"] = usage = Usage(self._group)
+        usage.sources.append(own_quota)
         super().init_webapp()
 
     def _page_config(self, handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:

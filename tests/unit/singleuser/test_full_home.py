@@ -144,3 +144,38 @@ def test_of_a_new_file_that_could_not_be_written_nothing_is_left(tmp_path: Path)
         with pytest.raises(web.HTTPError, match="507"):
             manager.save({}, name)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_own_quota_is_asked_of_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ctypes
+    import struct
+
+    from appliance.singleuser import own_quota
+
+    numbers = struct.pack("8QI4x", 2048, 0, 1_000_000, 0, 0, 7, 0, 0, 0x3F)
+
+    class Library:
+        failed = 0
+
+        def syscall(
+            self, number: object, _fd: object, command: object, uid: object, to: object
+        ) -> int:
+            assert (number.value, command.value) == (443, 0x80000700)  # type: ignore[attr-defined]
+            assert uid.value == os.getuid()  # type: ignore[attr-defined]
+            ctypes.memmove(to, numbers, len(numbers))  # type: ignore[arg-type]
+            return self.failed
+
+    library = Library()
+    monkeypatch.setattr(own_quota.ctypes, "CDLL", lambda _name: library)
+    found = own_quota.own_quota(str(tmp_path))
+    assert found is not None
+    assert (found.key, found.used, found.limit, found.state) == (
+        "disk", 1_000_000, 2048 * 1024, "ok"
+    )  # fmt: skip
+    numbers = bytes(len(numbers))
+    assert own_quota.own_quota(str(tmp_path)) is None
+    library.failed = -1
+    assert own_quota.own_quota(str(tmp_path)) is None
+    assert own_quota.own_quota(str(tmp_path / "missing")) is None
