@@ -179,7 +179,7 @@ class Exams:
             self._tell_ended(user, is_cut=user in report.cut)
         for user in sorted(set(report.open)):
             self._messages.tell(
-                user, "The exam has begun: stop your server and start it again.", topic=TOPIC
+                user, say("The exam has begun: stop your server and start it again."), topic=TOPIC
             )
 
     def _tell_begun(self, user: Username, ends: datetime) -> None:
@@ -190,9 +190,9 @@ class Exams:
         self._messages.tell(user, text, topic=TOPIC, lasts=ends - self._clock.now())
 
     def _tell_ended(self, user: Username, *, is_cut: bool) -> None:
-        text = "The exam is over: your server has a network again."
+        text = say("The exam is over: your server has a network again.")
         if is_cut:
-            text = "The exam is over: stop your server and start it again to have a network."
+            text = say("The exam is over: stop your server and start it again to have a network.")
         self._messages.tell(user, text, topic=TOPIC, lasts=timedelta(hours=1))
 
 

@@ -92,6 +92,11 @@ class Student:
         return self.full_name or self.name
 
     @property
+    def stops_at(self) -> str:
+        """By the machine's clock; empty if it isn't stopped by itself."""
+        return f"{self.stops.astimezone():%H:%M}" if self.stops else ""
+
+    @property
     def server(self) -> ServerId:
         return ServerId(self.name)
 

@@ -48,7 +48,11 @@ function detail(one) {
   if (one.near === "cpu") return words.nearCpu;
   if (one.near === "disk") return words.nearDisk;
   if (one.memory_kills) return words.memoryOut.replace("#", one.memory_kills);
-  return one.idle_minutes ? words.idle.replace("#", one.idle_minutes) : "";
+  if (!one.idle_minutes) return "";
+  const idle = words.idle.replace("#", one.idle_minutes);
+  if (!one.stops) return idle;
+  const time = new Date(one.stops).toLocaleTimeString("de", { hour: "2-digit", minute: "2-digit" });
+  return `${idle}, ${words.stops.replace("#", time)}`;
 }
 
 function level(cell, percent) {

@@ -27,10 +27,10 @@ class ClassTimes(ClassPage):
         """Do it; the answer is what to tell. Raises BadRequest for what is no time."""
         if verb == "unkeep":
             self.keeps.forget_class(one.name)
-            return "Servers are stopped as usual again when nobody uses them."
+            return say("Servers are stopped as usual again when nobody uses them.")
         if verb == "exam-end":
             self.exams.end(one.name)
-            return "There is no exam any more."
+            return say("There is no exam any more.")
         if verb == "keep":
             until = self._today("keep-until")
             self.keeps.keep_class(one.name, until, by=self.user, unlimited=self._is_admin)
@@ -41,7 +41,7 @@ class ClassTimes(ClassPage):
         begins = self._moment("exam-begins") if self._written("exam-begins") else None
         ends = self._moment("exam-ends")
         self.exams.set(one.name, begins, ends, by=self.user)
-        return "The exam is set."
+        return say("The exam is set.")
 
     @property
     def _is_admin(self) -> bool:
