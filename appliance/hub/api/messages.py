@@ -35,14 +35,14 @@ _RETRY_MS: Final = 5000
 
 # What JupyterLab's pages say of the server's use.
 _WORDS: Final = {
-    "usage": "What the server uses",
-    "memory": "Memory",
-    "cpu": "Processor",
-    "disk": "Files",
-    "memory_near": "Little memory is left: stop kernels that you don't need",
-    "memory_full": "Memory is nearly full: Linux stops the kernel that wants more",
-    "disk_near": "Little room is left: delete files that you don't need",
-    "disk_full": "Your home is nearly full: delete files, or saving fails",
+    "usage": say("What the server uses"),
+    "memory": say("Memory"),
+    "cpu": say("Processor"),
+    "disk": say("Files"),
+    "memory_near": say("Little memory is left: stop kernels that you don't need"),
+    "memory_full": say("Memory is nearly full: Linux stops the kernel that wants more"),
+    "disk_near": say("Little room is left: delete files that you don't need"),
+    "disk_full": say("Your home is nearly full: delete files, or saving fails"),
 }
 
 

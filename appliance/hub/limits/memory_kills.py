@@ -29,7 +29,7 @@ NOTEBOOK_MAX: Final = 300
 _PAUSE_SECONDS: Final = 2.0
 _KEPT: Final = timedelta(days=30)
 _LATELY: Final = timedelta(hours=24)
-_TITLE: Final = "Out of memory"
+_TITLE: Final = say("Out of memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _sentence(killed: Killed, limit: str) -> str:
             notebook=notebook,
         )
     if killed.by_machine:
-        return (
+        return say(
             "Linux stopped a program in your server: all servers together wanted more memory than "
             "the machine has. Your files are as they were. Wait a moment, and work with less data "
             "at once."

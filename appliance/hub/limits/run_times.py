@@ -132,7 +132,7 @@ class RunTimes:
 
 
 def _title(server: ServerId) -> str:
-    return say("Your server “{name}”", name=server.name) if server.name else "Your server"
+    return say("Your server “{name}”", name=server.name) if server.name else say("Your server")
 
 
 def _in_short(seconds: int) -> str:

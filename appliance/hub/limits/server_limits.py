@@ -294,9 +294,9 @@ def _in_words(name: str, value: Number) -> str:
 
 _LEAST: Final[dict[str, Number]] = {"memory": MEMORY_MIN, "cpu": 0.1, "tasks": TASKS_MIN}
 _WHAT: Final = {
-    "memory": "cannot set this limit of memory",
-    "cpu": "cannot set this limit of the processor",
-    "tasks": "cannot set this limit of processes and threads",
+    "memory": say("cannot set this limit of memory"),
+    "cpu": say("cannot set this limit of the processor"),
+    "tasks": say("cannot set this limit of processes and threads"),
 }
 _GIVEN: Final = {
     Kind.USER: select(UserLimits.limits)

@@ -23,14 +23,14 @@ from appliance.web.languages import localized
 from appliance.web.parts import Pattern
 
 _LABELS: Final = {
-    "memory": "Memory",
-    "cpu": "Processor",
-    "tasks": "Processes and threads",
-    "run_time": "Longest life of a server",
-    "swap": "Swap space",
-    "cpu_weight": "Share of the processor",
-    "io_weight": "Share of the disk",
-    "memory_guarantee": "Guaranteed memory",
+    "memory": say("Memory"),
+    "cpu": say("Processor"),
+    "tasks": say("Processes and threads"),
+    "run_time": say("Longest life of a server"),
+    "swap": say("Swap space"),
+    "cpu_weight": say("Share of the processor"),
+    "io_weight": say("Share of the disk"),
+    "memory_guarantee": say("Guaranteed memory"),
 }
 # What nearly nobody sets is shown only where it was.
 _USUAL: Final[dict[str, Number]] = {
@@ -170,7 +170,7 @@ def in_a_sentence(effective: Effective) -> str:
 
 def _in_words(name: str, value: Number | None) -> str:
     if value is None:
-        return localized("no limit")
+        return localized(say("no limit"))
     if name in _SIZES:
         return in_bytes(value)
     if name == "run_time":
@@ -190,7 +190,7 @@ def _with_count(words: Text, count: str) -> Text:
 def _source(one: Limit, class_size: int) -> str:
     source = one.source
     if source.kind == "user":
-        on_page, elsewhere = "set for this user here", "set for this user in the configuration"
+        on_page, elsewhere = say("set here"), say("set for this user in the configuration")
     elif source.kind == "group":
         on_page = say("set for the group “{group}”", group=source.name)
         elsewhere = say("set for the group “{group}” in the configuration", group=source.name)
@@ -203,7 +203,7 @@ def _source(one: Limit, class_size: int) -> str:
             )
         )
     else:
-        on_page = elsewhere = "as for everybody"
+        on_page = elsewhere = say("as for everybody")
     return localized(on_page if source.on_page else elsewhere)
 
 
