@@ -288,8 +288,8 @@ def kernel_add(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The kernel's program, after --, with {connection_file} in its place; r and bash "
-            "are known without.",
+            help="The kernel's program, after --, with {connection_file} in its place; bash is "
+            "known without.",
             metavar="[-- COMMAND...]",
         ),
     ] = None,

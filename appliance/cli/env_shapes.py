@@ -28,8 +28,8 @@ ENV_SHAPES: Final[dict[str, str]] = {
     "env freeze": '["numpy==2.5.1", "pandas==3.0.1"]',
     "env extension on": _SWITCHED,
     "env extension off": _SWITCHED,
-    "env kernel add": '{"added": "r"}',
-    "env kernel remove": '{"removed": "r"}',
+    "env kernel add": '{"added": "bash"}',
+    "env kernel remove": '{"removed": "bash"}',
     "env history": """\
 [{"number": 1, "at": "2030-01-01T08:00:00+00:00", "did": "appliance env install pandas",
   "directory": "user-0123456789ab", "in_force": true}]""",

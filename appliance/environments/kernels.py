@@ -27,18 +27,11 @@ class Recipe:
     title: str
     language: str
     needs: str
-    """A file, below one of the folders where programs put theirs."""
+    """A file in everybody's environment."""
     mend: str
 
 
 RECIPES: Final = {
-    "r": Recipe(
-        ("R", "--slave", "-e", "IRkernel::main()", "--args", CONNECTION),
-        "R",
-        "R",
-        "/usr/lib/R/site-library/IRkernel",
-        "sudo apt-get install --no-install-recommends r-cran-irkernel",
-    ),
     "bash": Recipe(
         ("python", "-m", "bash_kernel", "-f", CONNECTION),
         "Bash",
@@ -126,8 +119,7 @@ def add_kernel(
 
 
 def _check_needs(places: Places, what: str, recipe: Recipe) -> None:
-    root = Path("/") if recipe.needs.startswith("/") else places.user_environment
-    if not any(root.glob(recipe.needs.removeprefix("/"))):
+    if not any(places.user_environment.glob(recipe.needs)):
         raise ApplianceError(what, why="its program isn't installed", mend=recipe.mend)
 
 

@@ -32,10 +32,8 @@ def room() -> Iterator[Preloaded]:
         yield room
 
 
-def test_r_by_the_two_commands_of_the_documentation(room: Preloaded) -> None:
+def test_r_by_the_command_of_the_documentation(room: Preloaded) -> None:
     machine = room.machine
-    refused = machine.fail("appliance env kernel add r")
-    assert f"apt-get install --no-install-recommends {R_PACKAGE}" in refused.stderr
     listed = machine.execute(f"apt-get install --print-uris -y --no-install-recommends {R_PACKAGE}")
     packages = re.findall(r"^'(\S+)' (\S+\.deb)", listed, re.MULTILINE)
     assert packages
@@ -48,14 +46,12 @@ def test_r_by_the_two_commands_of_the_documentation(room: Preloaded) -> None:
         f"--no-install-recommends {R_PACKAGE}",
         timeout=300,
     )
-    machine.execute("appliance env kernel add r")
-    kernel = room.start_kernel("zoe", "r")
+    assert "system" in machine.execute("appliance env kernel list | grep ^ir")
+    kernel = room.start_kernel("zoe", "ir")
     assert room.run("zoe", kernel, "cat(mean(c(1, 2, 6)))") == "3"
     assert room.run("zoe", kernel, "x <- 1; cat(R.version$language)") == "R"
     room.notebook("zoe", "restart", kernel)
     assert "not found" in room.run("zoe", kernel, "cat(x)")
-    machine.execute("appliance env kernel remove r")
-    assert room.notebook("zoe", "kernels").split() == ["python3"]
 
 
 def test_bash_from_pypi(room: Preloaded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from appliance.config.schema import Config
 from appliance.environments import changes, kinds
 from appliance.environments.care import look
 from appliance.environments.changes import Changer, alone
+from appliance.environments.extensions import extensions
 from appliance.environments.kernels import add_kernel, kernels, remove_kernel
 from appliance.environments.operations import Shop, freeze, packages
 from appliance.errors import ApplianceError
@@ -283,3 +285,48 @@ def test_a_known_kernel_says_what_it_needs(shop: Shop, places: Places, tmp_path:
     add_kernel(places, "bash", [], title="", language="")
     spec = next(one for one in kernels(places) if one.name == "bash")
     assert (spec.title, spec.language, spec.works) == ("Bash", "bash", True)
+
+
+def test_a_full_disk_changes_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr("appliance.environments.clone.link", full)
+    with pytest.raises(ApplianceError) as raised:
+        shop.install("", ["tool"], did="install")
+    assert "No space left on device" in raised.value.why
+    assert [path.name for path in shop.places.software.glob("environments/*")] == ["user-first"]
+
+
+def test_an_index_that_cannot_be_reached_is_named(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    network = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    shop = Shop(places, Changer(places, network=network, say=lambda text: None))
+    with pytest.raises(ApplianceError) as raised:
+        shop.install("", ["tool"], did="install")
+    assert "the package index can't be reached (http://127.0.0.1:9)" in raised.value.why
+    assert places.user_environment.name == "user-first"
+
+
+def test_extensions_are_listed_with_what_made_them_on_or_off(shop: Shop, tmp_path: Path) -> None:
+    folder = "fancy-1.0.data/data"
+    files = {
+        "fancy.py": "",
+        f"{folder}/share/jupyter/labextensions/@fancy/lab/package.json": '{"version": "1.0"}',
+        f"{folder}/etc/jupyter/jupyter_server_config.d/fancy.json": (
+            '{"ServerApp": {"jpserver_extensions": {"fancy": true}}}'
+        ),
+    }
+    make_wheel(tmp_path / "wheels", "fancy", "1.0", files=files)
+    shop.install("", ["fancy"], did="install")
+    config = Config.model_validate(
+        {"servers": {"lab_extensions_off": ["@fancy/lab", "gone"], "extensions": {"fancy": False}}}
+    )
+    found = {one.name: one for one in extensions(shop.places.user_environment, config)}
+    assert (found["@fancy/lab"].on, found["@fancy/lab"].version) == (False, "1.0")
+    assert (found["fancy"].on, found["fancy"].why) == (False, "servers.extensions")
+    assert (found["gone"].on, found["jupyterlab"].on) == (False, True)
+    on = {one.name: one.on for one in extensions(shop.places.user_environment, Config())}
+    assert (on["@fancy/lab"], on["fancy"]) == (True, True)
