@@ -29,12 +29,13 @@ from appliance.backup.plan import Files, Plan, make_plan
 from appliance.backup.restore import Restorer, heal, undo_last
 from appliance.backup.sealing import open_key, passphrase_file, stored_passphrase
 from appliance.backup.swap import Swap
-from appliance.backup.unpack import Hostile, unpack
+from appliance.backup.unpack import Hostile, as_user, unpack
 from appliance.backup.verify import verify
 from appliance.db import migrations
 from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound
 from appliance.names import Username
 from appliance.places import Places
+from appliance.systemd_spawner.acl import ACCESS, CHANGE, DEFAULT, LOOK, Grant, put_list
 from tests.component.backup.conftest import REAL_CHECK
 from tests.fakes.backup_machine import UID, FakeMachine, places_in
 
@@ -460,3 +461,45 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(
     assert folder.name.endswith("-2")
     assert list(outside.iterdir()) == []
     assert os.geteuid() == UID
+
+
+class RealOwners(FakeMachine):
+    """Homes are unpacked by processes of the users', as on a real machine."""
+
+    def as_user(self, uid: int) -> list[str]:
+        return as_user(uid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become others")
+def test_homes_are_their_owners_and_class_files_keep_their_access_lists(
+    places: Places, new: Places, place: Place
+) -> None:
+    rows = [{"user": "amy", "name": "nb-amy", "uid": 20_007, "state": "ready"}]
+    store = {"format": 1, "next_id": 20_008, "accounts": rows}
+    (places.spawner_state / "accounts.json").write_text(json.dumps(store))
+    home = places.homes / "nb-amy"
+    home.mkdir(mode=0o700)
+    (home / "mine").write_text("x")
+    (home / "program").write_text("x")
+    (home / "program").chmod(0o4755)
+    (home / "roots").write_text("x")
+    for path in (home, home / "mine", home / "program"):
+        os.chown(path, 20_007, 20_007)
+    shared = places.class_files / "classes" / "bio" / "shared"
+    shared.mkdir(parents=True)
+    folder = os.open(shared, os.O_RDONLY)
+    grants = [Grant(CHANGE, group=10_001), Grant(LOOK, group=10_000)]
+    put_list(folder, grants, inherited=grants)
+    os.close(folder)
+    (shared / "by-amy").write_text("x")
+    os.chown(shared / "by-amy", 20_007, 20_007)
+    lists = [os.getxattr(shared, name) for name in (ACCESS, DEFAULT)]
+    backup = create(places, Wanted(place)).backup
+    restored(new, backup, RealOwners())
+    back = new.homes / "nb-amy"
+    for path in (back, back / "mine", back / "program", back / "roots"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (20_007, 20_007)
+    again = new.class_files / "classes" / "bio" / "shared"
+    assert [os.getxattr(again, name) for name in (ACCESS, DEFAULT)] == lists
+    assert (again / "by-amy").stat().st_uid == 20_007
+    assert os.getxattr(again / "by-amy", ACCESS) == os.getxattr(shared / "by-amy", ACCESS)
