@@ -200,6 +200,17 @@ A way that isn't set is null.""",
     "class invites": f"[{_INVITE}]",
     "class uninvite": """{"removed": 4}""",
     "class take-out": """{"taken_out": ["bob"]}""",
+    "class exam": """\
+{"begins": "2030-06-01T08:00:00.000000Z", "ends": "2030-06-01T10:00:00.000000Z",
+ "set_by": "ada", "is_now": true, "waits_for": []}""",
+    "class keep": """\
+{"kept_until": "2030-06-01T20:00:00.000000Z", "kept_by": "ada", "kept_for_class": "physics-7a"}""",
+    "isolation test": """\
+{"passed": true,
+ "attempts": [{"name": "home: read", "what": "read a file in the neighbour's home",
+               "expected": "refused", "happened": "refused (EACCES)", "verdict": "ok"}]}
+
+A verdict is ok, failed, or open (possible, and documented as such).""",
     "class remove": """{"removed": "physics-7a"}""",
     "class archive": _ARCHIVE,
     "class archives": f"[{_ARCHIVE}]",
