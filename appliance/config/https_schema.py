@@ -95,8 +95,8 @@ class Https(Section):
     """Encrypted connections. The commands below `appliance https` set all of this and check it."""
 
     mode: Annotated[HttpsMode, Field(strict=False), Reload.PROXY, Example("own-ca")] = HttpsMode.OFF
-    """off: plain HTTP; letsencrypt: certificates of Let's Encrypt, renewed by themselves; files: a
-    certificate that you bring; own-ca: the appliance signs its own, for networks of your own."""
+    """Plain HTTP (off); certificates of Let's Encrypt, renewed by themselves (letsencrypt); one that
+    you bring (files); one that the appliance signs, for networks of your own (own-ca)."""
 
     port: Annotated[int, Field(ge=1, le=65535), Reload.PROXY, Example(8443)] = 443
     """Port for HTTPS."""
