@@ -37,7 +37,7 @@ WANTED: Final = "user-requirements.txt"
 LOCKED: Final = "user-requirements.lock"
 """What an environment was made of, in files in its directory."""
 OWN_WHEELS: Final = "own"
-"""Beside the wheel of the appliance."""
+"""In the folder of wheels."""
 HISTORY: Final = "history.json"
 """Earlier environments that are kept, by name; see appliance/environments."""
 # Part of every digest: a new number rebuilds all environments although nothing else changed.
@@ -162,7 +162,7 @@ class _Build:
 
     def _own_wheels(self) -> list[str | Path]:
         """Those that the owner installed from files, kept for this."""
-        folder = self.tools.wheel.parent / OWN_WHEELS
+        folder = self.cache.with_name(OWN_WHEELS)
         return ["--find-links", folder] if folder.is_dir() else []
 
     def _write(self, name: str, text: str) -> Path:

@@ -150,3 +150,15 @@ def test_old_environments_go_when_no_process_uses_them(
         process.kill()
     assert prune(software) == [old.name]
     assert (software / "user").resolve().exists()
+
+
+def test_wheels_that_the_owner_gave_are_found_again(
+    environment: Environment, software: Path, tools: Tools
+) -> None:
+    (software / "wheels/own").mkdir(parents=True)
+    wanted = dataclasses.replace(environment, wanted="mine\n", locked="mine==1.0\n")
+    wanted.ensure(software, tools, REPORTER)
+    assert f"--find-links {software}/wheels/own" in _calls(tools)[-1]
+    directory = wanted.directory(software, tools)
+    assert (directory / "constraints.txt").read_text().endswith("mine==1.0\n")
+    assert directory != dataclasses.replace(wanted, locked="").directory(software, tools)
