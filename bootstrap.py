@@ -128,6 +128,14 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
         help="only fetch the release's own wheel into DIR, and print its path")
     add("--wheels", metavar="DIR",
         help="take all Python packages from this folder, none from the network")
+    add("--bundle", metavar="FILE",
+        help="take everything from this file of --make-bundle, nothing from a network")
+    add("--make-bundle", metavar="FILE",
+        help="only write a file for machines without a network, of this Debian release")
+    add("--python", metavar="V", nargs="+", default=["3.11", "3.13"],
+        help="--make-bundle: for these Pythons (3.11 3.13)")
+    add("--without-debs", action="store_true",
+        help="--make-bundle: leave Debian's packages out")
     add("--user-requirements", metavar="FILE", help="install these too for everybody's notebooks")
     add("--ca-file", metavar="FILE",
         help="trust these certificate authorities too while downloading (PEM)")
@@ -139,15 +147,24 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
     add("--quiet", action="store_true", help="print only addresses, set-up links and failures")
     # fmt: on
     options = parser.parse_args(arguments)
+    options.debs = None
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error("--port takes a number from 1 to 65535")
     options.admin = [check_admin_name(parser, name) for name in options.admin]
-    for name in ("wheels", "user_requirements", "ca_file", "trial", "fetch"):
+    for name in (
+        "wheels",
+        "user_requirements",
+        "ca_file",
+        "trial",
+        "fetch",
+        "bundle",
+        "make_bundle",
+    ):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     if options.wheels and not os.path.isdir(options.wheels):
         parser.error("--wheels: there is no folder " + options.wheels)
-    for name in ("user_requirements", "ca_file"):
+    for name in ("user_requirements", "ca_file", "bundle"):
         path = getattr(options, name)
         if path and not os.access(path, os.R_OK):
             parser.error("--{}: cannot read {}".format(name.replace("_", "-"), path))
@@ -614,7 +631,7 @@ def check_network(
 ) -> "Iterator[Problem]":
     """Names resolve and what will be asked answers, or the proxy before it."""
     wanted = {}  # type: dict[tuple[str, int], str]
-    if not options.trial and missing_packages(machine):
+    if not options.trial and not options.debs and missing_packages(machine):
         # What it would ask for; `indextargets` knows nothing before the first update.
         sites = re.findall("'(.+?)'", machine.output("apt-get", "--print-uris", "update"))
         if not sites:
@@ -821,6 +838,8 @@ class Bootstrap:
         self.screen.begin("Building the hub's environment")
         self.build_hub_environment(wheel)
         self.hand_over(wheel)
+        if self.options.bundle:
+            self.keep_wheels()
         self.screen.end()
 
     # -- Debian packages
@@ -872,7 +891,7 @@ class Bootstrap:
         os.unlink(APT_MARKER)
 
     def install_wanted(self, wanted: "list[str]") -> None:
-        if package_lists_are_fresh(self.machine):
+        if not self.options.debs and package_lists_are_fresh(self.machine):
             with contextlib.suppress(StageError):
                 self.apt("install", *wanted)
                 return
@@ -897,8 +916,29 @@ class Bootstrap:
         self.runner.run(command, "cannot install Debian packages", mend)
 
     def apt_network(self) -> "list[str]":
+        if self.options.debs:
+            return self.bundled_debs()
         bundle = ["-o", f"Acquire::https::CAInfo={self.software}/ca-bundle.pem"]
         return ["-o", "Acquire::Retries=3"] + (bundle if self.options.ca_file else [])
+
+    def bundled_debs(self) -> "list[str]":
+        """The bundle's folder as apt's only source; its sums were checked."""
+        folder = os.path.dirname(self.options.debs)
+        with open(folder + "/sources.list", "w", encoding="ascii") as file:
+            file.write(f"deb [trusted=yes] file:{self.options.debs} ./\n")
+        os.makedirs(folder + "/lists/partial", exist_ok=True)
+        return [
+            "-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=-",
+            "-o", f"Dir::State::Lists={folder}/lists",
+        ]  # fmt: skip
+
+    def keep_wheels(self) -> None:
+        """Without a network there is nowhere else to build the environments from again."""
+        kept = self.software + "/wheels/offline"
+        shutil.rmtree(kept + ".new", ignore_errors=True)
+        shutil.copytree(self.options.wheels, kept + ".new")
+        shutil.rmtree(kept, ignore_errors=True)
+        os.rename(kept + ".new", kept)
 
     # -- our own wheel
 
@@ -1004,6 +1044,15 @@ class Bootstrap:
             raise
         found = re.search(r"^Available versions: (.+)$", "\n".join(said), re.MULTILINE)
         return found.group(1).split(", ") if found else []
+
+    def make_bundle(self, wheel: str) -> None:
+        """By the wheel's own code, as the environments are made."""
+        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+        code += "from installer.bundle import main; main()"
+        debs = [] if self.options.without_debs else list(PACKAGES)
+        command = [sys.executable, "-I", "-c", code, wheel, wheel, self.options.make_bundle]
+        command += ["--python", *self.options.python, "--debs", *debs, "--pip", *find_pip()]
+        self.runner.run(command, "cannot make the bundle", on_line=self.take_event)
 
     # -- handing over
 
@@ -1176,6 +1225,9 @@ def look_only(options: argparse.Namespace, machine: Machine, screen: Screen) -> 
             bootstrap = Bootstrap(options, machine, screen, log)
             if options.releases:
                 screen.write(json.dumps(bootstrap.releases()) + "\n")
+            elif options.make_bundle:
+                bootstrap.make_bundle(bootstrap.find_wheel(folder))
+                screen.end()
             else:
                 found = bootstrap.find_wheel(folder)
                 os.makedirs(options.fetch, exist_ok=True)
@@ -1184,6 +1236,49 @@ def look_only(options: argparse.Namespace, machine: Machine, screen: Screen) -> 
         screen.fail(failure, None)
         return REFUSED
     return DONE
+
+
+def install_from_bundle(options: argparse.Namespace, machine: Machine, screen: Screen) -> int:
+    """Unpack it, check its sums, and install with nothing else."""
+    with tempfile.TemporaryDirectory(prefix="appliance-bundle-", dir="/var/tmp") as folder:
+        try:
+            screen.begin("Checking the bundle")
+            check_bundle(options, machine, folder)
+            screen.end()
+        except StageError as failure:
+            screen.fail(failure, None)
+            return REFUSED
+        return install(options, machine, screen)
+
+
+def check_bundle(options: argparse.Namespace, machine: Machine, folder: str) -> None:
+    mend = "copy it once more, or make it again: bootstrap.py --make-bundle FILE"
+    try:
+        # tar refuses paths that lead out of the folder.
+        unpack = ["tar", "-xf", options.bundle, "-C", folder, "--no-same-owner"]
+        subprocess.run(unpack, check=True, stderr=subprocess.PIPE)
+        inside = folder + "/bundle"
+        with open(inside + "/bundle.json", encoding="utf-8") as file:
+            manifest = json.load(file)
+        wrong = [
+            name for name, sum_ in manifest["files"].items() if sha256(f"{inside}/{name}") != sum_
+        ]
+    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+        raise StageError(f"cannot read the bundle {options.bundle}", str(error), mend) from error
+    if wrong:
+        raise StageError("the bundle is damaged", ", ".join(wrong[:5]), mend)
+    python = "{}.{}".format(*machine.python)
+    if python not in manifest["pythons"]:
+        why = f"it is for Python {', '.join(manifest['pythons'])}, and this machine has {python}"
+        raise StageError(
+            "the bundle is not for this machine", why, "make it with --python " + python
+        )
+    # apt reads as a user of its own.
+    os.chmod(folder, 0o755)  # noqa: S103
+    options.wheels = inside + "/wheels"
+    options.source = glob.glob(options.wheels + "/hub_appliance-*.whl")[0]
+    if os.path.exists(inside + "/debs/Packages"):
+        options.debs = inside + "/debs"
 
 
 def install(options: argparse.Namespace, machine: Machine, screen: Screen) -> int:
@@ -1242,8 +1337,10 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     screen = Screen(options.quiet)
     try:
-        if options.releases or options.fetch:
+        if options.releases or options.fetch or options.make_bundle:
             return look_only(options, Machine(), screen)
+        if options.bundle:
+            return install_from_bundle(options, Machine(), screen)
         return install(options, Machine(), screen)
     except KeyboardInterrupt:
         screen.end(ok=False)

@@ -55,8 +55,18 @@ def listening(config: Config) -> tuple[str, int]:
     """Address and port at which this machine reaches its own proxy by plain HTTP."""
     address = config.http.address
     if address in {"", "0.0.0.0"}:  # noqa: S104 - read here, bound nowhere
-        return "127.0.0.1", config.http.port
+        return _loopback(), config.http.port
     return ("::1" if address == "::" else address), config.http.port
+
+
+def _loopback() -> str:
+    """The usual one, or IPv6's on a machine that has no IPv4 address at all."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError:
+        return "::1"
+    return "127.0.0.1"
 
 
 def health_url(config: Config, scheme: str = "http") -> str:

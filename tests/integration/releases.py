@@ -29,9 +29,9 @@ def release(version: str, folder: Path, *changes: Change) -> Path:
             else:
                 shutil.copy(CHECKOUT / part, tree)
         replace_in(
-            tree / "appliance/__init__.py", r'__version__ = ".*"', f'__version__ = "{version}"'
+            tree / "appliance/__init__.py", r'__version__ = "[^"]*"', f'__version__ = "{version}"'
         )
-        replace_in(tree / "bootstrap.py", r'(?m)^VERSION = ".*"', f'VERSION = "{version}"')
+        replace_in(tree / "bootstrap.py", r'(?m)^VERSION = "[^"]*"', f'VERSION = "{version}"')
         for change in changes:
             change(tree)
         return build_wheel(tree, folder)
