@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,24 +169,25 @@ def make_hub(
         "arrivals": _arrivals(core, servers),
         "keeper": keeper,
         "relays": relays,
-        "actions": Actions(
-            users=users, servers=servers, authenticator=authenticator, links=links,
-            approvals=classroom.parts["approvals"],
-        ),
+        "actions": Actions(users=users, servers=servers, authenticator=authenticator, links=links,
+                           approvals=classroom.parts["approvals"]),
     }  # fmt: skip
     parts["oauth"].follow(classroom.parts["visits"].opened)
     application.add_handlers(".*", _rules(config.base_url, parts))  # type: ignore[arg-type]
     return Hub(
         application=application, gate=gate, db=db, authenticator=authenticator, users=users,
         servers=servers, sessions=sessions, links=links, reconciler=reconciler,
-        culler=classroom.parts["culler"],
-        housekeeping=Housekeeping(
-            sessions=sessions, throttle=throttle, users=users, codes=codes, reserve=reserve,
-            invites=classroom.parts["invites"], check_user=check_user,
-            disk_use=classroom.parts["disk_use"],
-        ),
+        culler=parts["culler"], housekeeping=_housekeeping(parts, reserve),
         supervisor=core.supervisor, metrics=core.metrics, routes=routes, keeper=keeper,
         relays=relays, ending=ending, classroom=classroom,
+    )  # fmt: skip
+
+
+def _housekeeping(parts: Mapping[str, Any], reserve: Reserve | None) -> Housekeeping:
+    return Housekeeping(
+        sessions=parts["sessions"], throttle=parts["throttle"], users=parts["users"],
+        codes=parts["share_codes"], invites=parts["invites"], check_user=parts["check_user"],
+        disk_use=parts["disk_use"], reserve=reserve,
     )  # fmt: skip
 
 
