@@ -122,3 +122,20 @@ async def test_a_file_that_is_damaged_or_goes_away_hurts_nobody(
     report_file(machine.places).unlink()
     clock.pass_time(3)
     assert "1 GB" not in (await people.emmy.get("/hub/home")).body
+
+
+async def test_a_teacher_sees_the_class_and_its_folder(
+    machine: Machine, people: ClassPeople
+) -> None:
+    page = (await people.lovelace.get("/hub/classes/algebra")).body
+    assert "data-disk" not in page
+    found(machine, emmy=replace(EMMY, bytes=int(3.8 * GB)), sophie=EMMY)
+    page = (await people.lovelace.get("/hub/classes/algebra?sort=disk")).body
+    assert "3.8 GB of 4 GB" in page
+    assert page.index('data-user="emmy"') < page.index('data-user="sophie"')
+    assert "Home nearly full" in page
+    assert "The class's folder: 1 GB of 4 GB" in page.replace("&#39;", "'")
+    live = (await people.lovelace.api("GET", "appliance/classes/algebra/live")).json
+    emmy = next(one for one in live["students"] if one["name"] == "emmy")
+    assert (emmy["disk_mb"], emmy["disk_limit_mb"], emmy["near"]) == (3891, 4096, "disk")
+    assert (await people.kurt.api("GET", "appliance/classes/algebra/live")).status == 403
