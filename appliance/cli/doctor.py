@@ -94,11 +94,10 @@ def _clear_line() -> None:
 def bundle(places: Places, output: Output, file: str, *, lines: int, anonymous: bool) -> None:
     """Collect what a helper needs to see, without secrets."""
     from appliance.doctor.bundle import make_bundle
-    from appliance.hub.classroom.code_words import WORDS
 
     made = make_bundle(
         places, Path(file) if file else None, lines=lines, anonymous=anonymous,
-        code_words=WORDS, tell=_teller(output),
+        tell=_teller(output),
     )  # fmt: skip
     _clear_line()
     removed = [f"  {number:>5}  {kind}" for kind, number in sorted(made.removed.items())]

@@ -79,6 +79,11 @@ class Answer:
         return urlsplit(self.url).path
 
     @property
+    def root(self) -> str:
+        """The address of its host, which for servers may be another than the hub's."""
+        return _root(self.url)
+
+    @property
     def fields(self) -> dict[str, str]:
         """The hidden fields of its forms."""
         return {name: unescape(value) for name, value in _HIDDEN.findall(self.text)}
@@ -139,12 +144,14 @@ class Browser:
 
     def headers_for(self, path: str) -> dict[str, str]:
         """Cookies and origin for a websocket."""
-        request = urllib.request.Request(urljoin(self.entrance.root, path))  # noqa: S310 - ours
+        url = urljoin(self.entrance.root, path)
+        request = urllib.request.Request(url)  # noqa: S310 - ours
         self._jar.add_cookie_header(request)
-        return {"Cookie": request.get_header("Cookie") or "", "Origin": self.entrance.root}
+        return {"Cookie": request.get_header("Cookie") or "", "Origin": _root(url)}
 
     def _xsrf(self, path: str) -> str:
         """The token of the narrowest path that has one."""
+        path = urlsplit(path).path
         found = [one for one in self._jar if one.name == "_xsrf" and path.startswith(one.path)]
         found.sort(key=lambda one: len(one.path))
         return (found[-1].value or "") if found else ""
@@ -152,9 +159,10 @@ class Browser:
     def _open(
         self, path: str, data: bytes | None, headers: Mapping[str, str], method: str | None = None
     ) -> Answer:
+        url = urljoin(self.entrance.root, path)
         request = urllib.request.Request(  # noqa: S310 - this machine's own address
-            urljoin(self.entrance.root, path), data,
-            {"Sec-Fetch-Site": "same-origin", "Origin": self.entrance.root, **headers},
+            url, data,
+            {"Sec-Fetch-Site": "same-origin", "Origin": _root(url), **headers},
             method=method,
         )  # fmt: skip
         try:
@@ -168,6 +176,11 @@ class Browser:
             raise OSError(str(error.reason)) from error
         except http.client.HTTPException as error:
             raise NotHttpError("the answer is not HTTP") from error
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 class NotHttpError(OSError):

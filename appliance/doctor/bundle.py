@@ -9,7 +9,7 @@ import os
 import platform
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from appliance.doctor.redact import Redactor, secrets_of, without_secrets
 from appliance.doctor.system import System
 from appliance.errors import ApplianceError, ConfigError
 from appliance.findings import read_findings
+from appliance.native_auth.code_words import WORDS
 from appliance.places import Places
 from appliance.rollout.render import PROXY_FILE, SOURCE_FILE
 
@@ -48,7 +49,6 @@ def make_bundle(
     *,
     lines: int,
     anonymous: bool,
-    code_words: Iterable[str] = (),
     tell: Tell = lambda _: None,
     system: System | None = None,
 ) -> Made:
@@ -56,7 +56,7 @@ def make_bundle(
     system = system or System()
     config = _config(places)
     people = _people(places) if anonymous else ()
-    redactor = Redactor(known_secrets(places, config), people=people, code_words=code_words)
+    redactor = Redactor(known_secrets(places, config), people=people, code_words=WORDS)
     target = path or Path.cwd() / f"appliance-support-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
     members: list[str] = []
     beside = target.with_name(f".{target.name}.new")

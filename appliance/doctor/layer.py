@@ -35,6 +35,8 @@ class Walk:
     browser: Browser
     password: str = ""
     kernel: str = ""
+    server_root: str = ""
+    """The address of the host on which the server's page came."""
     warnings: list[str] = field(default_factory=list)
 
     def path(self, below: str) -> str:

@@ -74,6 +74,7 @@ def server(walk: Walk) -> str:
             why=f"{page.path} answers {page.status}: {page.said}",
             mend=f"{log_command(walk, 'hub')}; {log_command(walk, str(SERVER))}", log=_log(walk),
         )  # fmt: skip
+    walk.server_root = page.root
     return f"it started in {took:.1f} s, and its page opened through the proxy"
 
 
@@ -94,7 +95,7 @@ def _check_python(walk: Walk) -> None:
 def _complaint(walk: Walk, *options: str) -> str:
     """What everybody's Python says when an ordinary user runs it so; "" if all is well."""
     command = [environment_python(walk.places), "-I", *options]
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not walk.places.trial:
         command = [
             "setpriv",
             f"--reuid={_NOBODY}",
@@ -150,7 +151,7 @@ def _log(walk: Walk) -> tuple[str, ...]:
 def kernel(walk: Walk) -> str:
     """A kernel computes 6*7, over the websocket."""
     began = time.monotonic()
-    made = walk.browser.ask("POST", f"{walk.server_path}api/kernels", {})
+    made = walk.browser.ask("POST", f"{walk.server_root}{walk.server_path}api/kernels", {})
     if made.status != 201 or not isinstance(made.json, dict):
         raise _no_kernel(walk, "no kernel can be started", made)
     walk.kernel = str(made.json["id"])
@@ -199,12 +200,12 @@ class _Here(Resolver):
 
 
 async def _compute(walk: Walk) -> str:
-    path = f"{walk.server_path}api/kernels/{walk.kernel}/channels"
+    url = f"{walk.server_root}{walk.server_path}api/kernels/{walk.kernel}/channels"
     entrance = walk.browser.entrance
     context: ssl.SSLContext | None = unverified() if entrance.root.startswith("https") else None
     request = HTTPRequest(
-        f"ws{entrance.root.removeprefix('http')}{path}",
-        headers=walk.browser.headers_for(path), ssl_options=context,
+        f"ws{url.removeprefix('http')}",
+        headers=walk.browser.headers_for(url), ssl_options=context,
         request_timeout=_KERNEL_SECONDS,
     )  # fmt: skip
     channels = await websocket_connect(request, resolver=_Here(entrance=entrance))

@@ -21,7 +21,7 @@ Lists of people, from paste to cards:
     exports         people and rows as files to download
 
 Joining:
-    invites         join codes; code_words has their words
+    invites         join codes
     joining         signing up with a code, or joining with the account that one has
     approvals       who waits, letting in, turning away
 

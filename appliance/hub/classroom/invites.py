@@ -28,7 +28,7 @@ from appliance.db.class_models import Invite, SchoolClass
 from appliance.db.models import Group
 from appliance.db.session import Database
 from appliance.errors import BadRequest, NotAllowed, NotFound
-from appliance.hub.classroom.code_words import WORDS
+from appliance.native_auth.code_words import WORDS
 from appliance.texts import say
 
 USES_MAX: Final = 10_000

@@ -40,7 +40,7 @@ SECRETS = {
     "private key": KEY_BODY,
     "setup link": "SetUpLinkToken_abc-123",
     "forgot link": "ForgottenToken.xyz",
-    "class code": "amber-fox-k3m9p",
+    "class code": "berry-fox-k3m9p",
     "password in a url": "sw0rdf1sh",
     "xsrf": "0123456789abcdef-0123456789",
     "yaml password": "open sesame",
@@ -116,9 +116,8 @@ def places(tmp_path: Path) -> Places:
 
 
 def make(places: Places, tmp_path: Path, *, anonymous: bool = False) -> Made:
-    words = ("amber", "fox")
     return make_bundle(
-        places, tmp_path / "bundle.tar.gz", lines=1000, anonymous=anonymous, code_words=words,
+        places, tmp_path / "bundle.tar.gz", lines=1000, anonymous=anonymous,
         system=System(fake),
     )  # fmt: skip
 
