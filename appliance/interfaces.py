@@ -86,6 +86,9 @@ class Exited:
 class Spawner(Protocol):
     """Starts, stops and watches single-user servers."""
 
+    holds_limits: bool
+    """Whether servers are held to the limits; a trial's aren't."""
+
     async def start(self, server: ServerId, request: StartRequest) -> Started:
         """Return when the server said it is ready; raise SpawnError, with nothing left running."""
         ...

@@ -58,6 +58,8 @@ class _Server:
 class LocalSpawner(ClassFilesClient):
     """Servers of this process; they end with it. Classes' files are worked on in its threads."""
 
+    holds_limits = False
+
     def __init__(self, config: Config, places: Places, *, command: list[str] | None = None) -> None:
         super().__init__()
         self._settings = ServerSettings.from_config(config.model_dump(mode="json"))

@@ -51,6 +51,8 @@ class ConnectionBrokeError(SpawnError):
 class SystemdSpawner(ClassFilesClient):
     """Fulfils `interfaces.Spawner`, and `ClassFiles` too, with the root daemon of this package."""
 
+    holds_limits = True
+
     def __init__(self, socket: Path, *, start_timeout_seconds: int = 3600) -> None:
         """The daemon ends a start in time by itself; `start_timeout_seconds` is a last resort."""
         super().__init__()

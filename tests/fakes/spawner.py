@@ -17,6 +17,8 @@ from tests.fakes.class_files import FakeClassFiles
 class FakeSpawner(FakeClassFiles):
     """Fulfils `appliance.interfaces.Spawner`, and `ClassFiles` by its base."""
 
+    holds_limits = True
+
     def __init__(self) -> None:
         super().__init__()
         self.servers: dict[ServerId, Running] = {}
@@ -106,7 +108,7 @@ class FakeSpawner(FakeClassFiles):
 
     async def set_limits(self, people: Mapping[Username, Told]) -> None:
         self._check()
-        self.told |= people
+        self.told |= {str(user): told for user, told in people.items()}
         self.limits_set += people
 
     # What tests do to it

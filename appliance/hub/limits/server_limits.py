@@ -107,6 +107,11 @@ class ServerLimits:
     # What is
 
     @property
+    def are_held(self) -> bool:
+        """Whether anything holds servers to them."""
+        return self._spawner.holds_limits
+
+    @property
     def book(self) -> LimitBook:
         """The configuration's limits, as they are now."""
         version = _version(self._rendered)

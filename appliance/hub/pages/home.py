@@ -87,7 +87,7 @@ class HomePage(PageHandler):
             server=server,
             cards=self.inbox.cards(self.user),
             usage=await self.usage.of(server.server) if server.ready else None,
-            may_use=in_a_sentence(self.limits.of(self.user)),
+            may_use=self._may_use(),
             disk=self.disk_use.of_user(self.user),
             front_end=self.config.servers.front_end,
             waiting=self.users.counts().waiting if is_admin else 0,
@@ -116,6 +116,10 @@ class HomePage(PageHandler):
 
     def may_keep_longer(self) -> bool:
         return self.principal is not None and self.principal.admin
+
+    def _may_use(self) -> str:
+        """What a server may use; nothing where nobody holds it to that."""
+        return in_a_sentence(self.limits.of(self.user)) if self.limits.are_held else ""
 
     def _open_services(self) -> list[Link]:
         """The services with pages that the user may open."""

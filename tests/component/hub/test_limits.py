@@ -50,7 +50,9 @@ async def root_sets(machine: Machine, path: str, **limits: object) -> int:
     return (await machine.root("PATCH", f"appliance/{path}/limits", limits)).status
 
 
-async def test_a_user_sees_the_limits_and_where_they_come_from(people: ClassPeople) -> None:
+async def test_a_user_sees_the_limits_and_where_they_come_from(
+    machine: Machine, people: ClassPeople
+) -> None:
     answer = await people.kurt.api("GET", "appliance/users/kurt/limits")
     limits = answer.json["limits"]
     assert limits["memory"] == {
@@ -59,6 +61,10 @@ async def test_a_user_sees_the_limits_and_where_they_come_from(people: ClassPeop
     assert limits["cpu"]["source"] == "user"
     assert limits["tasks"] == {"value": 200, "source": "default", "name": None, "on_page": False}
     assert answer.json["most"]["memory"] == 4 * GIB
+    words = "It may use 3 GB of memory and 1.5 processor cores."
+    assert words in (await people.kurt.get("/hub/home")).body
+    machine.spawner.holds_limits = False
+    assert "It may use" not in (await people.kurt.get("/hub/home")).body
     assert (await people.kurt.api("GET", "appliance/users/emmy/limits")).status in {403, 404}
 
 
