@@ -527,6 +527,8 @@ def test_json_has_the_documented_names(
         "user passwd": "ada --generate",
         "user link": "ada",
         "user rename": "bob robert",
+        "disk status": "",
+        "disk usage": "--now",
         "server start": "ada",
         "server list": "",
         "server stop": "ada",
