@@ -1,0 +1,220 @@
+"""Backups of a machine that is at work: made, damaged, brought back, each as its owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.images import Debian
+from tests.integration.preloaded import Preloaded, open_native
+
+pytestmark = pytest.mark.machine
+
+PLACE: Final = "/var/lib/appliance/backups"
+SHARED: Final = "/srv/appliance/classes/biology/shared"
+# The test machine's disk is a layer, whose lower folders can't be moved.
+OWN_LAYER: Final = """\
+cd /var/lib/appliance
+for folder in $PWD/hub $PWD/spawner $PWD/certificates /etc/appliance; do
+  cp -a $folder $folder.copy && rm -rf $folder && mv $folder.copy $folder
+done
+"""
+ACCESS: Final = f"""\
+python3 -c 'import os
+for path in "{SHARED}", "{SHARED}/task.txt", "{SHARED}/..":
+    status = os.stat(path)
+    lists = {{name: os.getxattr(path, name) for name in os.listxattr(path)}}
+    print(status.st_uid, status.st_gid, oct(status.st_mode), lists)'
+"""
+COUNT: Final = """\
+import threading, time
+def count():
+    for number in range(10**6):
+        with open("count.txt", "a") as file:
+            file.write(f"{number}\\n")
+        time.sleep(0.01)
+threading.Thread(target=count, daemon=True).start()
+"""
+
+
+class Room:
+    """A machine with people, files, a class and a notebook that counts."""
+
+    def __init__(self, room: Preloaded) -> None:
+        self.room = room
+        self.machine = room.machine
+
+    def sh(self, line: str, **words: Any) -> str:
+        return self.machine.execute(line, timeout=120, **words)
+
+    def answer(self, line: str) -> Any:
+        return json.loads(self.sh(line))
+
+    def users(self) -> list[str]:
+        return sorted(one["name"] for one in self.answer("appliance user list --json"))
+
+    def log_in(self, user: str, password: str) -> bool:
+        """Whether the pages let somebody in."""
+        self.machine.write_file("/root/password", password, mode=0o600)
+        told = self.sh(
+            "cd /root; rm -f jar;"
+            " xsrf=$(curl -sS -c jar http://127.0.0.1/hub/login"
+            ' | sed -n \'s/.*name="_xsrf" value="\\([^"]*\\)".*/\\1/p\' | head -1);'
+            " curl -sS -o /dev/null -w '%{http_code} %{redirect_url}' -b jar -c jar"
+            f" --data-urlencode _xsrf=$xsrf --data-urlencode username={user}"
+            " --data-urlencode password@password http://127.0.0.1/hub/login"
+        )
+        return told.startswith("302")
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    with open_native(Debian.BOOKWORM) as preloaded:
+        found = Room(preloaded)
+        found.sh("systemctl stop appliance-upkeep.timer")
+        found.sh(OWN_LAYER)
+        found.sh("systemctl restart appliance-hub appliance-spawner appliance-proxy")
+        preloaded.add("cat")
+        found.sh("appliance user add amy")
+        preloaded.add("bob")
+        found.machine.execute("appliance user passwd amy --stdin", stdin="violet lantern seventeen")
+        found.sh("appliance class add biology --teacher cat")
+        preloaded.start("cat")
+        yield found
+
+
+def test_made_while_a_kernel_counts_verified_and_brought_back(room: Room) -> None:
+    preloaded = room.room
+    room.machine.wait_until(f"test -d {SHARED}")
+    room.sh(f"echo task >{SHARED}/task.txt")
+    access = room.sh(ACCESS)
+    room.sh("appliance config set limits.memory 700M")
+    kernel = preloaded.start_kernel("cat")
+    preloaded.run("cat", kernel, COUNT)
+    room.machine.wait_until("test -s /home/nb-cat/count.txt")
+    room.machine.write_file("/etc/appliance/user-requirements.txt", "")
+    servers = room.sh("systemctl show -p MainPID --value appliance-user-cat.service")
+    room.sh("systemctl start appliance-backup.service")
+    journal = room.machine.journal("appliance-backup.service")
+    (backup,) = room.answer("appliance backup list --json")
+    assert backup["scheduled"], journal
+    assert room.sh("systemctl show -p MainPID --value appliance-user-cat.service") == servers
+    assert room.sh(f"stat -c '%U %a' {backup['path']}") == "root 700\n"
+    found = room.answer("appliance backup verify --by-restoring --json")
+    assert found["restored"]
+    finding = room.answer("cat /var/lib/appliance/health/backup.json")
+    assert finding["severity"] == "ok", finding
+    for name in ("hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm"):
+        assert room.sh(f"stat -c %U /var/lib/appliance/hub/{name}") == "appliance-hub\n"
+    # Everything is lost or changed.
+    room.sh("rm -rf /srv/appliance/classes/biology; echo x >/home/nb-cat/today.txt")
+    room.sh("appliance user remove bob --yes && appliance user add eve")
+    room.sh("appliance config set limits.memory 800M")
+    room.machine.execute("appliance user passwd amy --stdin", stdin="copper window eleven")
+    told = room.sh("appliance restore latest --dry-run")
+    assert "1 running server will be stopped" in told
+    assert room.users() == ["ada", "amy", "cat", "eve"]
+    room.sh("appliance restore latest --yes")
+    assert room.users() == ["ada", "amy", "bob", "cat"]
+    assert room.sh("appliance config get limits.memory") == "700M\n"
+    assert room.log_in("amy", "violet lantern seventeen")
+    assert not room.log_in("amy", "copper window eleven")
+    assert room.sh("cat /home/nb-cat/today.txt") == "x\n"
+    assert room.sh(ACCESS) == access
+    accounts = room.answer("cat /var/lib/appliance/spawner/accounts.json")["accounts"]
+    assert len({row["uid"] for row in accounts}) == len(accounts)
+    preloaded.start("cat")
+    preloaded.start("bob")
+    assert "backup.restore" in room.sh("appliance audit --action backup.")
+
+
+def test_one_users_file_comes_back_while_the_server_runs(room: Room) -> None:
+    room.sh("echo spoilt >/home/nb-cat/count.txt")
+    told = room.answer("appliance restore latest --user cat --file count.txt --json")
+    folder = told["folder"]
+    assert room.sh(f"stat -c '%U %a' {folder}") == "nb-cat 700\n"
+    assert room.sh(f"head -1 {folder}/count.txt") == "0\n"
+    assert room.sh("cat /home/nb-cat/count.txt") == "spoilt\n"
+    room.machine.fail("appliance restore latest --user cat --file ../nb-bob/x")
+
+
+def test_undone(room: Room) -> None:
+    room.sh("appliance restore --undo --yes")
+    assert room.users() == ["ada", "amy", "cat", "eve"]
+    assert room.log_in("amy", "copper window eleven")
+
+
+def test_encrypted_and_a_wrong_passphrase(room: Room) -> None:
+    word = room.sh("appliance backup passphrase --generate").split()[0]
+    room.sh("appliance backup create --without-homes")
+    (backup, *_) = room.answer("appliance backup list --json")
+    assert backup["encrypted"]
+    room.sh("appliance backup passphrase --forget")
+    wrong = room.machine.attempt(
+        "appliance restore latest --passphrase-stdin --yes", stdin="this is another one"
+    )
+    assert wrong.code == 1
+    assert "the passphrase is another one" in wrong.stderr
+    found = json.loads(
+        room.machine.execute(
+            "appliance backup verify --passphrase-stdin --json", stdin=word, timeout=120
+        )
+    )
+    assert found["opened"]
+
+
+def test_a_restore_that_was_cut_off_is_mended_before_the_programs_start(room: Room) -> None:
+    room.sh(
+        "systemctl stop appliance.target appliance-hub appliance-spawner"
+        " appliance-hub.socket appliance-hub-admin.socket appliance-spawner.socket;"
+        # What a power cut in the middle leaves: the hub's folder is exchanged, no other is.
+        " cd /var/lib/appliance && cp -a hub restoring/other && rm restoring/other/hub.sqlite*"
+        " && mv hub restoring/kept && mv restoring/other hub && mv restoring/kept restoring/other"
+        ' && printf \'{"backup": "x", "items": [{"live": "%s", "staged": "%s", "inode": %s}]}\''
+        " $PWD/hub $PWD/restoring/other $(stat -c %i hub) >restoring/journal.json"
+        " && touch restoring/swapping && systemctl start appliance.target"
+    )
+    room.machine.wait_until("appliance status >/dev/null")
+    assert room.users() == ["ada", "amy", "cat", "eve"]
+    assert "a restore was cut off" in room.machine.journal("appliance-restore.service")
+
+
+@pytest.mark.long
+def test_a_new_machine_with_another_release_becomes_the_old_one(room: Room) -> None:
+    """Debian 12's backup on Debian 13: passwords, numbers, settings, certificate, files."""
+    word = room.sh("appliance backup passphrase --generate").split()[0]
+    room.sh("echo authority >/var/lib/appliance/certificates/ca.crt")
+    room.sh(f"mkdir -p {SHARED}; echo task >{SHARED}/task.txt")
+    room.sh("appliance backup create --to /root/out")
+    packed = room.sh("cd /root/out && tar cf - 2* | base64 -w0")
+    ids = room.answer("cat /var/lib/appliance/spawner/accounts.json")["accounts"]
+    with open_native(Debian.TRIXIE) as preloaded:
+        new = Room(preloaded)
+        new.sh("systemctl stop appliance-upkeep.timer")
+        new.sh(OWN_LAYER)
+        new.sh("systemctl restart appliance-hub appliance-spawner appliance-proxy")
+        new.machine.write_file("/root/in.base64", packed)
+        new.sh("mkdir /root/in && cd /root/in && base64 -d ../in.base64 | tar xf -")
+        new.machine.execute(
+            "appliance restore /root/in/2* --passphrase-stdin --yes", stdin=word, timeout=300
+        )
+        assert new.users() == room.users()
+        assert new.log_in("amy", "copper window eleven")
+        found = new.answer("cat /var/lib/appliance/spawner/accounts.json")["accounts"]
+        assert [row for row in found if row in ids] == ids
+        for row in ids:
+            if row["state"] == "ready":
+                assert new.sh(f"id -u {row['name']}").strip() == str(row["uid"])
+                assert new.sh(f"stat -c %u /home/{row['name']}").strip() == str(row["uid"])
+        assert new.sh("appliance config get limits.memory") == room.sh(
+            "appliance config get limits.memory"
+        )
+        assert new.sh("cat /var/lib/appliance/certificates/ca.crt") == "authority\n"
+        owner = new.sh("stat -c '%U %G %a' /var/lib/appliance/certificates")
+        assert owner == "root appliance-proxy 750\n"
+        assert new.sh(f"cat {SHARED}/task.txt") == "task\n"
+        assert new.sh("cat /etc/appliance/backup.passphrase").strip() == word
+        preloaded.start("cat")
