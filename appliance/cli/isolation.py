@@ -18,7 +18,7 @@ def isolation() -> None:
 
 
 @app.command(name="test")
-def test_isolation(*, json: Json = False, quiet: Quiet = False) -> None:
+def try_isolation(*, json: Json = False, quiet: Quiet = False) -> None:
     """Start two servers of the appliance's own, and try from one what it can get at.
 
     Exits with 1 if anything succeeds that shouldn't. Nobody else's server is touched.

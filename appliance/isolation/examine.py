@@ -69,7 +69,16 @@ def examine(places: Places, *, tell: Tell) -> Report:
             wrong = look.see(scene)
             verdict = Verdict.FAILED if wrong else Verdict.OK
             lines.append(Line(look.name, look.what, look.expected, wrong or "so it is", verdict))
+        _tidy_up(scene, attacker, neighbour)
     return Report(tuple(lines))
+
+
+def _tidy_up(scene: Scene, *students: Student) -> None:
+    """Let both remove what was written in their homes; the rest goes with their servers."""
+    pattern = f"{scene.mark}*"
+    code = f"from pathlib import Path\nstr([one.unlink() for one in Path.home().glob({pattern!r})])"
+    for student in students:
+        student.run(code)
 
 
 def note(places: Places, report: Report) -> None:

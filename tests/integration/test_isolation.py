@@ -1,0 +1,115 @@
+"""`appliance isolation test` on a machine: all is refused; what is weakened is found; exams."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.images import Debian
+from tests.integration.preloaded import Preloaded, open_native
+
+pytestmark = pytest.mark.machine
+
+WEAK = "/run/systemd/system/appliance-user-.service.d/weak.conf"
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Preloaded]:
+    with open_native(Debian.BOOKWORM) as room:
+        yield room
+
+
+def _test(room: Preloaded, *, status: int) -> dict[str, Any]:
+    """What each attempt came to, by its name."""
+    text = room.machine.execute(
+        f"set +e; appliance isolation test --json; test $? = {status}", timeout=120
+    )
+    report = json.loads(text)
+    assert report["passed"] is (status == 0)
+    return {one["name"]: one for one in report["attempts"]}
+
+
+def test_nothing_can_be_got_at(room: Preloaded) -> None:
+    found = _test(room, status=0)
+    verdicts = {name: one["verdict"] for name, one in found.items()}
+    assert verdicts.pop("loopback: connect") == "open"
+    assert set(verdicts.values()) == {"ok"}
+    assert len(verdicts) > 45
+    finding = json.loads(room.machine.read_file("/var/lib/appliance/health/isolation.json"))
+    assert finding["severity"] == "ok"
+    users = room.machine.execute("appliance user list")
+    assert "appliance-" not in users
+    assert room.machine.execute("systemctl list-units --plain --no-legend 'appliance-user-*'") == ""
+
+
+def test_what_somebody_weakened_is_found(room: Preloaded) -> None:
+    lines = ["[Service]", "ProtectProc=default", "ProtectHome=no", "PrivateTmp=no"]
+    room.machine.write_file(WEAK, "\n".join([*lines, "NoNewPrivileges=no", ""]).encode())
+    room.machine.execute("systemctl daemon-reload")
+    found = _test(room, status=1)
+    failed = {name for name, one in found.items() if one["verdict"] == "failed"}
+    assert {"processes: see", "homes"} <= failed
+    finding = json.loads(room.machine.read_file("/var/lib/appliance/health/isolation.json"))
+    assert finding["severity"] == "failed"
+    assert "processes: see" in finding["details"]["failed"]
+    room.machine.execute(f"rm {WEAK}; systemctl daemon-reload")
+
+
+REACH = """
+import socket
+try:
+    socket.create_connection(("127.0.0.1", 22), 3).close()
+    print("reached")
+except OSError as error:
+    print(type(error).__name__)
+"""
+HUB = "curl -sf --unix-socket /run/appliance/admin.sock -X {} http://hub/hub/api/{} -d '{}'"
+
+
+def _becomes(room: Preloaded, kernel: str, *, reached: bool) -> None:
+    """Wait until the student's program reaches the machine's own port, or no longer does."""
+    deadline = time.monotonic() + 30
+    while (room.run("emmy", kernel, REACH).strip() == "reached") is not reached:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_an_exam_takes_the_network_and_gives_it_back(room: Preloaded) -> None:
+    execute = room.machine.execute
+    room.add("emmy")
+    execute("appliance class add Algebra --name algebra")
+    execute(HUB.format("POST", "groups/algebra/users", json.dumps({"users": ["emmy"]})))
+    room.start("emmy")
+    kernel = room.start_kernel("emmy")
+    _becomes(room, kernel, reached=True)
+    execute(
+        "appliance class exam algebra --until 23:59 || appliance class exam algebra --until 1:00"
+    )
+    time.sleep(6)
+    exam = json.loads(execute("appliance class exam algebra --json"))
+    filters = room.show("appliance-spawner.service", "IPIngressBytes").isdecimal()
+    assert exam["waits_for"] == ([] if filters else ["emmy"])
+    if not filters:
+        room.stop("emmy")
+        room.start("emmy")
+        kernel = room.start_kernel("emmy")
+    _becomes(room, kernel, reached=False)
+    # Neither the hub's end nor the daemon's lets anybody out; and who starts meanwhile is in.
+    execute("systemctl stop appliance-hub.service; systemctl restart appliance-spawner.service")
+    execute("systemctl start appliance-hub.service")
+    assert room.run("emmy", kernel, REACH).strip() != "reached"
+    room.stop("emmy")
+    room.start("emmy")
+    kernel = room.start_kernel("emmy")
+    assert room.run("emmy", kernel, REACH).strip() != "reached"
+    execute("appliance class exam algebra --end")
+    if not filters:
+        room.stop("emmy")
+        room.start("emmy")
+        kernel = room.start_kernel("emmy")
+    _becomes(room, kernel, reached=True)
+    room.stop("emmy")
