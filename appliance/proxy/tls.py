@@ -33,6 +33,15 @@ ssl_session_tickets off;
 """
 
 
+# A server doesn't know how its visitors come, and sets its cookies the same either way.
+_SECURE: Final = """\
+map $appliance_scheme $appliance_secure {
+    default "";
+    https secure;
+}
+"""
+
+
 def challenge_routes() -> list[tuple[str, str]]:
     """What proves to an authority that a name is this machine's; there in every mode, since the
     first certificate is asked for by plain HTTP."""
@@ -51,7 +60,7 @@ def tls_maps(config: Config) -> str:
     """Whether a request must come back by HTTPS, to which host, and what browsers remember."""
     https = config.https
     if not https.is_on:
-        return 'map $https $appliance_hsts {\n    default "";\n}\n'
+        return f'{_SECURE}map $https $appliance_hsts {{\n    default "";\n}}\n'
     hsts = f"max-age={https.hsts}" if https.hsts else ""
     first = https.names[0] if https.names else "$host"
     hosts = "\n".join(f"    {quote(_bracketed(name))} {quote('$host')};" for name in https.names)
@@ -60,6 +69,7 @@ def tls_maps(config: Config) -> str:
     spared = r"~^http (?:challenge|own_ca) |^http api (?<appliance_from>\S+) (?P=appliance_from) |"
     spared += rf"^http hub \S+ \S+ {health}(?:\?|$)"
     return f"""\
+{_SECURE}\
 map $host $appliance_https_host {{
     default {quote(_bracketed(first))};
 {hosts}

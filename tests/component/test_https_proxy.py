@@ -201,3 +201,9 @@ async def _serial(rig: Rig) -> int:
     found = writer.get_extra_info("peercert")["serialNumber"]
     writer.close()
     return int(found, 16)
+
+
+async def test_cookies_of_servers_are_for_https_alone_where_it_is_used(rig: Rig) -> None:
+    asked = {"X-Answer-With": "Set-Cookie: a=1; Path=/user/alice/"}
+    reply = await send(rig.secure, "/user/alice/lab", headers=asked)
+    assert reply.header("Set-Cookie") == "a=1; Path=/user/alice/; Secure"
