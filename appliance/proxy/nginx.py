@@ -316,6 +316,7 @@ proxy_send_timeout 300s;
 # A server sets cookies for itself alone, not for the hub or for other servers.
 proxy_cookie_path ~^ $appliance_prefix;
 proxy_cookie_domain ~. "";
+proxy_cookie_flags ~ $appliance_secure;
 gzip on;
 gzip_comp_level 1;
 gzip_min_length 1000;
