@@ -169,7 +169,7 @@ def test_its_owner_is_told_and_so_is_the_admin(school: Classroom) -> None:
     finding = json.loads(machine.execute("cat /var/lib/appliance/health/disk.json"))
     assert finding["severity"] == "warning"
     assert "eve" in finding["why"]
-    assert eve.log_in().status == 200
+    assert school.visitor("eve").log_in().status == 200
     school.stop_all()
 
 
