@@ -40,6 +40,7 @@ def room() -> Iterator[Preloaded]:
         make_wheel(folder, "tinydep", "1.0")
         make_wheel(folder, "tinytool", "1.0", requires=["tinydep"], scripts=["tinytool"])
         make_wheel(folder, "tinytool", "2.0", requires=["tinydep"])
+        make_wheel(folder, "ownthing", "1.0")
         make_wheel(folder, "oldweb", "1.0", requires=["tornado<6"])
         make_wheel(
             folder, "breaker", "1.0", files={"ipykernel_launcher.py": "raise SystemExit('broken')"}
@@ -203,8 +204,12 @@ def test_an_environment_as_a_kernel(room: Preloaded) -> None:
 def test_what_a_user_installs_stays_over_a_change(room: Preloaded) -> None:
     room.start("zoe")
     kernel = room.start_kernel("zoe")
-    own = f"%pip install -q --user --no-index --find-links {WHEELS} tinytool==2.0"
+    own = f"%pip install -q --user --no-index --find-links {WHEELS} ownthing"
     room.run("zoe", kernel, own)
+    # What everybody has, pip leaves alone: it would not count.
+    assert "Will not install to the user site" in room.run(
+        "zoe", kernel, own.replace("ownthing", "tinytool==2.0")
+    )
     pip = f"pip --python ~/own install -q --no-index --find-links {WHEELS} tinydep"
     made = SHELL.format(f"python3 -m venv --without-pip ~/own && {pip} && echo made")
     assert room.run("zoe", kernel, made).endswith("made\n")
@@ -212,7 +217,7 @@ def test_what_a_user_installs_stays_over_a_change(room: Preloaded) -> None:
     room.stop("zoe")
     room.start("zoe")
     kernel = room.start_kernel("zoe")
-    assert room.run("zoe", kernel, VERSION) == "2.0\n"
+    assert room.run("zoe", kernel, "import ownthing; print(ownthing.version)") == "1.0\n"
     assert (
         room.run("zoe", kernel, SHELL.format("~/own/bin/python -c 'import tinydep; print(1)'"))
         == "1\n"
