@@ -173,6 +173,7 @@ def test_its_owner_is_told_and_so_is_the_admin(school: Classroom) -> None:
     school.stop_all()
 
 
+@pytest.mark.long
 def test_limits_of_groups_hold_soon_after_they_are_set(school: Classroom) -> None:
     machine = school.machine
     zoe = pupil(school, "zoe")
