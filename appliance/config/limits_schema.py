@@ -78,7 +78,7 @@ class OwnLimits(Section):
     ] = None
     """Most memory; null means as `limits.memory` says, as it does for the others below."""
 
-    cpu: Annotated[float | None, Field(gt=0, le=CORES_MOST), Reload.LIMITS, Example(2)] = None
+    cpu: Annotated[float | None, Field(gt=0, le=CORES_MOST), Reload.LIMITS, Example(2.5)] = None
     """Most CPU, in cores."""
 
     tasks: Annotated[
@@ -117,7 +117,7 @@ class PageLimits(Section):
     ] = None
     """The most memory that can be given; null means half of what all servers have together."""
 
-    cpu: Annotated[float | None, Field(gt=0, le=CORES_MOST), Reload.LIMITS, Example(4)] = None
+    cpu: Annotated[float | None, Field(gt=0, le=CORES_MOST), Reload.LIMITS, Example(7.5)] = None
     """The most CPU that can be given, in cores; null means all of the machine's."""
 
     tasks: Annotated[int, Field(ge=TASKS_MIN, le=TASKS_MOST), Reload.LIMITS, Example(2048)] = 4096

@@ -51,6 +51,74 @@ def test_twenty_servers_at_once(lecture: Classroom) -> None:
     wait_for(lecture.units, lambda units: units == {})
 
 
+BOMBS = {
+    "memory": "rows = []\nwhile True: rows.append(bytearray(10_000_000))",
+    "files": "import os\nopen_ = []\n"
+    "while True:\n"
+    "    try: open_.append(os.open('/dev/null', os.O_RDONLY))\n"
+    "    except OSError:\n"
+    "        if os.fork(): os._exit(0)",
+    "forks": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "output": "import sys\nwhile True: sys.stdout.write('x' * 2**20)",
+    "cpu": "while True: pass",
+}
+
+
+def test_the_hub_answers_whatever_servers_do(lecture: Classroom) -> None:
+    """All at once in each of three servers: all memory, all processes, all files, output, CPU."""
+    machine, names = lecture.machine, ["boom0", "boom1", "boom2"]
+    lecture.add(*names)
+    for name in names:
+        lecture.start(name)
+    machine.allowed.errors += ["oom-kill", "Out of memory", "has been killed by the OOM killer"]
+    hub = machine.execute("systemctl show -p MainPID,NRestarts appliance-hub").strip()
+    anybody, waits = lecture.visitor("anybody"), [0.0]
+
+    def killed() -> list[int]:
+        """How often memory ran out in each; and meanwhile somebody wants to log in."""
+        began = time.monotonic()
+        page = anybody.get("/hub/login")
+        assert (page.status, page.path) == (200, "/hub/login")
+        waits.append(time.monotonic() - began)
+        return [_counted(lecture, name, "memory.events", "oom_kill") for name in names]
+
+    try:
+        for kind in ("memory", "files", "output", "cpu", "forks"):
+            for name in names:
+                machine.execute(_in_unit(name, kind, BOMBS[kind]))
+            if kind == "memory":
+                # The first; processes without number leave no time to fill memory.
+                wait_for(killed, all, seconds=90)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            killed()
+        refused = [_counted(lecture, name, "pids.events", "max") for name in names]
+    finally:
+        machine.execute("systemctl stop 'appliance-user-boom*'", timeout=90)
+    assert all(refused), "processes did not run out, so that nothing was shown"
+    assert max(waits) < 3, f"the log-in page took {max(waits):.1f} s"
+    assert machine.execute("systemctl show -p MainPID,NRestarts appliance-hub").strip() == hub
+
+
+def _counted(classroom: Classroom, name: str, file: str, what: str) -> int:
+    path = f"/sys/fs/cgroup/appliance.slice/appliance-users.slice/{unit_of(name)}/{file}"
+    return int(classroom.machine.execute(f"awk '$1 == \"{what}\" {{print $2}}' {path}"))
+
+
+def _in_unit(name: str, kind: str, program: str) -> str:
+    """Run it in the user's server, again whenever it ends, in the background."""
+    path = f"/tmp/{kind}.py"
+    # What servers print is the journal's work.
+    goes_to = "systemd-cat" if kind == "output" else "cat >/dev/null"
+    return (
+        f"cat >{path} <<'END'\n{program}\nEND\n"
+        "sh -c 'echo $$ >/sys/fs/cgroup/appliance.slice/appliance-users.slice/"
+        f"{unit_of(name)}/cgroup.procs; exec setpriv --reuid nb-{name} --regid nb-{name} "
+        f'--clear-groups sh -c "while :; do python3 {path} | {goes_to}; sleep 0.2; done"\' '
+        ">/dev/null 2>&1 </dev/null &"
+    )
+
+
 USERS_FILL_THE_DISK = """
 install -d -m 0700 -o nobody /var/fill
 setpriv --reuid nobody --regid nogroup --clear-groups bash <<'END'

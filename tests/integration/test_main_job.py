@@ -130,7 +130,7 @@ def test_class_page_shows_what_a_server_uses(day: Day) -> None:
     day.ada.go("/hub/classes/lab")
     row = day.ada.page.locator('tr[data-user="bob"]')
     expect(row.locator("[data-memory]")).to_have_text(
-        re.compile(r"[1-9]\d* MB of 1 GB"), timeout=SLOW_MS
+        re.compile(r"[1-9]\d* MB of 384 MB"), timeout=SLOW_MS
     )
     expect(row.locator("[data-cpu]")).to_have_text(re.compile("cores"))
     day.ada.look(day.ada.page, "class-with-bob")
@@ -178,11 +178,64 @@ def test_memory_past_the_limit_kills_the_kernel_and_nothing_else(day: Day) -> No
     ]
     assert day.machine.execute(f"systemctl show -p MainPID --value {BOB_UNIT}").strip() == server
     lab.wait_for_dialog("died")
+    notice = day.bob.page.locator(".appliance-messages")
+    expect(notice).to_contain_text(
+        "Linux stopped the kernel of “Untitled.ipynb”: your server wanted more memory than the "
+        "600 MB that it may use.",
+        timeout=30_000,
+    )
+    expect(day.bob.page.locator("#jp-main-statusbar .appliance-usage")).to_contain_text(
+        re.compile(r"Memory \d+ MB / 600 MB")
+    )
     day.bob.look(day.bob.page, "kernel-killed")
     lab.dismiss_dialogs()
     lab.wait_until_idle()
     cell = lab.run("'alive ' * 2")
     assert "alive alive" in lab.wait_for_output(cell, "alive alive")
+
+
+TOO_MUCH = """\
+import json, socket
+told = {"groups": {"lab": {}}, "limits": {"memory": 2**40}}
+with socket.socket(socket.AF_UNIX) as daemon:
+    daemon.connect("/run/appliance/spawner.sock")
+    daemon.sendall(json.dumps({"verb": "set_limits", "people": {"bob": told}}).encode() + b"\\n")
+    assert json.loads(daemon.recv(9999))["changed"] == 1
+"""
+
+
+def _set_limits(day: Day, path: str, body: str) -> None:
+    day.machine.execute(
+        "curl -sSf --unix-socket /run/appliance/admin.sock -H 'Content-Type: application/json'"
+        f" -X PATCH -d '{body}' http://localhost/hub/api/appliance/{path}/limits"
+    )
+
+
+def test_limits_of_a_class_and_a_user_hold_at_once(day: Day) -> None:
+    assert day.bob_lab
+    day.machine.execute("appliance config set group_limits.lab.memory 550M", timeout=90)
+    assert day.cgroup("memory.max") == str(550 * 2**20)
+    # A daemon that is started anew knows who is in which group.
+    day.machine.execute("systemctl restart appliance-spawner.service", timeout=60)
+    day.machine.execute("appliance config set group_limits.lab.cpu_weight 300", timeout=90)
+    assert (day.cgroup("memory.max"), day.cgroup("cpu.weight")) == (str(550 * 2**20), "300")
+    # Set on a page, never beyond what may be set there: half of 85 % of the machine.
+    _set_limits(day, "users/bob", '{"cpu": 0.8, "tasks": 300}')
+    assert (day.cgroup("cpu.max"), day.cgroup("pids.max")) == ("80000 100000", "300")
+    shown = json.loads(day.machine.execute("appliance limits show bob --json"))
+    assert shown["limits"]["memory"]["name"] == "lab"
+    day.machine.execute(f"python3 - <<'END'\n{TOO_MUCH}END")
+    assert int(day.cgroup("memory.max")) <= 500 * 2**20
+    _set_limits(day, "users/bob", '{"cpu": null, "tasks": null}')
+    assert day.cgroup("memory.max") == str(550 * 2**20)
+    # What is used already isn't taken without a word.
+    refused = day.machine.fail(
+        "appliance config set user_limits.bob.memory 128M </dev/null", timeout=90
+    )
+    assert "add --yes" in refused.stderr
+    assert day.cgroup("memory.max") == str(550 * 2**20)
+    day.machine.execute("appliance config unset group_limits.lab --yes", timeout=90)
+    assert day.cgroup("memory.max") == str(600 * 2**20)
 
 
 def test_four_threads_get_no_more_than_the_quota(day: Day) -> None:

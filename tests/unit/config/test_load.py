@@ -106,7 +106,8 @@ BAD: list[tuple[str, list[str]]] = [
     (
         "limits: 5",
         [
-            "f:1:9  limits: must be a group of settings (memory, cpu, tasks), "
+            "f:1:9  limits: must be a group of settings (class_size, memory, cpu, tasks, run_time, "
+            "swap, cpu_weight, io_weight, memory_guarantee), "
             "each on a line of its own, found 5"
         ],
     ),
