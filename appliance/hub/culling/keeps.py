@@ -155,12 +155,11 @@ class Keeps:
         self._changed()
 
     def purge(self) -> None:
-        """Forget what is over by both clocks."""
-        now, at = self._clock.now(), self._clock.monotonic()
-        self._ends = {key: end for key, end in self._ends.items() if end > at - 60}
+        """Forget what is long over, even if the clock was put forward by days."""
+        over = self._clock.now() - LONGEST
         with self._db.session() as session:
             for table in (KeptServer, KeptClass):
-                session.execute(delete(table).where(table.until < now - timedelta(days=1)))
+                session.execute(delete(table).where(table.until < over))
 
     def _check(self, until: datetime, *, unlimited: bool) -> None:
         left = until - self._clock.now()
