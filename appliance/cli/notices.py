@@ -24,7 +24,7 @@ def group() -> None:
 @app.command("test")
 def try_out(*, quiet: Quiet = False, json: Json = False) -> None:
     """Send a notice to everybody who would get one, and say what came of it."""
-    from appliance.cli import notices_work
+    from appliance.cli.notices_work import test
 
     require_root(Places.current())
-    notices_work.test(Places.current(), Output(json, quiet))
+    test(Places.current(), Output(json, quiet))
