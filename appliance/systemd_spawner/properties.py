@@ -176,9 +176,19 @@ def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
         _flag("PrivateTmp"),
         # Of the appliance's sockets only the one to the hub's API and those of the preload daemons
         # are the user's business.
-        Property("TemporaryFileSystem", "a(ss)", [(str(places.run), "ro")]),
+        # And memory with a name is shared with nobody: PrivateTmp leaves /dev/shm to all.
+        Property(
+            "TemporaryFileSystem",
+            "a(ss)",
+            [(str(places.run), "ro"), ("/dev/shm", "mode=1777,nosuid,nodev")],  # noqa: S108
+        ),
         Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, MS_REC) for path in sockets]),
-        Property("InaccessiblePaths", "as", [f"-{places.settings}", f"-{places.state}"]),
+        # systemd tells everybody who asks by D-Bus how others' servers were started.
+        Property(
+            "InaccessiblePaths",
+            "as",
+            [f"-{places.settings}", f"-{places.state}", "-/run/dbus/system_bus_socket"],
+        ),
     ]
 
 

@@ -87,12 +87,19 @@ def test_only_the_own_home_is_there_and_writable() -> None:
 
 def test_of_the_appliances_sockets_only_the_proxys_is_seen() -> None:
     found = service()
-    assert found["TemporaryFileSystem"] == [("/run/appliance", "ro")]
+    assert found["TemporaryFileSystem"] == [
+        ("/run/appliance", "ro"),
+        ("/dev/shm", "mode=1777,nosuid,nodev"),  # noqa: S108
+    ]
     binds = [bind[0] for bind in found["BindReadOnlyPaths"]]
     assert binds == ["/run/appliance/proxy", "/run/appliance/preload"]
     # A directory that isn't there is no reason not to start.
     assert all(bind[2] for bind in found["BindReadOnlyPaths"])
-    assert found["InaccessiblePaths"] == ["-/etc/appliance", "-/var/lib/appliance"]
+    assert found["InaccessiblePaths"] == [
+        "-/etc/appliance",
+        "-/var/lib/appliance",
+        "-/run/dbus/system_bus_socket",
+    ]
 
 
 @pytest.mark.parametrize(
