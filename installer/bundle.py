@@ -28,6 +28,7 @@ from appliance import __version__
 from appliance.errors import InstallError
 from installer.commands import run
 from installer.events import Reporter
+from installer.files import remove_tree
 
 MANIFEST: Final = "bundle.json"
 _LISTS: Final = ("hub", "user")
@@ -89,9 +90,11 @@ def _fetch_wheels(folder: Path, python: str, pip: Sequence[str], reporter: Repor
 def _fetch_debs(folder: Path, packages: Sequence[str], reporter: Reporter) -> None:
     """With all that they need, as on a machine that has nothing: which has what, nobody knows."""
     reporter.stage("Fetching Debian packages")
-    folder.mkdir()
+    (folder / "partial").mkdir(parents=True)
     command = ["apt-get", "-qq", "--print-uris", "--no-install-recommends"]
-    command += ["-o", "Dir::State::status=/dev/null", "install", *packages]
+    # Not even those that were fetched before are passed over.
+    command += ["-o", "Dir::State::status=/dev/null", "-o", f"Dir::Cache::archives={folder}"]
+    command += ["install", *packages]
     files = re.findall(r"^'\S+' (\S+?)_(\S+?)_\S+\.deb ", _output(*command), re.MULTILINE)
     if not files:
         raise InstallError(
@@ -107,6 +110,7 @@ def _fetch_debs(folder: Path, packages: Sequence[str], reporter: Reporter) -> No
         reporter=reporter,
     )
     folder.chmod(0o755)
+    remove_tree(folder / "partial")
     entries = []
     for path in sorted(folder.glob("*.deb")):
         control = _output("dpkg-deb", "-f", str(path)).strip()

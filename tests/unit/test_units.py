@@ -36,8 +36,8 @@ EXPOSED = {
     # Root that reads everybody's use of the disk, and asks the network for certificates.
     "appliance-upkeep.service": 55,
     # Root that puts back all that an upgrade replaced, and fetches packages for a new Python.
-    "appliance-rebuild.service": 45,
-    "appliance-back.service": 45,
+    "appliance-rebuild.service": 48,
+    "appliance-back.service": 48,
 }
 
 
