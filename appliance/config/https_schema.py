@@ -78,6 +78,20 @@ CertificateName = Annotated[
     Means('a host name such as "hub.school.example", without http:// and port, or an IP address'),
 ]
 
+
+def check_host_name(value: str) -> str:
+    """A host name in small letters and no address; empty is allowed and means none."""
+    if is_ip_address(value):
+        raise PydanticCustomError("not_a_name", "not a name")
+    return check_name(value) if value else ""
+
+
+HostName = Annotated[
+    str,
+    AfterValidator(check_host_name),
+    Means('a host name such as "hub.school.example", without http:// and port'),
+]
+
 FilePath = Annotated[
     str,
     Field(pattern=r"^/[^\x00-\x1f]*$", max_length=1000),

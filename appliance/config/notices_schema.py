@@ -71,7 +71,8 @@ class Notices(Section):
     others want it."""
 
     least: Annotated[Least, Field(strict=False), Reload.UPKEEP, Example("failed")] = Least.WARNING
-    """warning: also of what works and won't for ever; failed: only of what doesn't work."""
+    """How bad it must be: what works and won't for ever (warning), or only what doesn't work
+    (failed)."""
 
     waiting: Annotated[bool, Reload.UPKEEP, Example(False)] = True  # noqa: FBT003
     """Tell of people who signed up and wait, when the first comes and then once a day."""

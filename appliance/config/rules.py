@@ -36,6 +36,7 @@ def find_faults(config: Config) -> list[Fault]:
         *_services(config),
         *_second_factors(config),
         *_https(config),
+        *_host_names(config),
     ]
 
 
@@ -151,6 +152,19 @@ def _services(config: Config) -> Iterator[Fault]:
                 (*path, "api_token"), f"must differ from that of the service {secrets[secret]}"
             )
         secrets.setdefault(secret, name)
+
+
+def _host_names(config: Config) -> Iterator[Fault]:
+    """With HTTPS both names must be in the certificate, or browsers warn of one of them."""
+    if config.http.content_host and config.proxy.program is not ProxyProgram.NGINX:
+        yield Fault(("http", "content_host"), "can't be set with another proxy.program than nginx")
+    for setting in ("host", "content_host"):
+        name = getattr(config.http, setting)
+        if name and config.https.is_on and name not in config.https.names:
+            yield Fault(
+                ("http", setting),
+                f"must be one of https.names, which are {', '.join(config.https.names) or 'none'}",
+            )
 
 
 def _second_factors(config: Config) -> Iterator[Fault]:

@@ -26,7 +26,7 @@ from appliance.config.access_schema import (
 from appliance.config.backup_schema import Backup
 from appliance.config.culling_schema import Culling, GroupCulling, GroupName
 from appliance.config.disk_schema import Disk
-from appliance.config.https_schema import Https
+from appliance.config.https_schema import HostName, Https
 from appliance.config.kinds import (
     DAY,
     Address,
@@ -113,6 +113,27 @@ class Http(Section):
     ] = []
     """Addresses or networks of web servers in front, whose X-Forwarded-For and -Proto are
     believed."""
+
+    host: Annotated[HostName, Reload.HUB | Reload.PROXY, Example("hub.school.example")] = ""
+    """The host name of the hub's pages, where content_host is set."""
+
+    content_host: Annotated[HostName, Reload.HUB | Reload.PROXY, Example("nb.school.example")] = ""
+    """A second host name, for all that users' servers send. Their pages then can't act on the hub's
+    for whoever looks at them. Empty: everything has the same name."""
+
+    @model_validator(mode="after")
+    def _both_names_or_none(self) -> Http:
+        if self.content_host and not self.host:
+            raise PydanticCustomError(
+                "rule",
+                "http.content_host: can't be set while there is no http.host; set the hub's own "
+                "name first: sudo appliance config set http.host NAME",
+            )
+        if self.content_host and self.content_host == self.host:
+            raise PydanticCustomError(
+                "rule", "http.content_host: must be another name than http.host"
+            )
+        return self
 
 
 class Signup(Section):

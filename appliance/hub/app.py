@@ -299,13 +299,15 @@ def _web(core: _Core, sessions: Sessions, gate: RootConnections) -> Web:
         groups_of=core.groups.of,
         audit=AuditLog(core.places.hub_audit, clock=core.clock),
         language=core.config.pages.language or "",
+        content_host=core.config.http.content_host,
     )
 
 
 def _needed_next(core: _Core) -> Callable[[], Sequence[str]]:
     """What pages say that the browser needs next, where all servers' pages ask for the same."""
     config = core.config
-    is_shared = config.proxy.program is ProxyProgram.NGINX
+    # On another host name, browsers don't find what they fetched for this one.
+    is_shared = config.proxy.program is ProxyProgram.NGINX and not config.http.content_host
     if not is_shared or config.servers.program is not ServerProgram.APPLIANCE:
         return tuple
     return FrontEndFiles(core.places.software, config.servers.front_end).first

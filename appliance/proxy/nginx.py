@@ -27,6 +27,7 @@ from appliance.proxy.headers import (
     SERVERS_WINDOWS,
     cookie_maps,
 )
+from appliance.proxy.hosts import host_maps, to_other_host
 from appliance.proxy.listening import listen_lines, trusted_maps
 from appliance.proxy.routing import quote, route_map
 from appliance.proxy.services import service_locations, service_patterns, service_upstreams
@@ -156,6 +157,7 @@ map $appliance_upgrade $appliance_connection {{
 {CLOSED_MAPS}
 {trusted_maps(config)}
 {tls_maps(config)}
+{host_maps(config)}
 upstream appliance_hub {{
     server {quote(f"unix:{places.hub_socket}")};
     keepalive 8;
@@ -223,6 +225,7 @@ server {{
     if ($appliance_refused_method) {{
         return 405;
     }}
+{_indent(to_other_host(config))}\
     set $appliance_socket {quote(f"{sockets}/$appliance_user/default.sock")};
     set $appliance_prefix {quote(f"{base}user/$appliance_user/")};
     # nginx sees directories, not sockets; a named server has a directory of its own.
@@ -357,7 +360,7 @@ proxy_pass "http://appliance_hub$request_uri";
 # While the hub restarts, systemd holds its socket: requests wait there.
 proxy_connect_timeout 60s;
 proxy_read_timeout 180s;
-{headers or _headers({"Connection": "", "Upgrade": ""})}
+{headers or _headers({"Connection": "", "Upgrade": "", "Cookie": "$appliance_hub_cookie"})}
 """
 
 

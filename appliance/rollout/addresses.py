@@ -22,8 +22,9 @@ def root_urls(config: Config, places: Places) -> list[str]:
     """http(s)://HOST[:PORT], the likeliest first; paths of the hub's go behind it as they are."""
     https = config.https
     if https.is_on and https.names:
-        return [_root("https", name, https.port) for name in https.names]
-    address = config.http.address
+        names = [name for name in https.names if name != config.http.content_host]
+        return [_root("https", name, https.port) for name in names or https.names]
+    address = config.http.host or config.http.address
     if places.trial and address in _EVERY | _LOOPBACK:
         hosts = ["localhost"]
     else:

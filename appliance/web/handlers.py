@@ -154,6 +154,10 @@ class PageHandler(Handler):
     may_lack_factor: ClassVar[bool] = False
     """Whether it is open to people who must set up a second factor first."""
 
+    def initialize(self, **parts: Any) -> None:
+        super().initialize(**parts)
+        self.set_content_policy()
+
     def set_default_headers(self) -> None:
         super().set_default_headers()
         self.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -162,8 +166,12 @@ class PageHandler(Handler):
         self.set_header("Cache-Control", "no-store")
 
     def set_content_policy(self, *, forms_lead_to: str = "") -> None:
-        """Allow the page nothing from elsewhere; its forms may lead on to one other origin."""
-        forms = f"'self' {forms_lead_to}".rstrip()
+        """Allow the page nothing from elsewhere; its forms may lead on to one other origin, and to
+        users' servers where those have a host name of their own."""
+        # tornado asks for default headers once before `initialize`.
+        host = self.web.content_host if hasattr(self, "web") else ""
+        servers = f"{host}:*" if host else ""
+        forms = " ".join(part for part in ("'self'", servers, forms_lead_to) if part)
         self.set_header(
             "Content-Security-Policy",
             "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "

@@ -90,6 +90,8 @@ class Web:
     audit: AuditLog
     language: str = ""
     """The language of pages for whoever chose none; empty means the browser's."""
+    content_host: str = ""
+    """The other host name, where users' servers are; empty: they are on this one."""
 
     @property
     def hub_url(self) -> str:

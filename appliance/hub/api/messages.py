@@ -12,7 +12,7 @@ from pydantic import Field
 from tornado.iostream import StreamClosedError
 
 from appliance.access.principal import Kind, Principal
-from appliance.access.scopes import Target
+from appliance.access.scopes import Bearer, Scopes, Target
 from appliance.clock import stamp
 from appliance.errors import BadRequest, NotAllowed
 from appliance.hub.api.handler import Body, HubApiHandler
@@ -70,12 +70,25 @@ class OwnInbox(HubApiHandler):
     lab_keys: LabKeys
     streams: Streams
 
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self.principal is None and self.web.content_host:
+            # Pages of servers are on that host, and no cookie of ours comes along.
+            owner = self.lab_keys.owner(self._lab_key)
+            if owner:
+                name, login_id = owner
+                bound = Scopes.expand(["servers!user"], Bearer(name))
+                self.principal = Principal(Kind.USER, name, bound, login_id=login_id)
+
+    @property
+    def _lab_key(self) -> str:
+        return self.request.headers.get(HEADER) or self.get_query_argument(ARGUMENT, "")
+
     def _needs_xsrf(self) -> bool:
         return True
 
     def check_xsrf(self, principal: Principal | None) -> None:
-        key = self.request.headers.get(HEADER) or self.get_query_argument(ARGUMENT, "")
-        if key and principal and self.lab_keys.fits(principal.name, key):
+        if principal and self.lab_keys.fits(principal.name, self._lab_key):
             return
         super().check_xsrf(principal)
 

@@ -237,7 +237,7 @@ def _make_live(ground: Ground, people: People) -> Classroom:
             "disk_use": disk_use,
             "visits": visits,
             "inbox": Inbox(messages=messages, visits=visits),
-            "lab_keys": LabKeys(db=db),
+            "lab_keys": LabKeys(db=db, clock=ground.clock),
             "live": live,
             "exams": exams,
             "class_servers": ClassServers(servers=ground.servers, live=live),

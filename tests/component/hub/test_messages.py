@@ -241,6 +241,19 @@ async def test_a_page_of_ones_own_server_reads_and_answers(
     assert refused.status == 403
 
 
+async def test_the_key_alone_is_no_log_in_where_all_have_one_name(
+    machine: Machine, people: ClassPeople
+) -> None:
+    await people.emmy.post("/hub/spawn/emmy", {})
+    key = key_of(hash_secret(machine.spawner.tokens[ServerId(Username("emmy"))]))
+    stranger = machine.browser()
+    for mode in ("cors", ""):
+        answer = await stranger.request(
+            "GET", f"/hub/api/appliance/messages?lab_key={key}", mode=mode
+        )
+        assert answer.status == 403
+
+
 async def test_a_servers_token_reads_nothing(machine: Machine, people: ClassPeople) -> None:
     await people.emmy.post("/hub/spawn/emmy", {})
     token = machine.spawner.tokens[ServerId(Username("emmy"))]

@@ -40,7 +40,7 @@ def main() -> int:
         sys.stderr.writelines(f"       {note}\n" for note in row.notes)
 
     done: list[Row] = []
-    if native := wanted(NATIVE):
+    if native := [row for row in wanted(NATIVE) if tries(row)]:
         with open_room(options.debian) as room:
             done += run_rows(native, room, tries=tries, told=told)
     if whole := wanted(WHOLE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -75,7 +76,10 @@ def run_rows(
         try:
             fault.run(place, tries(fault), tally)
         except (CommandError, AssertionError, OSError) as error:
-            tally.count([f"{type(error).__name__}: {error}"])
+            at = [frame for frame in traceback.extract_tb(error.__traceback__)
+                  if Path(frame.filename).parent == Path(__file__).parent]  # fmt: skip
+            where = f"{Path(at[-1].filename).name}:{at[-1].lineno}"
+            tally.count([f"{where}: {type(error).__name__}: {error}"])
         row = Row(fault.name, fault.promise, tally.tries, tally.survived, tally.lost,
                   time.monotonic() - began, tally.notes)  # fmt: skip
         told(row)

@@ -39,6 +39,7 @@ EVERY = [
 ALL = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
 # What an example needs besides.
 BESIDES = {
+    "http.content_host": "http: {host: hub.school.example}",
     "https.mode": "https: {names: [hub.test]}\n",
     "signup.mode": "signup: {code: blue-tree-42}\n",
     "mail.host": "mail: {sender: hub@example.org, site: https://hub.example.org}\n",
