@@ -43,11 +43,11 @@ def show(places: Places, output: Output, name: str, group: str) -> None:
     """What holds for everybody, for a user, or for who is in a group."""
     if name and group:
         raise BadRequest("cannot show both", why="limits are of a user or of a group")
-    path = "appliance/limits"
+    path = "/appliance/limits"
     if name:
-        path = f"appliance/users/{quote(parse_username(name), safe='@')}/limits"
+        path = f"/appliance/users/{quote(parse_username(name), safe='@')}/limits"
     elif group:
-        path = f"appliance/groups/{quote(parse_group_name(group), safe='')}/limits"
+        path = f"/appliance/groups/{quote(parse_group_name(group), safe='')}/limits"
     found = HubClient.of(places).request("GET", path)
     rows = [
         [_LABELS[one], _in_words(one, limit["value"]), _source(limit)]
