@@ -43,7 +43,7 @@ def main() -> int:
     if native := [row for row in wanted(NATIVE) if tries(row)]:
         with open_room(options.debian) as room:
             done += run_rows(native, room, tries=tries, told=told)
-    if whole := wanted(WHOLE):
+    if whole := [row for row in wanted(WHOLE) if tries(row)]:
         with power_cuts.open_ground(options.debian) as ground:
             done += run_rows(whole, ground, tries=tries, told=told)
     print(as_table(done))  # noqa: T201 - what it is for

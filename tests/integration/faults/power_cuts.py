@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from tests.integration.classroom import Classroom, open_classroom
@@ -16,8 +18,11 @@ from tests.integration.faults.table import Fault, Tally
 from tests.integration.health import Allowed
 from tests.integration.images import Debian
 from tests.integration.network import NetworkError
+from tests.integration.releases import release, with_a_migration
 from tests.integration.ssh import CommandError
 
+_UPGRADE_SECONDS: Final = 75
+"""About as long as it takes on User-Mode Linux."""
 _INTEGRITY: Final = (
     'python3 -c "import sqlite3;'
     " db = sqlite3.connect('/var/lib/appliance/hub/hub.sqlite');"
@@ -126,9 +131,94 @@ def while_settings_change(ground: Ground, tries: int, tally: Tally) -> None:
         tally.count(problems, lost=lost)
 
 
+def while_backups_are_made(ground: Ground, tries: int, tally: Tally) -> None:
+    machine = ground.classroom.machine
+    if "keeper" not in ground.classroom.names():
+        ground.classroom.visitor("keeper").sign_up()
+        ground.classroom.start("keeper")
+        machine.execute(
+            "for n in $(seq 300); do head -c 30000 /dev/urandom >/home/nb-keeper/$n; done;"
+            " chown -R nb-keeper: /home/nb-keeper"
+        )
+    machine.execute("appliance backup create", timeout=300)
+    for _ in range(tries):
+        kept = _backups(ground)
+        machine.execute("touch /home/nb-keeper/1")
+        finished: list[str] = []
+
+        def back_up(finished: list[str] = finished) -> None:
+            while True:
+                finished.append(machine.execute("appliance backup create --json", timeout=300))
+
+        ground.cut_while(back_up, most_seconds=15)
+        problems = ground.problems()
+        kept |= {json.loads(said)["name"] for said in finished}
+        found = _backups(ground)
+        lost = len(kept - found)
+        for name in (min(kept), max(found)):
+            checked = machine.attempt(f"appliance backup verify {name}", timeout=300)
+            if checked.code:
+                problems.append(f"{name}: {checked.stderr.strip()[-200:]}")
+        again = machine.attempt("appliance backup create", timeout=300)
+        if again.code:
+            problems.append(f"the next backup fails: {again.stderr.strip()[-200:]}")
+        half = machine.execute("ls -A /var/lib/appliance/backups | grep -c '^[.]' || :").strip()
+        if half != "0":
+            problems.append(f"{half} half backups are left")
+        tally.count(problems, lost=lost)
+        machine.execute("appliance backup list --json | python3 -c 'import json, sys;"
+                        " print(*[one[\"name\"] for one in json.load(sys.stdin)][2:-1])'"
+                        " | xargs -r appliance backup remove --yes", timeout=120)  # fmt: skip
+
+
+def _backups(ground: Ground) -> set[str]:
+    said = ground.classroom.machine.execute("appliance backup list --json")
+    return {one["name"] for one in json.loads(said)}
+
+
+def while_upgrading(ground: Ground, tries: int, tally: Tally) -> None:
+    """The machine comes up by itself with the old release or the new; then the upgrade is done."""
+    machine = ground.classroom.machine
+    ground.classroom.visitor("stays").sign_up()
+    for number in range(1, tries + 1):
+        old, new = machine.execute("appliance version").strip(), f"8.{number}.0"
+        known = set(ground.classroom.names())
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = release(new, Path(folder), *[with_a_migration] * number)
+            place = f"/root/{wheel.name}"
+            machine.write_file(place, wheel.read_bytes())
+        line = f"appliance upgrade --yes --source {place}"
+        ground.cut_while(lambda line=line: _run(ground, line), most_seconds=_UPGRADE_SECONDS)
+        machine.attempt(
+            "for n in $(seq 240); do curl -fs -m 5 -o /dev/null http://127.0.0.1/hub/health"
+            " && exit; sleep 0.5; done", timeout=200,
+        )  # fmt: skip
+        problems = ground.problems()
+        now = machine.execute("appliance version").strip()
+        if now not in {old, new}:
+            problems.append(f"the version is {now}, and was {old} or {new}")
+        if ground.classroom.visitor("stays").log_in().status != 200:
+            problems.append("nobody can log in")
+        lost = len(known - set(ground.classroom.names()))
+        tally.notes.append(f"{old} to {new}: {now} after the cut")
+        done = machine.attempt(line, timeout=600)
+        if machine.execute("appliance version").strip() != new:
+            problems.append(f"it can't be done again: {(done.stdout + done.stderr)[-300:]}")
+        problems += ground.problems()
+        tally.count(problems, lost=lost)
+
+
+def _run(ground: Ground, line: str) -> None:
+    ground.classroom.machine.execute(line, timeout=600)
+
+
 ROWS: Final = (
     Fault("power cut while people sign up", "all acknowledged accounts are there, with passwords",
           40, 1, while_people_sign_up),
     Fault("power cut while settings change", "acknowledged or tried value in force, whole",
           40, 1, while_settings_change),
+    Fault("power cut while backups are made", "finished ones are whole, the next one works",
+          12, 0, while_backups_are_made),
+    Fault("power cut while the appliance is upgraded", "old or new release by itself, no account"
+          " lost; the upgrade can be done again", 8, 0, while_upgrading),
 )  # fmt: skip
