@@ -49,8 +49,12 @@ OLDEST_UBUNTU = (24, 4)
 
 # python3-pip-whl has pip as one file that runs without being installed: 1.5 s, where a venv takes
 # 27 s on a small machine. python3-pystemd is built for the system's own Python, so no compiler is
-# needed. git is what nbgitpuller's links work with.
-PACKAGES = ("python3-pip-whl", "python3-pystemd", "nginx", "ca-certificates", "dbus", "git")
+# needed. git is what nbgitpuller's links work with, python3-venv what people make their own
+# environments with.
+PACKAGES = (
+    "python3-pip-whl", "python3-venv", "python3-pystemd",
+    "nginx", "ca-certificates", "dbus", "git",
+)  # fmt: skip
 
 SOFTWARE = "/opt/appliance"
 LOG_FILE = "/var/log/appliance-install.log"

@@ -23,7 +23,7 @@ from installer.files import remove_tree
 _SYSTEM_ACCOUNTS: Final = ("appliance-hub", "appliance-proxy")
 _GROUPS: Final = (*_SYSTEM_ACCOUNTS, "appliance-users")
 _OURS: Final = ("nb-", "svc-")
-_PACKAGES: Final = ("python3-pip-whl", "python3-pystemd", "nginx", "git")
+_PACKAGES: Final = ("python3-pip-whl", "python3-venv", "python3-pystemd", "nginx", "git")
 _MASKED: Final = "nginx-masked"
 """In /opt/appliance: bootstrap.py's note that it masked nginx's own service."""
 
