@@ -177,8 +177,8 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
         typical = size(_round(found.typical))
         lines += [
             f"        Careful: at {typical} each there is room for {found.room_for} at once. When",
-            "        more are at work, Linux stops the largest kernel of all: the machine needs more",
-            "        memory, or servers less.",
+            "        more are at work, Linux stops the largest kernel of all: the machine needs",
+            "        more memory.",
         ]
     lines += [
         "cpu     no limit: who works alone has the whole machine, and busy servers share it fairly",

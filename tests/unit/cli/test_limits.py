@@ -11,6 +11,7 @@ import pytest
 from appliance.cli import limits_work
 from appliance.cli.errors import UsageError
 from appliance.cli.limits_work import ask_before_lowering, make_suggestion, servers_above
+from appliance.cli.output import Output
 from appliance.config.schema import Config
 from appliance.limits import GIB, MIB, MachineSize
 from appliance.places import Places
@@ -89,3 +90,36 @@ def test_who_uses_more_than_the_new_limit(places: Places, text: str, above: list
         assert above[0] in asked.value.why
     else:
         ask_before_lowering(places, text)
+
+
+class _Hub:
+    """Answers as the hub does, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        self.asked.append(f"{method} {path}")
+        limits = {
+            "memory": {"value": GIB, "source": "group", "name": "7b", "on_page": True},
+            "cpu": {"value": None, "source": "default", "name": None, "on_page": False},
+        }
+        return {"limits": limits, "given": {}, "most": {}}
+
+
+def test_show_asks_the_hub_and_says_where_limits_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub, places = _Hub(), Places.of_trial(tmp_path)
+    monkeypatch.setattr(limits_work.HubClient, "of", lambda _places: hub)
+    for name, group in (("", ""), ("Ada@school.example", ""), ("", "class 7b")):
+        limits_work.show(places, Output(), name, group)
+    assert hub.asked == [
+        "GET /appliance/limits",
+        "GET /appliance/users/ada@school.example/limits",
+        "GET /appliance/groups/class%207b/limits",
+    ]
+    printed = capsys.readouterr().out
+    assert "1G" in printed
+    assert "the group 7b, on a page" in printed
+    assert "no limit" in printed
