@@ -12,6 +12,7 @@ from appliance.cli import limits_work
 from appliance.cli.errors import UsageError
 from appliance.cli.limits_work import ask_before_lowering, make_suggestion, servers_above
 from appliance.cli.output import Output
+from appliance.client.hub import HubClient
 from appliance.config.schema import Config
 from appliance.limits import GIB, MIB, MachineSize
 from appliance.places import Places
@@ -61,7 +62,7 @@ def test_what_servers_use_now_counts_from_five_on() -> None:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     places = Places.of_trial(tmp_path)
     places.run.mkdir(parents=True)
-    told = {"bob": {"groups": {"big": {}}, "limits": {}}}
+    told: dict[str, Any] = {"bob": {"groups": {"big": {}}, "limits": {}}}
     (places.run / "limits.json").write_text(json.dumps(told))
     rows: list[dict[str, Any]] = [
         {"user": name, "server": "", "memory_bytes": used * MIB, "memory_limit_bytes": GIB}
@@ -111,7 +112,7 @@ def test_show_asks_the_hub_and_says_where_limits_come_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub, places = _Hub(), Places.of_trial(tmp_path)
-    monkeypatch.setattr(limits_work.HubClient, "of", lambda _places: hub)
+    monkeypatch.setattr(HubClient, "of", lambda _places: hub)
     for name, group in (("", ""), ("Ada@school.example", ""), ("", "class 7b")):
         limits_work.show(places, Output(), name, group)
     assert hub.asked == [
