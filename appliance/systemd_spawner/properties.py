@@ -124,7 +124,12 @@ def service_properties(
         Property("RuntimeDirectoryMode", "u", 0o700),
         Property("TimeoutStartUSec", "t", settings.servers_start_timeout * 1_000_000),
         *limit_properties(limits),
-        *_file_systems(home, places, forks=settings.forks_servers or settings.forks_kernels),
+        *_file_systems(
+            home,
+            places,
+            memory=limits.memory,
+            forks=settings.forks_servers or settings.forks_kernels,
+        ),
         *SANDBOX,
         denied_property(denied_addresses),
     ]
@@ -162,7 +167,7 @@ def _process(
     ]
 
 
-def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
+def _file_systems(home: str, places: Places, *, memory: int, forks: bool) -> list[Property]:
     sockets = [str(places.api_socket.parent)]
     if forks:
         sockets.append(str(places.preload_sockets))
@@ -176,11 +181,15 @@ def _file_systems(home: str, places: Places, *, forks: bool) -> list[Property]:
         _flag("PrivateTmp"),
         # Of the appliance's sockets only the one to the hub's API and those of the preload daemons
         # are the user's business.
-        # And memory with a name is shared with nobody: PrivateTmp leaves /dev/shm to all.
+        # And memory with a name is shared with nobody: PrivateTmp leaves /dev/shm to all. As on
+        # any Linux, half of the memory there is; what lies there counts as the server's.
         Property(
             "TemporaryFileSystem",
             "a(ss)",
-            [(str(places.run), "ro"), ("/dev/shm", "mode=1777,nosuid,nodev")],  # noqa: S108
+            [
+                (str(places.run), "ro"),
+                ("/dev/shm", f"mode=1777,nosuid,nodev,size={memory // 2}"),  # noqa: S108
+            ],
         ),
         Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, MS_REC) for path in sockets]),
         # systemd tells everybody who asks by D-Bus how others' servers were started.

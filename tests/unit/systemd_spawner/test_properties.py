@@ -89,7 +89,7 @@ def test_of_the_appliances_sockets_only_the_proxys_is_seen() -> None:
     found = service()
     assert found["TemporaryFileSystem"] == [
         ("/run/appliance", "ro"),
-        ("/dev/shm", "mode=1777,nosuid,nodev"),  # noqa: S108
+        ("/dev/shm", f"mode=1777,nosuid,nodev,size={make_limits().memory // 2}"),
     ]
     binds = [bind[0] for bind in found["BindReadOnlyPaths"]]
     assert binds == ["/run/appliance/proxy", "/run/appliance/preload"]
