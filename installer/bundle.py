@@ -20,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,8 @@ from installer.files import remove_tree
 
 MANIFEST: Final = "bundle.json"
 _LISTS: Final = ("hub", "user")
+_PYTHON_MARKER: Final = re.compile(r";.*python_(full_)?version")
+_MARKER: Final = re.compile(r"\s*;[^\\\n]*(\\?)")
 _PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
 
 
@@ -66,25 +69,42 @@ def _fetch_wheels(folder: Path, python: str, pip: Sequence[str], reporter: Repor
     reporter.stage(f"Fetching packages for Python {python}")
     machine = _output("uname", "-m").strip()
     tag = python.replace(".", "")
+    command: list[str | Path] = [
+        *pip, "download", "-q", "--no-cache-dir", "--no-deps", "--require-hashes",
+        "--only-binary", ":all:", "--python-version", python,
+        # The pins are for this Python; pip takes 3.11 for 3.11.0 and refuses some.
+        "--ignore-requires-python",
+        *[word for one in _PLATFORMS for word in ("--platform", f"{one}_{machine}")],
+        "--abi", f"cp{tag}", "--abi", "abi3", "--abi", "none", "-d", folder,
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "pins.txt"
         for pins in (*_LISTS, "uv"):
-            path = Path(name) / f"{pins}.txt"
             text = (resources.files("installer") / "requirements" / f"{pins}.txt").read_text()
-            path.write_text(text)
+            always, sometimes = by_marker(text)
+            path.write_text(always)
             run(
-                [
-                    *pip, "download", "-q", "--no-cache-dir", "--no-deps", "--require-hashes",
-                    "--only-binary", ":all:", "--python-version", python,
-                    # The pins are for this Python; pip takes 3.11 for 3.11.0 and refuses some.
-                    "--ignore-requires-python",
-                    *[word for one in _PLATFORMS for word in ("--platform", f"{one}_{machine}")],
-                    "--abi", f"cp{tag}", "--abi", "abi3", "--abi", "none",
-                    "-d", folder, "-r", path,
-                ],
+                [*command, "-r", path],
                 failure=f"cannot fetch packages for Python {python}",
                 mend="see whether this machine reaches a package index",
                 reporter=reporter,
-            )  # fmt: skip
+            )
+            for one in sometimes:
+                path.write_text(one)
+                with suppress(InstallError):
+                    run([*command, "-r", path], failure="not for this Python", reporter=reporter)
+
+
+def by_marker(pins: str) -> tuple[str, list[str]]:
+    """Pins for every Python, and each of those for some alone, with its condition taken out.
+
+    pip would judge the condition by its own Python, and which of the patch releases the machine
+    has nobody knows: so whatever can be had of these is taken.
+    """
+    entries = re.split(r"\n(?=\S)", pins.strip())
+    sometimes = [entry for entry in entries if _PYTHON_MARKER.search(entry)]
+    always = [entry for entry in entries if entry not in sometimes]
+    return "\n".join(always) + "\n", [_MARKER.sub(r" \1", one) + "\n" for one in sometimes]
 
 
 def _fetch_debs(folder: Path, packages: Sequence[str], reporter: Reporter) -> None:

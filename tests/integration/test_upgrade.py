@@ -41,6 +41,7 @@ def room() -> Iterator[Preloaded]:
             "echo cpu memory pids >/run/controllers;"
             " mount --bind /run/controllers /sys/fs/cgroup/cgroup.controllers"
         )
+        room.machine.wait_until("curl -fsS http://127.0.0.1/hub/health")
         room.add("bob")
         room.start("bob")
         yield room
