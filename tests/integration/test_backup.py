@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.fakes.wheels import make_wheel
 from tests.integration.images import Debian
 from tests.integration.preloaded import Preloaded, open_native
 
@@ -40,6 +43,10 @@ threading.Thread(target=count, daemon=True).start()
 """
 
 
+WHEELS: Final = "/srv/wheels"
+HAS_PACKAGE: Final = "/opt/appliance/user/bin/python -c 'import tinytool'"
+
+
 class Room:
     """A machine with people, files, a class and a notebook that counts."""
 
@@ -55,6 +62,12 @@ class Room:
 
     def users(self) -> list[str]:
         return sorted(one["name"] for one in self.answer("appliance user list --json"))
+
+    def put_wheel(self) -> None:
+        """A package for everybody, in a folder of the machine's owner."""
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = make_wheel(Path(folder), "tinytool", "1.0")
+            self.machine.write_file(f"{WHEELS}/{wheel.name}", wheel.read_bytes())
 
     def log_in(self, user: str, password: str) -> bool:
         """Whether the pages let somebody in."""
@@ -183,6 +196,18 @@ def test_a_restore_that_was_cut_off_is_mended_before_the_programs_start(room: Ro
 
 
 @pytest.mark.long
+def test_packages_are_those_of_the_backup_without_a_network(room: Room) -> None:
+    room.put_wheel()
+    room.sh(f"appliance env install tinytool --wheels {WHEELS}")
+    room.sh("appliance backup create --without-homes")
+    room.sh(f"rm -r {WHEELS}; appliance env remove tinytool")
+    room.machine.fail(HAS_PACKAGE)
+    told = room.sh("appliance restore latest --yes")
+    assert "yet to be built" not in told
+    room.sh(HAS_PACKAGE)
+
+
+@pytest.mark.long
 def test_a_new_machine_with_another_release_becomes_the_old_one(room: Room) -> None:
     """Debian 12's backup on Debian 13: passwords, numbers, settings, certificate, files."""
     word = room.sh("appliance backup passphrase --generate").split()[0]
@@ -196,11 +221,15 @@ def test_a_new_machine_with_another_release_becomes_the_old_one(room: Room) -> N
         new.sh("systemctl stop appliance-upkeep.timer")
         new.sh(OWN_LAYER)
         new.sh("systemctl restart appliance-hub appliance-spawner appliance-proxy")
+        new.put_wheel()
         new.machine.write_file("/root/in.base64", packed)
         new.sh("mkdir /root/in && cd /root/in && base64 -d ../in.base64 | tar xf -")
-        new.machine.execute(
+        told = new.machine.execute(
             "appliance restore /root/in/2* --passphrase-stdin --yes", stdin=word, timeout=300
         )
+        assert "packages are yet to be built: sudo appliance env repair" in told
+        new.sh(f"appliance env repair --wheels {WHEELS}")
+        new.sh(HAS_PACKAGE)
         assert new.users() == room.users()
         assert new.log_in("amy", "copper window eleven")
         found = new.answer("cat /var/lib/appliance/spawner/accounts.json")["accounts"]

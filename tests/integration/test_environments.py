@@ -31,6 +31,7 @@ KILLED: Final = (
     "kill -KILL $changing; wait $changing"
 )
 WHERE: Final = "import sys; print(sys.prefix)"
+OWN: Final = "~/own/bin/python"
 
 
 @pytest.fixture(scope="module")
@@ -210,15 +211,27 @@ def test_what_a_user_installs_stays_over_a_change(room: Preloaded) -> None:
     assert "Will not install to the user site" in room.run(
         "zoe", kernel, own.replace("ownthing", "tinytool==2.0")
     )
-    pip = f"pip --python ~/own install -q --no-index --find-links {WHEELS} tinydep"
-    made = SHELL.format(f"python3 -m venv --without-pip ~/own && {pip} && echo made")
-    assert room.run("zoe", kernel, made).endswith("made\n")
     env(room, "remove tinytool")
     room.stop("zoe")
     room.start("zoe")
     kernel = room.start_kernel("zoe")
     assert room.run("zoe", kernel, "import ownthing; print(ownthing.version)") == "1.0\n"
-    assert (
-        room.run("zoe", kernel, SHELL.format("~/own/bin/python -c 'import tinydep; print(1)'"))
-        == "1\n"
+    room.stop("zoe")
+
+
+def test_an_environment_of_a_user_as_a_kernel(room: Preloaded) -> None:
+    """By Python's own means. The network would bring ipykernel; here it is everybody's."""
+    room.start("zoe")
+    kernel = room.start_kernel("zoe")
+    made = (
+        f"python3 -m venv ~/own && {OWN} -m pip install -q --no-index --find-links {WHEELS} tinydep"
+        " && python3 -c 'import site; print(*site.getsitepackages())'"
+        f" >$({OWN} -c 'import site; print(*site.getsitepackages())')/everybody.pth"
+        f" && {OWN} -m ipykernel install --user --name own && echo made"
     )
+    assert room.run("zoe", kernel, SHELL.format(made)).endswith("made\n")
+    assert "own" in room.notebook("zoe", "kernels").split()
+    own = room.start_kernel("zoe", "own")
+    assert room.run("zoe", own, WHERE) == "/home/nb-zoe/own\n"
+    assert room.run("zoe", own, "import tinydep; print(tinydep.version)") == "1.0\n"
+    room.stop("zoe")
