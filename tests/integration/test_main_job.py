@@ -232,6 +232,10 @@ def test_limits_of_a_class_and_a_user_hold_at_once(day: Day) -> None:
     _set_limits(day, "users/bob", '{"cpu": null, "tasks": null}')
     assert day.cgroup("memory.max") == str(550 * 2**20)
     # What is used already isn't taken without a word.
+    day.bob_lab.run("held = b'x' * 180_000_000")
+    day.machine.wait_until(
+        f"test $(cat {BOB_CGROUP}/memory.current) -gt {160 * 2**20}", timeout=120
+    )
     refused = day.machine.fail(
         "appliance config set user_limits.bob.memory 128M </dev/null", timeout=90
     )
