@@ -183,6 +183,11 @@ class Places:
         return self.run / "spawner.sock"
 
     @property
+    def front_socket(self) -> Path:
+        """The proxy, for a web server of this machine that stands in front of it."""
+        return self.run / "front" / "http.sock"
+
+    @property
     def api_socket(self) -> Path:
         """The proxy, for single-user servers: /hub/api/ and nothing else."""
         return self.run / "proxy" / "api.sock"

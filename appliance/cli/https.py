@@ -172,7 +172,7 @@ def behind(
             help="That server's address, if it is on another machine.",
             metavar="ADDRESS",
         ),
-    ] = "127.0.0.1",
+    ] = "",
     json: Json = False,
 ) -> None:
     """Print what another web server in front needs, and what to set here. Changes nothing."""

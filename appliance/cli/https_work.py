@@ -191,16 +191,15 @@ def behind(places: Places, output: Output, server: str, *, name: str, address: s
             mend=f"appliance https behind {'|'.join(Front)}",
         ) from error
     (name,) = _names([name], output)
-    if not is_ip_address(address):
+    if address and not is_ip_address(address):
         raise UsageError(
             "cannot use this address",
             why=f"{address} is not an IP address",
             mend="--address 192.0.2.10",
         )
-    here = address == "127.0.0.1"
-    settings = settings_for(str(ipaddress.ip_address(address)))
-    target = "127.0.0.1:8000" if here else f"{_guessed_names()[-1]}:80"
-    text = snippet(front, name, target)
+    settings = settings_for(str(ipaddress.ip_address(address)) if address else "")
+    to = f"{_guessed_names()[-1]}:80" if address else places.front_socket
+    text = snippet(front, name, to=to)
     commands = [f"sudo appliance config set {key} {value}" for key, value in settings]
     said = {"snippet": text, "settings": dict(settings), "commands": commands}
     head = "# On the appliance:\n" + "\n".join(f"#   {one}" for one in commands)

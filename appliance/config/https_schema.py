@@ -109,8 +109,8 @@ class Https(Section):
     """Encrypted connections. The commands below `appliance https` set all of this and check it."""
 
     mode: Annotated[HttpsMode, Field(strict=False), Reload.PROXY, Example("own-ca")] = HttpsMode.OFF
-    """Plain HTTP (off); certificates of Let's Encrypt, renewed by themselves (letsencrypt); one that
-    you bring (files); one that the appliance signs, for networks of your own (own-ca)."""
+    """Plain HTTP (off); certificates of Let's Encrypt, renewed by themselves (letsencrypt); one
+    that you bring (files); one that the appliance signs, for networks of your own (own-ca)."""
 
     port: Annotated[int, Field(ge=1, le=65535), Reload.PROXY, Example(8443)] = 443
     """Port for HTTPS."""

@@ -114,6 +114,10 @@ class Http(Section):
     """Addresses or networks of web servers in front, whose X-Forwarded-For and -Proto are
     believed."""
 
+    socket: Annotated[bool, Reload.PROXY, Example(True)] = False  # noqa: FBT003
+    """Listen at the unix socket /run/appliance/front/http.sock as well, for a web server in front
+    on this machine, which is believed as trusted_proxies are."""
+
     host: Annotated[HostName, Reload.HUB | Reload.PROXY, Example("hub.school.example")] = ""
     """The host name of the hub's pages, where content_host is set."""
 

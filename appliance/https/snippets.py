@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 
@@ -29,7 +30,7 @@ server {{
 
     client_max_body_size 512m;
     location / {{
-        proxy_pass http://{target};
+        proxy_pass {target};
         proxy_http_version 1.1;
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -67,8 +68,8 @@ _APACHE: Final = """\
     ProxyTimeout 86400
     RequestHeader set X-Forwarded-Proto expr=%{{REQUEST_SCHEME}}
     # Kernels and terminals are websockets (upgrade=); addresses go on as they came (nocanon).
-    ProxyPass        / http://{target}/ nocanon upgrade=websocket flushpackets=on
-    ProxyPassReverse / http://{target}/
+    ProxyPass        / {target}/ nocanon upgrade=websocket flushpackets=on
+    ProxyPassReverse / {target}/
 </VirtualHost>
 <VirtualHost *:80>
     ServerName {name}
@@ -92,17 +93,24 @@ _CADDY: Final = """\
 _TEXTS: Final = {Front.NGINX: _NGINX, Front.APACHE: _APACHE, Front.CADDY: _CADDY}
 
 
-def snippet(front: Front, name: str, target: str) -> str:
-    """The configuration of a web server that has the name, and passes on to `target`."""
+def snippet(front: Front, name: str, *, to: str | Path) -> str:
+    """The configuration of a web server that has the name, and passes on to our socket on the same
+    machine, or to HOST:PORT on another."""
+    ways = {
+        Front.NGINX: ("http://unix:{}", "http://{}"),
+        Front.APACHE: ("unix:{}|http://localhost", "http://{}"),
+        Front.CADDY: ("unix/{}", "{}"),
+    }
+    target = ways[front][0 if isinstance(to, Path) else 1].format(to)
     return _TEXTS[front].format(name=name, target=target)
 
 
 def settings_for(address: str) -> list[tuple[str, str]]:
-    """What to set here when that server is on this machine (127.0.0.1) or at another address."""
-    if address == "127.0.0.1":
-        return [
-            ("http.address", "127.0.0.1"),
-            ("http.port", "8000"),
-            ("http.trusted_proxies", "127.0.0.1"),
-        ]
+    """What to set here when that server is on this machine (empty) or at another address.
+
+    On this machine it comes by a unix socket: at a port, every user's program could come as well,
+    and say that it is somebody else.
+    """
+    if not address:
+        return [("http.socket", "true"), ("http.address", "127.0.0.1"), ("http.port", "8000")]
     return [("http.trusted_proxies", address)]

@@ -155,7 +155,7 @@ map $appliance_upgrade $appliance_connection {{
 
 {cookie_maps()}
 {CLOSED_MAPS}
-{trusted_maps(config)}
+{trusted_maps(config, places)}
 {tls_maps(config)}
 {host_maps(config)}
 upstream appliance_hub {{
@@ -213,7 +213,7 @@ def _public_server(config: Config, places: Places, static: StaticRoots, machine:
     root = f"location = /-root {{\n    return 302 {quote(base)};\n}}\n" if base != "/" else ""
     return f"""\
 server {{
-{_indent(listen_lines(config, ipv6=machine.ipv6))}
+{_indent(listen_lines(config, places, ipv6=machine.ipv6))}
     server_name _;
     error_log stderr emerg;
     limit_conn appliance_addresses {500 if places.trial else 4000};

@@ -112,7 +112,9 @@ def check_nginx(text: str, places: Places) -> None:
         return
     # Beside the sockets, in memory: it must work when the disk is full.
     with tempfile.TemporaryDirectory(prefix="check-", dir=_scratch_place(places)) as scratch:
-        for number, folder in enumerate((places.run / "proxy", places.state / "proxy")):
+        for number, folder in enumerate(
+            (places.run / "proxy", places.front_socket.parent, places.state / "proxy")
+        ):
             mine = Path(scratch) / str(number)
             mine.mkdir()
             text = text.replace(str(folder), str(mine))

@@ -95,6 +95,7 @@ def run(places: Places, *, quiet: bool) -> bool:
     for folder in (places.homes, places.hub_state, places.state / "proxy"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sockets = TrialSockets.open(places)
+    places.front_socket.parent.mkdir(mode=0o700, exist_ok=True)
     pid_file = places.run / "trial.pid"
     pid_file.write_text(f"{os.getpid()}\n")
     become_subreaper()

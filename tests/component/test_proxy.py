@@ -470,6 +470,18 @@ async def test_trusted_proxies_are_believed_and_others_not(tmp_path: Path) -> No
     assert seen["x-forwarded-for"] == seen["x-real-ip"] == "203.0.113.9"
 
 
+async def test_a_front_on_this_machine_is_believed_at_its_socket_alone(tmp_path: Path) -> None:
+    said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    async with proxy(tmp_path / "trial", http={"socket": True}) as nginx:
+        nginx.start_hub()
+        seen = [
+            (await send(target, "/hub/api/user", headers=said)).json()["headers"]
+            for target in (nginx.places.front_socket, nginx.address, nginx.places.api_socket)
+        ]
+    assert [one["x-forwarded-proto"] for one in seen] == ["https", "http", "http"]
+    assert [one["x-forwarded-for"] for one in seen] == ["203.0.113.9", "127.0.0.1", "127.0.0.1"]
+
+
 async def test_everything_lives_below_the_base_url(tmp_path: Path) -> None:
     async with proxy(tmp_path / "trial", base_url="/a.b/c/") as nginx:
         nginx.start_hub()

@@ -171,7 +171,8 @@ def conf_file(places: Places) -> Path:
 
 def trial_places(folder: Path) -> Places:
     places = Places.of_trial(folder)
-    for path in (places.api_socket.parent, places.server_sockets, places.state / "proxy"):
+    sockets = (places.api_socket.parent, places.front_socket.parent, places.server_sockets)
+    for path in (*sockets, places.state / "proxy"):
         path.mkdir(parents=True, exist_ok=True)
     places.rendered.mkdir(parents=True, exist_ok=True)
     return places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from appliance.config.https_schema import LETS_ENCRYPT, Https
@@ -81,10 +83,13 @@ def test_directory_is_lets_encrypts_unless_another_is_named() -> None:
 
 @pytest.mark.parametrize("front", Front)
 def test_snippet_passes_to_the_appliance(front: Front) -> None:
-    text = snippet(front, "hub.test", "127.0.0.1:8000")
-    assert "hub.test" in text
-    assert "127.0.0.1:8000" in text
-    assert "{name}" not in text
-    assert "{{" not in text
+    socket = Path("/run/appliance/front/http.sock")
+    elsewhere, here = (snippet(front, "hub.test", to=to) for to in ("192.0.2.1:80", socket))
+    assert "192.0.2.1:80" in elsewhere
+    assert f"{socket}" in here
+    for text in (elsewhere, here):
+        assert "hub.test" in text
+        assert "{name}" not in text
+        assert "{{" not in text
     assert dict(settings_for("192.0.2.7")) == {"http.trusted_proxies": "192.0.2.7"}
-    assert dict(settings_for("127.0.0.1"))["http.address"] == "127.0.0.1"
+    assert dict(settings_for(""))["http.socket"] == "true"
