@@ -82,7 +82,7 @@ async def _running(command: list[str], port: int, folder: Path) -> AsyncIterator
     environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "front.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder
+            *command, stdout=log, stderr=asyncio.subprocess.STDOUT, env=environment, cwd=folder
         )
     try:
         for _ in range(200):

@@ -56,7 +56,8 @@ def disk_full(ground: Ground, tries: int, tally: Tally) -> None:
         problems: list[str] = []
         with _filled(room, place):
             _ask(ground)
-            if room.visitor("fuller").log_in().status != 200:
+            # Whoever meets the full disk first is told so, and what was kept back is given up.
+            if 200 not in {room.visitor("fuller").log_in().status for _ in range(2)}:
                 problems.append("nobody can log in")
             if owner.get("/user/fuller/api/status").status != 200:
                 problems.append("a running server is gone")
@@ -201,7 +202,7 @@ def reboots(ground: Ground, tries: int, tally: Tally) -> None:
 
 
 ROWS: Final = (
-    Fault("disk full (state and homes, /tmp, /run)", "log-in works, servers go on, no account lost",
+    Fault("disk full (state and homes, /tmp, /run)", "log-in works at the second try at the latest, servers go on, no account lost",
           6, 1, disk_full),
     Fault("disk read-only", "said with a 5xx, servers go on; all well after a reboot", 4, 1,
           disk_read_only),
