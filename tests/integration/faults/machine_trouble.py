@@ -202,8 +202,8 @@ def reboots(ground: Ground, tries: int, tally: Tally) -> None:
 
 
 ROWS: Final = (
-    Fault("disk full (state and homes, /tmp, /run)", "log-in works at the second try at the latest, servers go on, no account lost",
-          6, 1, disk_full),
+    Fault("disk full (state and homes, /tmp, /run)",
+          "log-in works by the second try, servers go on, no account lost", 6, 1, disk_full),
     Fault("disk read-only", "said with a 5xx, servers go on; all well after a reboot", 4, 1,
           disk_read_only),
     Fault("clock jumps (+1 day, -2 days, +1 year, -1 hour)", "nobody culled or logged out for good",
