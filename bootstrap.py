@@ -152,18 +152,17 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
     # fmt: on
     options = parser.parse_args(arguments)
     options.debs = None
+    check_options(parser, options)
+    return options
+
+
+def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what can't be, and make paths absolute."""
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error("--port takes a number from 1 to 65535")
     options.admin = [check_admin_name(parser, name) for name in options.admin]
-    for name in (
-        "wheels",
-        "user_requirements",
-        "ca_file",
-        "trial",
-        "fetch",
-        "bundle",
-        "make_bundle",
-    ):
+    paths = "wheels user_requirements ca_file trial fetch bundle make_bundle"
+    for name in paths.split():
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     if options.wheels and not os.path.isdir(options.wheels):
@@ -179,7 +178,6 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
             parser.error(
                 f"--ca-file: {options.ca_file} holds no certificates in PEM form ({error})"
             )
-    return options
 
 
 def check_admin_name(parser: argparse.ArgumentParser, text: str) -> str:

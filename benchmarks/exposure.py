@@ -82,7 +82,8 @@ def table(found: list[Exposure]) -> str:
     """In Markdown, as docs/security.md has it."""
     lines = ["| unit | score | in words | what weighs most |", "|---|---:|---|---|"]
     lines += [
-        f"| `{one.unit}` | {one.score:.1f} | {one.word} | {', '.join(one.holes).replace('|', '/')} |"
+        f"| `{one.unit}` | {one.score:.1f} | {one.word} | "
+        f"{', '.join(one.holes).replace('|', '/')} |"
         for one in found
     ]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from appliance.audit import Action
 from appliance.cli.reference import command_names
 from appliance.config.fields import find_setting, is_group, named_groups, sections
 
@@ -48,8 +49,11 @@ def test_settings_and_commands_that_are_named_exist(page: Path) -> None:
     groups = "|".join([*sections(), *named_groups()])
     keys = re.findall(rf"(?:`|config (?:set|get|add|unset) )((?:{groups})\.[\w.:-]*\w)\b", text)
     keys = [key for key in keys if not key.endswith((".md", ".html", ".yaml", ".json"))]
+    actions = set(Action)
+    keys = [key for key in keys if key not in actions]
     assert [key for key in keys if not find_setting(key) and not is_group(key)] == []
-    known = command_names()
-    groups = "config|user|class|server|token|mail|https"
+    names = command_names()
+    known = {*names, *(name.rpartition(" ")[0] for name in names)}
+    groups = "|".join(sorted({name.split()[0] for name in names if " " in name}))
     commands = re.findall(rf"(?:sudo |`|bin/)appliance ((?:{groups}) [a-z-]+)", text)
     assert [command for command in commands if command not in known] == []

@@ -20,8 +20,7 @@ _OLDEST_MAJOR: Final = 5
 _SOCKET_PROXY: Final = Path("/usr/lib/systemd/systemd-socket-proxyd")
 _CLIENT: Final = "lib/python3*/site-packages/appliance/preload/client.py"
 _MEND: Final = (
-    "sudo appliance env install jupyterhub; or "
-    "appliance config set servers.program appliance"
+    "sudo appliance env install jupyterhub; or appliance config set servers.program appliance"
 )
 
 

@@ -14,7 +14,9 @@ from appliance.hub.classroom.classes import Classes, ClassView
 from appliance.hub.classroom.people import People
 from appliance.texts import say
 
-MEND = "install the package nbgrader for everybody's notebooks (sudo appliance env install nbgrader)"
+MEND = (
+    "install the package nbgrader for everybody's notebooks (sudo appliance env install nbgrader)"
+)
 
 
 @dataclass(frozen=True, slots=True)

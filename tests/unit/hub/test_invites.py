@@ -12,8 +12,8 @@ from appliance.db.class_models import Invite, SchoolClass
 from appliance.db.session import Database
 from appliance.errors import BadRequest, NotAllowed, NotFound
 from appliance.hub.classroom.classes import Classes
-from appliance.hub.classroom.code_words import WORDS
 from appliance.hub.classroom.invites import Expiry, Invites, plain_code
+from appliance.native_auth.code_words import WORDS
 from tests.fakes.clock import FakeClock
 
 SECRET = b"s" * 32
