@@ -211,6 +211,7 @@ def test_packages_are_those_of_the_backup_without_a_network(room: Room) -> None:
 def test_a_new_machine_with_another_release_becomes_the_old_one(room: Room) -> None:
     """Debian 12's backup on Debian 13: passwords, numbers, settings, certificate, files."""
     word = room.sh("appliance backup passphrase --generate").split()[0]
+    room.machine.execute("appliance user passwd amy --stdin", stdin="copper window eleven")
     room.sh("echo authority >/var/lib/appliance/certificates/ca.crt")
     room.sh(f"mkdir -p {SHARED}; echo task >{SHARED}/task.txt")
     room.sh("appliance backup create --to /root/out")
