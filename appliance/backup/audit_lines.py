@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -17,29 +16,35 @@ def carry_over(live: Path, staged: Path, *, owner: tuple[int, int] | None) -> No
     On the machine of the backup, what is there is the same log, only longer: it takes its place. On
     another one its lines are added at the end.
     """
-    mine = _files(live)
+    if staged.is_symlink():
+        # The account whose log it is could have put a link there, and root writes here.
+        staged.unlink()
+    mine = [] if live.is_symlink() else audit_files(live)
     if not mine:
         return
-    theirs = _files(staged)
+    theirs = audit_files(staged)
     if not theirs or _first_line(mine) == _first_line(theirs) or _holds(mine, theirs):
-        for file in theirs:
-            file.unlink()
         staged.mkdir(mode=0o700, exist_ok=True)
+        for file in staged.glob(_PATTERN):
+            file.unlink()
         for file in mine:
-            shutil.copyfile(file, staged / file.name, follow_symlinks=False)
+            _write(staged / file.name, os.O_EXCL, file)
     else:
-        target = staged / _CURRENT
-        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "ab") as end:
-            for file in mine:
-                end.write(_content(file))
-    for path in (staged, *_files(staged)):
+        _write(staged / _CURRENT, os.O_APPEND, *mine)
+    for path in (staged, *audit_files(staged)):
         path.chmod(0o700 if path.is_dir() else 0o600)
         if owner is not None and os.geteuid() == 0:
             os.chown(path, *owner, follow_symlinks=False)
 
 
-def _files(folder: Path) -> list[Path]:
+def _write(target: Path, flag: int, *sources: Path) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flag, 0o600)
+    with os.fdopen(descriptor, "wb") as end:
+        for source in sources:
+            end.write(_content(source))
+
+
+def audit_files(folder: Path) -> list[Path]:
     """Oldest first: audit.9.jsonl … audit.1.jsonl, audit.jsonl."""
     found = [path for path in folder.glob(_PATTERN) if path.is_file() and not path.is_symlink()]
     return sorted(found, key=lambda path: (path.name == _CURRENT, -_number(path)))

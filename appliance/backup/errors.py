@@ -15,3 +15,7 @@ class NoRoom(BackupError):
 
 class WrongKey(BackupError):
     """The passphrase or key doesn't open the backup, or there is none."""
+
+
+class Hostile(BackupError):
+    """No backup of ours can be like that."""

@@ -7,20 +7,15 @@ import os
 import pwd
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
+
+_OURS: Final = ("appliance-", "svc-")
 
 
 def system_ids() -> dict[str, dict[str, int]]:
     """Numbers that differ between machines, by name, for the manifest."""
-    users = {
-        one.pw_name: one.pw_uid
-        for one in pwd.getpwall()
-        if one.pw_name.startswith(("appliance-", "svc-"))
-    }
-    groups = {
-        one.gr_name: one.gr_gid
-        for one in grp.getgrall()
-        if one.gr_name.startswith(("appliance-", "svc-"))
-    }
+    users = {one.pw_name: one.pw_uid for one in pwd.getpwall() if one.pw_name.startswith(_OURS)}
+    groups = {one.gr_name: one.gr_gid for one in grp.getgrall() if one.gr_name.startswith(_OURS)}
     return {"users": users, "groups": groups}
 
 
@@ -43,7 +38,7 @@ def _changes(ids: Mapping[str, int], lookup: Callable[[str], int | None]) -> dic
     return {
         number: found
         for name, number in ids.items()
-        if (found := lookup(name)) is not None and found != number
+        if name.startswith(_OURS) and (found := lookup(name)) is not None and found != number
     }
 
 

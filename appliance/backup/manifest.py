@@ -7,6 +7,7 @@ isn't encrypted.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
@@ -19,6 +20,7 @@ SUMS_FILE: Final = "SHA256SUMS"
 KEY_FILE: Final = "key.age"
 DATABASE: Final = "database"
 NOTES_MAX: Final = 200
+NAME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,16 @@ def _check(manifest: Manifest) -> None:
     """Root opens files by these names, so none leads out of the backup's folder."""
     for part in manifest.parts:
         words = (part.name, part.file, part.account)
-        if any("/" in word or word.startswith(".") or "\0" in word for word in words):
+        if any("/" in word or word.startswith(".") or not word.isprintable() for word in words):
             raise ValueError(f"the part {part.name[:60]!r} has a name that leads elsewhere")
         if not part.name or not part.file:
             raise ValueError("a part has no name")
+        numbers = (part.size, part.content_size, part.uid, part.notes_count)
+        if any(not isinstance(one, int) or one < 0 for one in numbers):
+            raise ValueError(f"the part {part.name[:60]!r} has a number that is none")
+    if not NAME.fullmatch(manifest.name):
+        raise ValueError(f"{manifest.name[:60]!r} is no backup's name")
+    said = (manifest.host, manifest.appliance, manifest.schema, *manifest.sealed_for)
+    if not all(isinstance(one, str) and one.isprintable() for one in said):
+        raise ValueError("what it says of itself is no text")
     datetime.fromisoformat(manifest.created)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from appliance.systemd_spawner.accounts import FIRST_ID, LAST_ID
+from appliance.systemd_spawner.class_store import FIRST_GROUP, LAST_GROUP
+
 _CURRENT: Final = frozenset({"planned", "ready"})
 
 
@@ -158,7 +161,7 @@ def unix_conflicts(
     group_name_of: Callable[[int], str | None],
 ) -> list[str]:
     """What stands in the way in the machine's own lists of accounts and groups."""
-    found = []
+    found = _strange_numbers(merged)
     for name, uid in merged.current_accounts:
         for kind, number_of, holder_of in (
             ("account", uid_of, name_of),
@@ -175,4 +178,20 @@ def unix_conflicts(
             found.append(f"this machine has a Unix group {name} with the id {number}")
         elif holder not in (None, name):
             found.append(f"the id {gid} of the group {name} is the group {holder}'s here")
+    return found
+
+
+def _strange_numbers(merged: Merged) -> list[str]:
+    """Those that the daemon never gives out: they are the system's, or other people's."""
+    found = [
+        f"the account {row['name']} has the id {row['uid']}, which no user's account has"
+        for row in merged.accounts["accounts"]
+        if not FIRST_ID <= int(row["uid"]) <= LAST_ID
+    ]
+    found += [
+        f"the class folder {row['slug']} has the group id {row[kind]}, which no class has"
+        for row in merged.classes["classes"]
+        for kind in _GROUPS
+        if not FIRST_GROUP <= int(row[kind]) <= LAST_GROUP
+    ]
     return found

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from appliance.backup.errors import BackupError, NoRoom
-from appliance.backup.manifest import MANIFEST_FILE, Manifest
+from appliance.backup.manifest import MANIFEST_FILE, NAME, Manifest
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.places import Places
 
-_NAME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d{1,3})?")
 _HALF: Final = re.compile(r"\.\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d{1,3})?\.(new|gone)")
 
 # What stays free: of another disk a twentieth, of the one with the homes a tenth.
@@ -67,6 +67,14 @@ class Place:
             self.folder.mkdir(mode=0o700, parents=not must_be_mount, exist_ok=True)
         except OSError as err:
             raise self._unusable(err) from err
+        if self.folder.stat().st_mode & stat.S_IWOTH:
+            raise BackupError(
+                "cannot make a backup",
+                why=f"everybody on this machine can write to {self.folder}, and so could put a "
+                "backup there that isn't yours",
+                mend=f"sudo chmod 700 {self.folder}; on a disk without Unix modes, mount it with "
+                "umask=077",
+            )
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise BackupError(
                 "cannot make a backup",
@@ -93,19 +101,28 @@ class Place:
         )
 
     def all(self) -> list[Backup]:
-        """Those that are complete and readable, newest first."""
+        """Those that are complete and readable, newest first.
+
+        What another account put there isn't one: it would be `latest` by its name.
+        """
         found = []
-        for folder in self._folders(_NAME):
+        for folder in self._folders(NAME):
+            if not self._is_ours(folder):
+                continue
             try:
                 found.append(Backup.at(folder))
             except ApplianceError:
                 continue
         return sorted(found, key=lambda one: (one.manifest.created, one.folder.name), reverse=True)
 
+    def _is_ours(self, folder: Path) -> bool:
+        """On disks of other machines, root may be nobody, as whoever owns the place itself."""
+        return folder.lstat().st_uid in {0, os.geteuid(), self.folder.stat().st_uid}
+
     def unreadable(self) -> list[str]:
         """Names of folders that look like backups and aren't."""
         known = {one.folder for one in self.all()}
-        return sorted(folder.name for folder in self._folders(_NAME) if folder not in known)
+        return sorted(folder.name for folder in self._folders(NAME) if folder not in known)
 
     def find(self, name: str) -> Backup:
         """By name, or `latest`; or by path, as of one that was brought from elsewhere."""
@@ -120,11 +137,17 @@ class Place:
                     mend="give the path of one, or make one: sudo appliance backup create",
                 )
             return backups[0]
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise NotFound(
                 f"cannot find the backup {name[:60]!r}",
                 why="backups have names such as 2030-01-31T03-00-05Z",
                 mend="appliance backup list; or give a path with a slash, such as ./NAME",
+            )
+        if (self.folder / name).is_dir() and not self._is_ours(self.folder / name):
+            raise BackupError(
+                f"cannot use the backup {name}",
+                why="it belongs to another account, which may have made it up",
+                mend=f"if you trust it: ls -l {self.folder}, then give its path, with a slash",
             )
         return Backup.at(self.folder / name)
 

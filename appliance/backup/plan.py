@@ -10,12 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.backup.claims import check_part, check_stores
 from appliance.backup.database import check_revision
 from appliance.backup.machine import Machine
 from appliance.backup.manifest import Part
 from appliance.backup.merge import Merged, merge
 from appliance.backup.place import Backup
 from appliance.backup.sources import CLASS, HOME, SERVICE
+from appliance.backup.tame import check_plain
 from appliance.backup.unpack import unpack
 from appliance.db import migrations
 from appliance.places import Places
@@ -80,7 +82,10 @@ def stores_in(
         return {name: {} for name in STORES}
     with tempfile.TemporaryDirectory(prefix="appliance-restore-", dir=places.state) as scratch:
         unpack(backup, part, Path(scratch), identities=identities, keep_owners=False)
-        return read_stores(Path(scratch))
+        check_plain(Path(scratch), part.name)
+        stores = read_stores(Path(scratch))
+    check_stores(stores)
+    return stores
 
 
 def make_plan(
@@ -104,6 +109,7 @@ def make_plan(
         "settings": places.settings,
     }
     for part in manifest.parts:
+        check_part(part, merged)
         if part.name in fixed:
             plan.state.append(Wish(part, fixed[part.name]))
             continue

@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance import audit
 from appliance.audit import Action, AuditLog
-from appliance.backup.audit_lines import carry_over
+from appliance.backup.audit_lines import audit_files, carry_over
 from appliance.backup.errors import BackupError
 from appliance.backup.ids import give_to_same_names
 from appliance.backup.machine import Machine
@@ -28,12 +28,14 @@ from appliance.backup.sealing import passphrase_file
 from appliance.backup.sources import HOME, HUB_ACCOUNT, SERVICE
 from appliance.backup.streams import load
 from appliance.backup.swap import Item, Swap
+from appliance.backup.tame import check_plain, make_roots, take_powers
 from appliance.backup.unpack import unpack
 from appliance.backup.verify import verify
 from appliance.config.edit import unset
 from appliance.config.load import check_text, read_text
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.places import Places
+from appliance.proxy.served import PROXY_GROUP
 from appliance.rollout.health import check_address
 
 _RETIRED = frozenset({"retiring", "retired"})
@@ -158,6 +160,7 @@ class Restorer:
             case "settings":
                 self._fresh(staged, 0o755)
                 self._unpack(wish.part, staged, keep_owners=True)
+                self._left_out(make_roots(staged, wish.part.name))
                 self._adapt_settings(staged)
             case _:
                 self._fresh(staged, 0o750)
@@ -165,6 +168,8 @@ class Restorer:
                 if os.geteuid() == 0:
                     ids = self.backup.manifest.details.get("system_ids", {})
                     give_to_same_names(staged, ids)
+                groups = (self.machine.system_id(PROXY_GROUP)[1],)
+                self._left_out(make_roots(staged, wish.part.name, groups=groups))
 
     def _stage_hub(self, part: Part, staged: Path) -> None:
         uid, gid = self.machine.system_id(HUB_ACCOUNT)
@@ -222,6 +227,9 @@ class Restorer:
         else:
             self._fresh(staged, 0o700)
             self._unpack(part, staged, keep_owners=True)
+            take_powers(staged, part.name)
+            if os.geteuid() == 0:
+                os.chown(staged, 0, 0)
 
     def _stage_root_audit(self) -> None:
         """Lines of the old machine's log come before this one's."""
@@ -231,9 +239,13 @@ class Restorer:
         staged = self._swap.folder / "audit"
         self._fresh(staged, 0o700)
         self._unpack(part, staged)
+        check_plain(staged, part.name)
         carry_over(self.places.root_audit, staged, owner=None)
-        for file in staged.iterdir():
+        for file in audit_files(staged):
             file.replace(self.places.root_audit / file.name)
+
+    def _left_out(self, links: list[str]) -> None:
+        self.notes += [f"the link {link} leads elsewhere and was left out" for link in links]
 
     def _fresh(self, folder: Path, mode: int, *, owner: tuple[int, int] | None = None) -> None:
         if folder.is_symlink() or folder.is_file():

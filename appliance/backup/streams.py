@@ -171,6 +171,22 @@ class _Unpacked:
             raise zlib.error("it ends in the middle")
 
 
+class _Bounded:
+    """Passes on no more than the manifest says there is: room was looked for by that."""
+
+    def __init__(self, sink: Sink, folder: Path, part: Part) -> None:
+        self._sink = sink
+        self._folder = folder
+        self._part = part
+        self._left = part.content_size
+
+    def write(self, data: bytes) -> object:
+        self._left -= len(data)
+        if self._left < 0:
+            raise damaged(self._folder, self._part.file, "it holds more than was put there")
+        return self._sink.write(data)
+
+
 class _Read:
     """Reads the stored file, and sums it."""
 
@@ -190,7 +206,7 @@ def load(folder: Path, part: Part, sink: Sink, *, sealed: bool, identities: Sequ
     Raises BackupError for what is damaged, WrongKey for what can't be opened, and whatever the sink
     raises.
     """
-    unpacked = _Unpacked(sink)
+    unpacked = _Unpacked(_Bounded(sink, folder, part))
     try:
         descriptor = os.open(folder / part.file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from appliance.backup.errors import BackupError
+from appliance.backup.errors import BackupError, Hostile
 from appliance.backup.manifest import Part
 from appliance.backup.place import Backup
 from appliance.backup.streams import Sum, Summing, damaged, load, piped
@@ -26,10 +26,6 @@ _UNPACK: Final = (
     "--quoting-style=escape", "--acls", "--xattrs",
 )  # fmt: skip
 _SET_ID: Final = 0o6000
-
-
-class Hostile(BackupError):
-    """An archive that no backup of ours can be."""
 
 
 def check_member(member: tarfile.TarInfo, part: str) -> None:

@@ -17,6 +17,7 @@ from appliance.backup.place import Backup
 from appliance.backup.plan import Files, Plan, make_plan
 from appliance.backup.restore import Restorer, undo_last
 from appliance.backup.sealing import open_key, stored_passphrase
+from appliance.backup.tame import make_roots
 from appliance.backup.unpack import unpack
 from appliance.cli.backup_work import identities_for, shown, the_place
 from appliance.cli.errors import UsageError
@@ -85,6 +86,7 @@ def _restore_settings(
         raise NotFound("cannot restore the settings", why="the backup has none")
     with tempfile.TemporaryDirectory(prefix="appliance-restore-", dir=places.state) as scratch:
         unpack(backup, part, Path(scratch), identities=identities, keep_owners=False)
+        make_roots(Path(scratch), part.name)
         text = read_text(Path(scratch) / places.config_file.name)
     check_text(text, name=f"{places.config_file} of {backup.manifest.name}")
     if wanted.dry_run:

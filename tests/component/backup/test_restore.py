@@ -21,7 +21,7 @@ from appliance.audit import Action, AuditLog, at_the_terminal
 from appliance.backup import restore as restore_
 from appliance.backup import swap as swap_
 from appliance.backup.create import Wanted, create
-from appliance.backup.errors import BackupError, NoRoom
+from appliance.backup.errors import BackupError, Hostile, NoRoom
 from appliance.backup.manifest import MANIFEST_FILE, Manifest
 from appliance.backup.one_user import Request, restore_user
 from appliance.backup.place import Backup, Place, Room
@@ -29,7 +29,7 @@ from appliance.backup.plan import Files, Plan, make_plan
 from appliance.backup.restore import Restorer, heal, undo_last
 from appliance.backup.sealing import open_key, passphrase_file, stored_passphrase
 from appliance.backup.swap import Swap
-from appliance.backup.unpack import Hostile, as_user, unpack
+from appliance.backup.unpack import as_user, unpack
 from appliance.backup.verify import verify
 from appliance.db import migrations
 from appliance.errors import ApplianceError, BadRequest, Conflict, NotFound

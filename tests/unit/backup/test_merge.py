@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,3 +104,14 @@ def found(merged: Merged, users: dict[str, int], groups: dict[str, int]) -> list
         merged, uid_of=users.get, name_of=lambda number: name_in(users, number),
         gid_of=groups.get, group_name_of=lambda number: name_in(groups, number),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("uid", [0, 33, 1000, 19_999, 60_000, 65_534, 2**32 - 1])
+def test_numbers_that_are_the_systems_are_in_the_way(uid: int) -> None:
+    row = {"user": "eve", "name": "nb-eve", "uid": uid, "state": "retired"}
+    assert found(merge(stores(row), stores()), {}, {})
+
+
+@pytest.mark.parametrize("gid", [0, 27, 9_998, 20_000])
+def test_so_are_groups_of_the_system(gid: int) -> None:
+    assert found(merge(stores(classes=[room("bio", gid)]), stores()), {}, {})
