@@ -84,7 +84,11 @@ def _text(version: str, digest: str) -> str:
 
 
 def main() -> int:
-    """What appliance-next-python.service runs, in the hub's environment."""
+    """What appliance-next-python.service runs, in the hub's environment.
+
+    Without a network, or with a package that isn't there yet, it is tried again the next day: the
+    machine has no fault.
+    """
     os.umask(0o022)
     places, reporter = Places.installed(), Reporter(as_json=False)
     version = NEXT.get(sys.version_info[:2])
@@ -96,7 +100,7 @@ def main() -> int:
         fetch(places, version, reporter)
     except (ApplianceError, InstallError) as err:
         reporter.failed(err)
-        return 1
+        return os.EX_TEMPFAIL
     return 0
 
 
