@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,6 +25,14 @@ SITE: Final = f"https://{HOST}"
 CA: Final = "/var/lib/appliance/certificates/ca.crt"
 CURL: Final = f"curl -sS --cacert {CA}"
 GIVEN: Final = "--certificate /root/hub.crt --key /root/hub.key"
+# The certificate is due; what else a round does is not what is looked at here.
+FORGET: Final = """
+import json, pathlib, time
+record = pathlib.Path("/var/lib/appliance/upkeep/last.json")
+record.parent.mkdir(0o700, exist_ok=True)
+names = ("environment", "updates", "next-python")
+record.write_text(json.dumps(dict.fromkeys(names, time.time())))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +54,8 @@ def status(machine: Commands) -> dict[str, Any]:
 
 def finding(machine: Commands) -> dict[str, Any]:
     """What pages and notices read, after a round of the upkeep."""
-    machine.execute(
-        "rm -f /var/lib/appliance/upkeep/last.json; systemctl start appliance-upkeep.service ||"
-        " journalctl -q -u appliance-upkeep.service -n 20 -o cat",
-        timeout=60,
-    )
+    machine.execute(f"/usr/bin/python3 -I -c {shlex.quote(FORGET)}")
+    machine.execute("systemctl start appliance-upkeep.service", timeout=60)
     found: dict[str, Any] = json.loads(
         machine.read_file("/var/lib/appliance/health/certificate.json")
     )
