@@ -1,6 +1,7 @@
 """Upgrades of a whole machine: to a newer release, from a broken one, back, and off the machine.
 
-One machine serves the whole file: later tests find what earlier ones did. It has no network.
+One machine serves the whole file, and has no network. The long tests are in order, too, and need
+none of the others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.integration.releases import (
 )
 from tests.integration.ssh import Result
 
-pytestmark = [pytest.mark.machine, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 
 _COUNTER = """
 import time
@@ -105,6 +106,7 @@ def test_dry_run_says_what_would_happen_and_changes_nothing(
     _goes_on(room, server)
 
 
+@pytest.mark.long
 def test_a_release_whose_migration_fails_is_seen_before_anything_is_switched(
     room: Preloaded, server: int, tmp_path: Path
 ) -> None:
@@ -149,35 +151,42 @@ def test_a_release_that_does_not_work_is_gone_back_from(
     _goes_on(room, server)
 
 
+@pytest.mark.long
 def test_an_installer_that_was_killed_is_gone_back_from_by_the_upkeep(
-    room: Preloaded, server: int
+    room: Preloaded, server: int, tmp_path: Path
 ) -> None:
     """The folder of the point is all that tells; here it is put back to where it was meanwhile."""
-    machine = room.machine
+    machine, version = room.machine, _version(room)
+    done = _upgrade(room, release("7.4.0", tmp_path, with_a_migration, with_a_migration))
+    assert done.code == 0, done.describe()
+    room.add("fred")
     machine.execute("mv /var/lib/appliance/upgrade/previous /var/lib/appliance/upgrade/under-way")
     machine.execute("systemctl start appliance-back.service", timeout=_SECONDS)
-    assert _version(room) == "0.1.0"
+    assert _version(room) == version
     assert "bob" in _users(room)
-    assert "carol" not in _users(room), "she came after the database of 0.1.0"
-    machine.execute("ls /var/lib/appliance/hub/hub.sqlite.of-7.2.0")
+    assert "fred" not in _users(room), "he came after the database of the release before"
+    machine.execute("ls /var/lib/appliance/hub/hub.sqlite.of-7.4.0")
     _goes_on(room, server)
 
 
+@pytest.mark.long
 def test_back_by_hand_tells_what_is_lost(room: Preloaded, server: int, tmp_path: Path) -> None:
-    done = _upgrade(room, release("7.4.0", tmp_path, with_a_migration))
+    version = _version(room)
+    done = _upgrade(room, release("7.5.0", tmp_path, with_a_migration, with_a_migration))
     assert done.code == 0, done.describe()
     room.add("dora")
     asked = room.machine.attempt("appliance upgrade --rollback </dev/null")
     assert asked.code == 2
     assert "user.create dora" in asked.stderr, asked.describe()
-    assert _version(room) == "7.4.0"
+    assert _version(room) == "7.5.0"
     room.machine.execute("appliance upgrade --rollback --yes", timeout=_SECONDS)
-    assert _version(room) == "0.1.0"
+    assert _version(room) == version
     assert "dora" not in _users(room)
     assert room.machine.attempt("appliance upgrade --rollback --yes").code == 1
     _goes_on(room, server)
 
 
+@pytest.mark.long
 def test_uninstalled_and_installed_again_everything_is_back(room: Preloaded) -> None:
     machine = room.machine
     wheel = machine.execute("readlink -f /opt/appliance/wheels/installed.whl").strip()
@@ -204,6 +213,7 @@ def test_uninstalled_and_installed_again_everything_is_back(room: Preloaded) -> 
     room.start("bob")
 
 
+@pytest.mark.long
 def test_purged_nothing_is_left(room: Preloaded) -> None:
     machine = room.machine
     machine.execute("appliance uninstall --purge --yes", timeout=60)
