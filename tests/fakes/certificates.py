@@ -59,7 +59,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         signer = above.made if above else None
         certificate = _sign(name, key, signer, authority=True)
-        self.made = Made(certificate, key)
+        self.made: Made = Made(certificate, key)
         self._name = name
 
     @property
