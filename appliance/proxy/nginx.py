@@ -113,6 +113,9 @@ sendfile on;
 tcp_nopush on;
 absolute_redirect off;
 recursive_error_pages on;
+# There are more variables than nginx has room for unless it is told.
+variables_hash_max_size 2048;
+variables_hash_bucket_size 128;
 
 # Addresses have tokens in their query, and join codes and what old clients send in the path, so
 # neither log has them: the access log by this map, the error log by being off inside servers (nginx

@@ -130,7 +130,9 @@ def check_nginx(text: str, places: Places) -> None:
                 "cannot check the proxy's configuration", why="nginx -t did not end"
             ) from error
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        # Warnings come before what it stopped for.
+        said = [line for line in lines if "[emerg]" in line] or lines
         raise ApplianceError(
             "cannot use this configuration in the proxy",
             why=f"nginx says: {said[0] if said else f'exit code {done.returncode}'}",

@@ -84,6 +84,7 @@ def test_a_healthy_machine(machine: Commands) -> None:
     text = machine.execute("appliance doctor")
     assert "6*7 is 42" in text
     assert "\x1b" not in text
+    machine.fail("journalctl -u appliance-proxy.service -o cat | grep -F '[warn]'")
 
 
 def test_it_leaves_nothing_behind(machine: Commands) -> None:
