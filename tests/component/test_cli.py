@@ -112,7 +112,7 @@ def test_set_says_what_changed_and_what_happens(run: Run, services: FakeServices
     done = run("config set limits.memory 600M")
     assert done == Done(
         0,
-        "limits.memory: 1G → 600M\n"
+        "limits.memory: null → 600M\n"
         "  servers that run get it at once\n"
         "done; the appliance answers\n",
         "",
@@ -182,7 +182,7 @@ def test_check_tells_what_a_reload_would_change(
 ) -> None:
     assert run("config check").out.endswith("right and in force\n")
     text = places.config_file.read_text()
-    places.config_file.write_text(text.replace("  # cpu: null", "  cpu: 2"))
+    places.config_file.write_text(text.replace("  # cpu: null", "  cpu: 2", 1))
     done = run("config check --json").json
     assert done["changes"] == [{"key": "limits.cpu", "old": "null", "new": "2.0"}]
     assert run("config reload").code == 0
