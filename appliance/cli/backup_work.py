@@ -92,7 +92,7 @@ def list_backups(places: Places, output: Output, where: Path | None) -> None:
     for name in place.unreadable():
         output.say(f"{name} can't be read: its backup.json is missing or damaged")
     if not found and not output.as_json:
-        output.say(f"there is none in {place.folder}; sudo appliance backup create makes one")
+        output.say(f"there is none in {place.folder}; `appliance backup create` makes one")
 
 
 def verify_backup(

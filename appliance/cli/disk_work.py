@@ -104,7 +104,8 @@ def _when(report: Report) -> dict[str, Any]:
 def _age(report: Report) -> str:
     if not report.at:
         return "nothing was measured yet: appliance disk usage --now"
-    return f"measured {count(int((time.time() - report.at) // 60), 'minute')} ago"
+    minutes = int((time.time() - report.at) // 60)
+    return f"measured {count(minutes, 'minute')} ago" if minutes else "measured just now"
 
 
 def apply(places: Places, output: Output) -> int:

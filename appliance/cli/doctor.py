@@ -100,6 +100,7 @@ def bundle(places: Places, output: Output, file: str, *, lines: int, anonymous: 
         tell=_teller(output),
     )  # fmt: skip
     _clear_line()
+    owner = "you" if places.trial else "root"
     removed = [f"  {number:>5}  {kind}" for kind, number in sorted(made.removed.items())]
     text = "\n".join(
         [
@@ -108,7 +109,7 @@ def bundle(places: Places, output: Output, file: str, *, lines: int, anonymous: 
             "It has the names of users and addresses; --anonymize hides them."
             if not anonymous
             else "Names of users and addresses were replaced.",
-            f"Only root can read it. Look into it before you send it: tar -xzf {made.path}",
+            f"Only {owner} can read it. Look into it before you send it: tar -xzf {made.path}",
         ]
     )
     output.done({"file": str(made.path), "removed": made.removed, "members": made.members}, text)

@@ -144,7 +144,8 @@ class Work:
         )
         rest = len(rows) - len(shown)
         if rest:
-            self.output.say(f"and {count(rest, 'package')} more: --all")
+            head = "and" if shown else "nothing was asked for; the appliance itself has"
+            self.output.say(f"{head} {count(rest, 'package')}{' more' if shown else ''}: --all")
         for one in environments:
             self.output.say(f"kernel {one['name']} ({one['title']}): {one['packages']} asked for")
 

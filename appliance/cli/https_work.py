@@ -277,7 +277,7 @@ def _rows(state: State, said: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("HTTPS", state.mode.value), ("address", ", ".join(said["addresses"]))]
     pair = state.pair
     if pair is None:
-        return rows
+        return [*rows, ("to switch on", "appliance https --help")]
     rows += [
         ("names", ", ".join(pair.names)),
         ("signed by", pair.issuer),

@@ -151,6 +151,8 @@ def suggest(
     uses = [int(row["memory_bytes"] or 0) for row in running_servers(places)]
     found = make_suggestion(MachineSize.read(), people, uses)
     output.data(found.model(), "" if output.quiet else "\n".join(_explained(found, config)))
+    if places.trial:
+        output.say("This is a trial, in which nothing holds servers to limits.")
     if apply:
         _apply(places, output, found, yes=yes)
 
@@ -163,9 +165,8 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
         "the rest keeps the hub and the system alive.",
         "",
         f"memory  {size(found.memory)} each, for {found.people} at work at the same time",
-        f"        A fair share is {size(_round(found.share))}. Hardly ever do all want most at",
-        "        once, so each may take three shares, but enough to work with, and at most half of",
-        "        what is for all.",
+        f"        Three times a fair share ({size(_round(found.share))}), since hardly ever do all",
+        "        want most at once; but enough to work with, and at most half of what is for all.",
     ]
     if found.measured:
         median, largest = (size(_round(one)) for one in found.measured.numbers)
@@ -182,7 +183,7 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
         ]
     lines += [
         "cpu     no limit: who works alone has the whole machine, and busy servers share it fairly",
-        "tasks   512 each: more than notebooks need, and a bomb of processes stays small",
+        "tasks   512 each: more than notebooks need, and what multiplies itself stays small",
         "",
     ]
     commands = [

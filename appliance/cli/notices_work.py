@@ -28,7 +28,8 @@ def test(places: Places, output: Output) -> None:
             "cannot send a notice",
             why="neither mail (mail.host, and an address in notices.mail or of an admin) nor a "
             "webhook is set",
-            mend="sudo appliance config set notices.webhook, or set up mail and notices.mail",
+            mend="sudo appliance config set notices.webhook; or the settings mail.host and "
+            "notices.mail: sudo appliance config show mail",
         )
     for way in ways:
         failure, sent = "", []

@@ -36,7 +36,9 @@ def preloading_text(said: dict[str, Any]) -> str:
         lines = ["; ".join(f"{kind} {state}" for kind, state in zip(UNITS, states, strict=True))]
     starts = said["starts"]
     total = starts["preloaded"] + starts["cold"] if starts else 0
-    if total:
+    # Where nothing is preloaded by setting, cold starts are no news.
+    is_off = all(said[kind]["state"] == "off" for kind in UNITS)
+    if total and not (is_off and not starts["preloaded"]):
         of = count(total, "start")
         lines.append(f"{starts['preloaded']} of {of} since the hub's own preloaded")
     cold = starts["latest_cold"] if starts else None
