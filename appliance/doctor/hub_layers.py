@@ -53,7 +53,8 @@ def hub(walk: Walk) -> str:
             "the program in front of nginx can't be used", why=str(fault),
             mend="sudo appliance config get proxy", layer="proxy",
         )  # fmt: skip
-    return f"version {status['version']} answers; {status['users']['total']} users in the database"
+    users = status["users"]["total"]
+    return f"version {status['version']} answers; users in the database: {users}"
 
 
 def _check_through_proxy(walk: Walk) -> None:

@@ -23,6 +23,7 @@ OUR_UNITS: Final = (
     "appliance.target", *SOCKET_UNITS, *UNITS.values(), *PRELOAD_UNITS, "appliance-upkeep.timer",
 )  # fmt: skip
 CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _MIB: Final = 2**20
 _FEW_BYTES: Final = 512 * _MIB
@@ -280,8 +281,12 @@ def own_name() -> Iterator[Check]:
 
 def isolation(config: Config) -> Iterator[Check]:
     """How far users' pages are kept apart, and whether others on the network can listen."""
-    yield fine("isolation", "one address for all; each server has cookies and a log-in of its own")
-    if not config.https.is_on:
+    if config.http.content_host:
+        apart = f"users' servers have a host name of their own, {config.http.content_host}"
+    else:
+        apart = "one host name for all; each server has cookies and a log-in of its own"
+    yield fine("isolation", apart)
+    if not config.https.is_on and config.http.address not in _LOOPBACK:
         yield warn(
             "encryption", "passwords cross the network in the clear",
             why="HTTPS is off", mend="appliance https --help",
