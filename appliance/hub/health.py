@@ -42,13 +42,18 @@ class Health:
         return max((one.severity for one in self.findings()), key=_rank, default=Severity.OK)
 
     @property
+    def is_trial(self) -> bool:
+        """Nobody looks regularly then, and nothing needs root."""
+        return self._places.trial
+
+    @property
     def machine(self) -> Finding | None:
         """The numbers of the machine, if the upkeep has written them."""
         return next((one for one in self._found if one.topic == MACHINE), None)
 
     def _silence(self) -> Finding | None:
         """That nobody looks any more, which makes all else that is written here old."""
-        if self._places.trial:
+        if self.is_trial:
             return None
         machine = self.machine
         last = max(_when(machine), self._started) if machine else self._started

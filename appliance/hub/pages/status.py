@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from appliance import __version__
 from appliance.access.scopes import Target
-from appliance.config.schema import Config
+from appliance.config.schema import Config, SignupMode
 from appliance.db.session import Database
 from appliance.errors import NotAllowed
 from appliance.findings import Finding, Severity
@@ -30,9 +31,19 @@ _TITLES: Final[Mapping[str, Text]] = {
     "hub": say("Hub"),
     "isolation": say("Isolation"),
     "machine": say("Machine"),
+    "notices": say("Notices"),
+    "rebuild": say("After an upgrade of the system"),
     "updates": say("Updates"),
     "upkeep": say("Upkeep"),
 }
+_SIGNUP: Final[Mapping[SignupMode, Text]] = {
+    SignupMode.OPEN: say("Open to everybody"),
+    SignupMode.APPROVAL: say("With approval"),
+    SignupMode.CODE: say("With a code"),
+    SignupMode.CLOSED: say("Closed"),
+}
+# A command begins a part of the sentence, and ends before the next one.
+_COMMAND: Final = re.compile(r"`([^`]+)`|((?:\bsudo |(?:^|(?<=[;:] ))appliance )[^;,()]*[^;,() .])")
 _STATES: Final = {Severity.OK: "ready", Severity.WARNING: "starting", Severity.FAILED: "failed"}
 
 
@@ -44,6 +55,11 @@ class Topic:
     title: Text | str
     state: str
     checked: datetime | None
+
+    @property
+    def mend(self) -> list[tuple[bool, str]]:
+        """What mends it, in parts; true: a command."""
+        return list(mend_parts(self.finding.mend))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +103,25 @@ class StatusHandler(AdminPage):
             running=sum(view.ready for view in active),
             starting=sum(view.state is ServerState.STARTING for view in active),
             database_bytes=path.stat().st_size if path and path.exists() else None,
-            signup_mode=self.config.signup.mode.value,
+            signup=_SIGNUP[self.config.signup.mode],
+            sudo="" if self.health.is_trial else "sudo ",
             proxy_fault=await self.routes.fault(),
             memory=_memory(machine.details) if machine else None,
             disks=_disks(machine.details) if machine else [],
             units=_units(machine.details) if machine else [],
         )
+
+
+def mend_parts(mend: str) -> Iterator[tuple[bool, str]]:
+    """Tell the commands in it from the words between them."""
+    end = 0
+    for match in _COMMAND.finditer(mend):
+        if match.start() > end:
+            yield False, mend[end : match.start()]
+        yield True, match[1] or match[2]
+        end = match.end()
+    if mend[end:]:
+        yield False, mend[end:]
 
 
 def _topic(finding: Finding) -> Topic:

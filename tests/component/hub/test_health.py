@@ -36,7 +36,7 @@ async def test_findings_are_on_the_page_and_in_the_api(
     assert [one["topic"] for one in found["findings"]] == ["disk", "backup"]
     page = (await ada.get("/hub/admin/status")).body
     assert "The disk of /home is nearly full." in page
-    assert "<code>sudo appliance disk usage</code>" in page
+    assert "<code>appliance disk usage</code>" in page
     assert "Take care" in (await ada.get("/hub/admin")).body
 
 
