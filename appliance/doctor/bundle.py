@@ -61,7 +61,9 @@ def make_bundle(
     members: list[str] = []
     beside = target.with_name(f".{target.name}.new")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        # Somebody else's file of that name, as in /tmp, would stay theirs.
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with (
             os.fdopen(descriptor, "wb") as file,
             gzip.GzipFile(filename="", fileobj=file, mode="wb") as packed,
@@ -175,7 +177,8 @@ def known_secrets(places: Places, config: Config | None) -> dict[str, list[str]]
         except ApplianceError:
             continue
     found["secret of the hub"] = []
-    for path in (*places.hub_state.glob("*.secret"), *places.state.glob("*/*.secret")):
+    files = [*places.hub_state.glob("*.secret"), *places.state.glob("*/*.secret")]
+    for path in (*files, *places.settings.glob("*.passphrase")):
         try:
             data = path.read_bytes()
         except OSError:

@@ -24,7 +24,8 @@ _REMOVED: Final = "[{kind} removed]"
 # The names of what is secret, in settings, environments and headers.
 _KEY: Final = (
     r"(?<![a-z0-9_.-])[a-z0-9_.-]{0,40}?(?:password|passwd|passphrase|secret|token|api[_-]?key|"
-    r"private[_-]?key|credential|authorization|cookie|join[_-]?code|encryption[_-]?key|webhook)"
+    r"private[_-]?key|credential|authorization|cookie|join[_-]?code|encryption[_-]?key|webhook|"
+    r"hmac)"
     r"[a-z0-9_.-]{0,40}"
 )
 _VALUE: Final = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[^\s,}\]\[{#"'][^\n,}\]#]*)"""
@@ -33,20 +34,31 @@ _HEADERS: Final = r"(?:proxy-)?authorization|(?:set-)?cookie|x-xsrftoken"
 _BETWEEN: Final = r"[ \t]*[:=][ \t]*"
 _MIXED: Final = r"(?=[A-Za-z_-]*\d)(?=[A-Z0-9_-]*[a-z])(?=[a-z0-9_-]*[A-Z])"
 _QUERY: Final = r"token|code|state|key|ticket|_xsrf|next|code_verifier|code_challenge"
+_FIVE: Final = "[a-km-z2-9]{5}"
+_SCHEME: Final = r"\b[a-z][a-z0-9+.-]{0,20}://"
+# A port with a path behind it is no password, even if a user's name in the path has an @.
+_NO_PORT: Final = r"(?!\d{1,5}(?:[/?#]|$))"
+_HOOK: Final = r"(?:api/)?(?:hooks?|services|webhooks?|workflows)/[^\s\"'<>]+"
 _PREFIXES: Final = r"gh[pousr]_|github_pat_|glpat-|xox[abpors]-|sk-|AKIA|eyJ"
 _RULES: Final[tuple[tuple[str, str], ...]] = (
     ("private key", rf"(?s){_PEM}"),
-    ("private key", r"AGE-SECRET-KEY-1[0-9A-Z]+"),
+    ("private key", r"(?i)AGE-SECRET-KEY-1[0-9A-Z]+"),
+    ("passphrase", rf"(?<![\w-]){_FIVE}(?:-{_FIVE}){{4}}(?![\w-])"),
     ("password hash", r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}"),
     ("password hash", r"\$(?:argon2[a-z]*|scrypt|y|6|5|1)\$[^\s:'\"]{8,}"),
     ("header", rf"(?im)\b(?P<keep>{_HEADERS})(?P<sep>[ \t]*[:=][ \t]*)[^\r\n]+"),
     ("token", r"(?i)\b(?P<keep>token|bearer|basic)(?P<sep>[ \t]+)[A-Za-z0-9._~+/=-]{8,}"),
-    ("link", rf"(?i)(?P<keep>[?&](?:{_QUERY})=)(?P<sep>)[^&\s\"'<>]+"),
+    ("link", rf"(?i)(?P<keep>[?&](?:[a-z_]{{1,30}}_)?(?:{_QUERY})=)(?P<sep>)[^&\s\"'<>]+"),
     ("link", r"(?i)(?P<keep>/hub/(?:setup|join|accept-share|forgot)/)(?P<sep>)[^\s\"'<>?]+"),
-    ("password", r"(?P<keep>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@\"']{0,80}:)(?P<sep>)[^\s/@\"']+(?=@)"),
+    ("link", r"(?i)(?P<keep>\bhttps?://[^\s/\"'<>]{1,255}/)(?P<sep>)" + _HOOK),
+    ("password", rf"(?P<keep>{_SCHEME}[^\s:/@\"'<>]{{0,80}}:)(?P<sep>){_NO_PORT}[^\s\"'<>]+(?=@)"),
+    ("password", rf"(?P<keep>{_SCHEME})(?P<sep>)[^\s:/@\"'<>]{{8,}}(?=@)"),
+    ("password", r"(?i)(?P<keep>\bAUTH (?:PLAIN|LOGIN) )(?P<sep>)[A-Za-z0-9+/=]{4,}"),
     ("value of a secret name", rf"(?im)(?P<keep>[\"']?{_KEY}[\"']?)(?P<sep>{_BETWEEN}){_VALUE}"),
     ("token", rf"\b(?:{_PREFIXES})[A-Za-z0-9_.-]{{12,}}"),
-    ("random text", r"(?<![0-9A-Za-z/_.-])[0-9a-f]{32,128}(?![0-9A-Za-z_.-])"),
+    ("random text", r"(?<![0-9A-Za-z/_.-])(?:[0-9a-f]{32,128}|[0-9A-F]{32,128})(?![0-9A-Za-z_.-])"),
+    ("random text", r"(?<![0-9A-Za-z])(?=[A-Z]*[2-7])[A-Z2-7]{16,128}(?![0-9A-Za-z])"),
+    ("random text", r"(?<![0-9A-Za-z+/])[A-Za-z0-9+/]{22,2048}={1,2}(?![0-9A-Za-z=])"),
     ("random text", rf"(?<![0-9A-Za-z/_.-]){_MIXED}[A-Za-z0-9_-]{{32,128}}(?![0-9A-Za-z_.-])"),
 )  # fmt: skip
 _SECRET_KEY: Final = re.compile(rf"(?i){_KEY}")

@@ -48,6 +48,20 @@ SECRETS = {
     "random": "Zk9fQ2xhc3NfQ29kZV9IZXJlXzEyMzQ1Njc4OTA",
     "hub secret": "4d6f7265207365637265742074686172e9",
     "github": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "chosen passphrase": "our goats eat thistles",
+    "generated passphrase": "abcde-fghjk-mnpqr-stuvw-xyz23",
+    "age key": "qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgp",
+    "TOTP key": "JBSWY3DPEHPK3PXP",
+    "HMAC of the account": "zWNDZM6eQ",
+    "webhook": "T0ABCDEF/B0ABCDEF/xxxxxxxxxxxx",
+    "hook of a chat": "abcdefghijklmnopqrstuvwxyz",
+    "password with an @": "rd@proxy.example",
+    "password with a slash": "pa/ssw",
+    "password alone in a url": "pypi-only-a-token",
+    "answer of SMTP": "AHVzZXIAcGFzc3dv",
+    "upper hex": "ABCDEF0123456789ABCDEF0123456789",
+    "base64": "q83v+jRW/JCrze8SNFZ4kKv",
+    "lab key": "a1b2c3d4e5f6",
 }
 LINES = [
     f"Authorization: token {SECRETS['api token']}",
@@ -70,6 +84,20 @@ LINES = [
     f"in a url: {quote(SECRETS['mail password'], safe='')}",
     f"in base64: {b64encode(SECRETS['mail password'].encode()).decode()}",
     f"xsrf secret {SECRETS['hub secret']}",
+    f"cannot open it with {SECRETS['chosen passphrase']}",
+    f"made {SECRETS['generated passphrase']}",
+    f"age-secret-key-1{SECRETS['age key']}",
+    f"the key {SECRETS['TOTP key']} was shown",
+    f"  eab_hmac: {SECRETS['HMAC of the account']}",
+    f"POST https://hooks.chat.example/services/{SECRETS['webhook']} failed",
+    f"POST https://chat.example/hooks/{SECRETS['hook of a chat']}: 500",
+    f"http_proxy=http://user:wo{SECRETS['password with an @']}@proxy:3128",
+    f"https_proxy=http://user:{SECRETS['password with a slash']}@proxy:3128",
+    f"index https://{SECRETS['password alone in a url']}@pypi.example/simple",
+    f"535 AUTH PLAIN {SECRETS['answer of SMTP']}",
+    f"key {SECRETS['upper hex']}",
+    f"sent {SECRETS['base64']}=",
+    f'"GET /hub/api/appliance/messages/stream?lab_key={SECRETS["lab key"]} HTTP/1.1"',
 ]
 SETTINGS = f"""
 signup:
@@ -106,6 +134,7 @@ def places(tmp_path: Path) -> Places:
     files = render_all(config, places, nginx_text=nginx_text)
     write_rendered(files, places, source=SETTINGS)
     (places.hub_state / "xsrf.secret").write_bytes(bytes.fromhex(SECRETS["hub secret"]))
+    (places.settings / "backup.passphrase").write_text(f"{SECRETS['chosen passphrase']}\n")
     (places.logs / "hub.log").write_text("\n".join(LINES) + "\nada came from 192.0.2.7\n")
     (places.logs / "proxy.log").write_text("\n".join(LINES))
     (places.rendered / "nginx.conf").write_text("\n".join(f"# {line}" for line in LINES))
@@ -192,6 +221,15 @@ def test_settings_that_cant_be_read_are_left_out(places: Places, tmp_path: Path)
     assert "it is left out" in whole
 
 
+def test_a_file_that_somebody_put_there_is_not_written_to(places: Places, tmp_path: Path) -> None:
+    planted = tmp_path / ".bundle.tar.gz.new"
+    planted.write_text("")
+    theirs = planted.open("rb")
+    with theirs:
+        make(places, tmp_path)
+        assert theirs.read() == b""
+
+
 def test_a_place_without_room_is_told_and_nothing_is_left(places: Places, tmp_path: Path) -> None:
     with pytest.raises(ApplianceError, match="cannot write"):
         make_bundle(
@@ -206,6 +244,8 @@ def test_ordinary_lines_stay_as_they_are() -> None:
         '{"min_length": 10, "passwords": {"refuse_common": true}, "token": null}\n'
         "2026-11-22T10:00:00+0000 hub[7]: user ada gave the right password from 192.0.2.7\n"
         "tokens:\n  max_age: 30d\nStarted appliance-user-ada.service\n"
+        '"GET http://127.0.0.1:8000/user/ada@school/lab HTTP/1.1" INTERNATIONALIZATION\n'
+        "/services/culler/ answers; /opt/appliance/environments/user-3f9a/share\n"
     )
     assert Redactor({}).clean(text) == text
 
