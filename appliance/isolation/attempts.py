@@ -10,13 +10,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.isolation.scene import Scene, ask, state_of
+from appliance.isolation.scene import TEMPORARY, Scene, ask, state_of
 from appliance.names import ServerId, Username
 from appliance.systemd_spawner.properties import METADATA_ADDRESSES
 
 REFUSED: Final = "refused"
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 _OUTSIDE: Final = ("/etc", "/usr/local", "/opt/appliance", "/srv/appliance", "/var/lib")
+# Where systemd-coredump, apport, and a kernel without either leave them.
+_CORES: Final = (
+    "/var/lib/systemd/coredump", "/var/crash", "/var/lib/apport/coredump", "/var/tmp", "/tmp",  # noqa: S108
+)  # fmt: skip
 _STRANGE_UNIT: Final = "appliance-isolation-attempt"
 
 
@@ -120,6 +124,10 @@ def _refused_by_hub(_scene: Scene, said: Said) -> str:
     return "" if said.text in ("403", "404", "405") else f"the answer is {said}"
 
 
+def _no_process(_scene: Scene, said: Said) -> str:
+    return "the daemon made a process" if said.text.startswith("OK") else ""
+
+
 def _metadata(_scene: Scene, said: Said) -> str:
     if said.done:
         return "the provider's credentials can be asked for"
@@ -153,7 +161,7 @@ def _at_the_neighbour(scene: Scene) -> Iterator[Attempt]:
     yield Attempt("home: list", "list the neighbour's home", ("list", home), not_done)
     yield Attempt("home: write", "write into the neighbour's home",
                   ("write", written), _not_there(written))  # fmt: skip
-    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
+    for folder in TEMPORARY:
         yield Attempt(f"{folder}: read", f"read the neighbour's file in {folder}",
                       ("read", f"{folder}/{mark}"), no_secret)  # fmt: skip
     yield Attempt("processes: see", "see processes of others", ("others",), _no_others,
@@ -170,10 +178,28 @@ def _at_the_neighbour(scene: Scene) -> Iterator[Attempt]:
                   ("list", runtime), not_done)  # fmt: skip
     yield Attempt("token: read", "read the token of the neighbour's server",
                   ("read", f"/run/credentials/{one.unit}/token"), not_done)  # fmt: skip
+    yield Attempt("keyring: read", "read a key in the neighbour's keyring",
+                  ("key", scene.key), no_secret)  # fmt: skip
+    yield Attempt("core dumps: read", "read what is left of others' programs that crashed",
+                  ("others-files", *_CORES), not_done)  # fmt: skip
+    yield from _at_classes(scene)
     yield Attempt("loopback: connect", "connect to a port that the neighbour's program opened",
                   ("tcp", "127.0.0.1", scene.port), not_done,
                   expected="possible: programs on one machine share its ports",
                   is_open=True)  # fmt: skip
+
+
+def _at_classes(scene: Scene) -> Iterator[Attempt]:
+    """The two accounts are in no class, so every folder is one of others."""
+    classes = scene.places.class_files / "classes"
+    yield Attempt("classes: list", "list the folders of classes", ("list", str(classes)), not_done)
+    first = next(iter(sorted(classes.iterdir())), None) if classes.is_dir() else None
+    if first is not None:
+        written = f"{first}/{scene.mark}-written"
+        yield Attempt("class: list", f"list {first}, the folder of a class of others",
+                      ("list", str(first)), not_done)  # fmt: skip
+        yield Attempt("class: write", f"write into {first}",
+                      ("write", written), _not_there(written))  # fmt: skip
 
 
 def _at_the_hub(scene: Scene) -> Iterator[Attempt]:
@@ -184,6 +210,10 @@ def _at_the_hub(scene: Scene) -> Iterator[Attempt]:
         ("spawner.sock", places.spawner_socket),
     ):
         yield Attempt(f"{name}: connect", f"connect to {path}", ("unix", str(path)), not_done)
+    for kind in ("server", "kernel"):
+        yield Attempt(f"preload {kind}: ask", "ask the preload daemon as the neighbour",
+                      ("preload", str(places.preload_sockets / f"{kind}.sock"),
+                       scene.neighbour.kernel_pid), _no_process)  # fmt: skip
     user = f"/users/{scene.neighbour.user}"
     for name, method, below in (
         ("hub: read user", "GET", user),

@@ -15,16 +15,25 @@ from appliance.errors import ApplianceError
 from appliance.isolation.student import Student
 from appliance.places import Places
 
+TEMPORARY: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 _SECONDS: Final = 20
 # What the neighbour does: the secret in every place, a port that only she means to use.
 _PREPARE: Final = """
-import json, os, socket
+import ctypes, json, os, socket
 from pathlib import Path
 secret = {secret!r}
 for place in {places!r}:
-    Path(place).write_text(secret)
+    try:
+        Path(place).write_text(secret)
+    except OSError:
+        pass  # then there is nothing to be read; root looks at whose the place is
 listening = socket.create_server(("127.0.0.1", 0))
-json.dumps([os.getpid(), listening.getsockname()[1]])
+words = [b"user", {mark!r}.encode(), secret.encode()]
+add_key, to_user = {{"x86_64": 248}}.get(os.uname().machine, 217), ctypes.c_long(-4)
+key = ctypes.CDLL(None).syscall(
+    ctypes.c_long(add_key), *words[:3], ctypes.c_long(len(secret)), to_user
+)
+json.dumps([os.getpid(), listening.getsockname()[1], key])
 """
 
 
@@ -80,10 +89,14 @@ class Scene:
     neighbour: Seat
     secret: str
     """Is in the neighbour's files, and in the journal."""
-    port: int
-    """Of the neighbour's, on loopback."""
     mark: str
     """A part of the names of files that a try would write."""
+    port: int
+    """Of the neighbour's, on loopback."""
+    key: int
+    """The number of a key in the neighbour's keyring; -1 if the kernel gives out none."""
+    cookies: frozenset[str]
+    """Those that a browser logged in at the hub sends to the neighbour's server."""
 
 
 def set_up(places: Places, attacker: Student, neighbour: Student) -> Scene:
@@ -91,15 +104,18 @@ def set_up(places: Places, attacker: Student, neighbour: Student) -> Scene:
     secret, mark = secrets.token_hex(16), f"isolation-{secrets.token_hex(4)}"
     # By the programs' own means: root writes nothing into homes.
     pid = int(attacker.run("import os\nstr(os.getpid())"))
-    files = [f"{place}/{mark}" for place in ("/tmp", "/var/tmp", "/dev/shm")]  # noqa: S108
+    files = [f"{folder}/{mark}" for folder in TEMPORARY]
     home = neighbour.run("import os\nos.path.expanduser('~')")
-    prepared = neighbour.run(_PREPARE.format(secret=secret, places=[*files, f"{home}/{mark}"]))
-    kernel, port = json.loads(prepared)
+    prepared = neighbour.run(
+        _PREPARE.format(secret=secret, mark=mark, places=[*files, f"{home}/{mark}"])
+    )
+    kernel, port, key = json.loads(prepared)
     ask("systemd-cat", "--identifier=appliance-isolation", "echo", secret)
     ask("journalctl", "--sync")
     return Scene(
-        places, Seat.of(attacker, pid), Seat.of(neighbour, int(kernel)), secret, int(port), mark
-    )
+        places, Seat.of(attacker, pid), Seat.of(neighbour, int(kernel)), secret, mark, int(port),
+        int(key), attacker.cookies_for(neighbour),
+    )  # fmt: skip
 
 
 def state_of(pid: int) -> str:
@@ -120,7 +136,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def listening_ports(uids: set[int]) -> dict[int, int]:
-    """TCP ports on which programs of some users listen, with the user; proc_net_tcp(5)."""
+    """TCP ports on which programs of some users listen, with the socket; proc_net_tcp(5)."""
     found = {}
     for name in ("tcp", "tcp6"):
         try:
@@ -129,7 +145,20 @@ def listening_ports(uids: set[int]) -> dict[int, int]:
             continue
         for words in map(str.split, lines):
             if words[3] == "0A" and int(words[7]) in uids:
-                found[int(words[1].rpartition(":")[2], 16)] = int(words[7])
+                found[int(words[1].rpartition(":")[2], 16)] = int(words[9])
+    return found
+
+
+def sockets_of(pid: int) -> set[int]:
+    """The numbers of the sockets that a process has open."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            kind, _, number = os.readlink(entry).partition(":")  # noqa: PTH115
+        except OSError:
+            continue
+        if kind == "socket":
+            found.add(int(number.strip("[]")))
     return found
 
 
@@ -139,6 +168,25 @@ def seen_from(seat: Seat, path: str) -> list[str]:
         return sorted(os.listdir(f"/proc/{seat.kernel_pid}/root{path}"))  # noqa: PTH208
     except OSError:
         return []
+
+
+def place_of(seat: Seat, folder: str) -> tuple[int, int]:
+    """By which numbers the kernel knows a folder as the server sees it."""
+    try:
+        found = os.stat(f"/proc/{seat.kernel_pid}/root{folder}")  # noqa: PTH116
+    except OSError:
+        return -1, -1
+    return found.st_dev, found.st_ino
+
+
+def room_of(seat: Seat, folder: str) -> tuple[int, int]:
+    """How much a folder's file system holds as the server has it, and the server's memory limit."""
+    try:
+        found = os.statvfs(f"/proc/{seat.kernel_pid}/root{folder}")
+    except OSError:
+        return -1, -1
+    limit = ask("systemctl", "show", "--property=MemoryMax", "--value", seat.unit)
+    return found.f_blocks * found.f_frsize, int(limit) if limit.isdecimal() else -1
 
 
 def uid_of(account: str) -> int:

@@ -70,6 +70,11 @@ class Student:
             time.sleep(0.2)
         raise self._failed("start the server", f"it was not ready after {_START_SECONDS:.0f} s")
 
+    def cookies_for(self, other: Student) -> frozenset[str]:
+        """The names of the cookies that the browser takes along to somebody else's server."""
+        sent = self._browser.headers_for(f"{other._path}lab")["Cookie"]
+        return frozenset(one.partition("=")[0].strip() for one in sent.split(";") if one)
+
     def run(self, code: str) -> str:
         """What the code's last line, an expression that is a text, came to."""
         mark = secrets.token_hex(8)

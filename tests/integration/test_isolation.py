@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.integration.images import Debian
-from tests.integration.preloaded import Preloaded, open_native
+from tests.integration.preloaded import Preloaded, open_native, unit_of
 
 pytestmark = pytest.mark.machine
 
+OFFLINE = "/var/lib/appliance/spawner/offline.json"
 WEAK = "/run/systemd/system/appliance-user-.service.d/weak.conf"
 
 
 @pytest.fixture(scope="module")
 def room() -> Iterator[Preloaded]:
     with open_native(Debian.BOOKWORM) as room:
+        room.machine.execute("appliance class add Physics --name physics")
+        room.machine.wait_until("test -d /srv/appliance/classes/physics")
         yield room
 
 
@@ -38,7 +42,10 @@ def test_nothing_can_be_got_at(room: Preloaded) -> None:
     verdicts = {name: one["verdict"] for name, one in found.items()}
     assert verdicts.pop("loopback: connect") == "open"
     assert set(verdicts.values()) == {"ok"}
-    assert len(verdicts) > 45
+    assert len(verdicts) > 55
+    for name in ("class: write", "keyring: read", "core dumps: read", "preload kernel: ask",
+                 "cookies: log-in", "shared memory"):  # fmt: skip
+        assert name in verdicts
     finding = json.loads(room.machine.read_file("/var/lib/appliance/health/isolation.json"))
     assert finding["severity"] == "ok"
     users = room.machine.execute("appliance user list")
@@ -52,11 +59,43 @@ def test_what_somebody_weakened_is_found(room: Preloaded) -> None:
     room.machine.execute("systemctl daemon-reload")
     found = _test(room, status=1)
     failed = {name for name, one in found.items() if one["verdict"] == "failed"}
-    assert {"processes: see", "homes"} <= failed
+    assert {"processes: see", "homes", "temporary folders"} <= failed
     finding = json.loads(room.machine.read_file("/var/lib/appliance/health/isolation.json"))
     assert finding["severity"] == "failed"
     assert "processes: see" in finding["details"]["failed"]
     room.machine.execute(f"rm {WEAK}; systemctl daemon-reload")
+
+
+SHARED = """
+import multiprocessing, os, shutil
+from multiprocessing import shared_memory
+block = shared_memory.SharedMemory(create=True, size=2**20)
+block.buf[:5] = b"hello"
+other = shared_memory.SharedMemory(block.name)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(abs, [-3, 4]), bytes(other.buf[:5]))
+other.close()
+block.close()
+block.unlink()
+print(shutil.disk_usage("/dev/shm").total)
+with open("/dev/shm/too-much", "wb") as file:
+    try:
+        os.posix_fallocate(file.fileno(), 0, 2**40)
+    except OSError as error:
+        print(error.strerror)
+os.unlink("/dev/shm/too-much")
+"""
+
+
+def test_shared_memory_is_there_and_bounded(room: Preloaded) -> None:
+    room.add("zoe")
+    room.start("zoe")
+    said = room.run("zoe", room.start_kernel("zoe"), SHARED).splitlines()
+    assert said[0] == "[3, 4] b'hello'"
+    limit = int(room.show(unit_of("zoe"), "MemoryMax"))
+    assert limit // 2 - 2**20 <= int(said[1]) <= limit // 2
+    assert said[2] == "No space left on device"
+    room.stop("zoe")
 
 
 REACH = """
@@ -111,5 +150,15 @@ def test_an_exam_takes_the_network_and_gives_it_back(room: Preloaded) -> None:
         room.stop("emmy")
         room.start("emmy")
         kernel = room.start_kernel("emmy")
+    _becomes(room, kernel, reached=True)
+    # One that begins and ends by itself.
+    now = datetime.now(UTC)
+    window = {"begins": now + timedelta(seconds=4), "ends": now + timedelta(seconds=20)}
+    body = json.dumps({name: moment.isoformat() for name, moment in window.items()})
+    execute(HUB.format("PUT", "appliance/classes/algebra/exam", body))
+    assert json.loads(execute("appliance class exam algebra --json"))["is_now"] is False
+    offline = f"grep -q emmy {OFFLINE}"
+    room.machine.wait_until(offline, timeout=15)
+    room.machine.wait_until(f"! {offline}", timeout=30)
     _becomes(room, kernel, reached=True)
     room.stop("emmy")
