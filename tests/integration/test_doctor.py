@@ -87,6 +87,16 @@ def test_a_healthy_machine(machine: Commands) -> None:
     machine.fail("journalctl -u appliance-proxy.service -o cat | grep -F '[warn]'")
 
 
+def test_all_upkeep_is_done_in_its_sandbox(machine: Commands) -> None:
+    """The first round on a machine: everything is due."""
+    machine.execute("rm -f /var/lib/appliance/upkeep/last.json")
+    machine.execute("systemctl start appliance-upkeep.service", timeout=60)
+    said = machine.execute("journalctl -u appliance-upkeep.service -o cat _COMM=python")
+    assert said == ""
+    found = set(machine.execute("ls /var/lib/appliance/health").split())
+    assert {"backup.json", "disk.json", "environment.json", "machine.json"} <= found
+
+
 def test_it_leaves_nothing_behind(machine: Commands) -> None:
     doctor(machine)
     assert machine.execute(STATE_OF_THE_CHECK_USER).split() == ["locked"]
@@ -95,6 +105,7 @@ def test_it_leaves_nothing_behind(machine: Commands) -> None:
     assert json.loads(machine.execute("appliance status --json"))["users"]["total"] == 1
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_is_cleaned_up_by_the_next(machine: Commands) -> None:
     machine.execute(
         "appliance doctor >/dev/null 2>&1 & pid=$!;"
@@ -123,6 +134,7 @@ def test_broken_settings_of_nginx(machine: Commands) -> None:
     assert "write the settings in force once more" in mended(machine)
 
 
+@pytest.mark.long
 def test_another_program_at_the_port(machine: Commands) -> None:
     machine.execute("systemctl stop appliance-proxy")
     machine.execute(
@@ -150,6 +162,7 @@ def test_a_stopped_hub(machine: Commands) -> None:
     assert "start appliance-hub.service" in mended(machine)
 
 
+@pytest.mark.long
 def test_damaged_settings_of_the_hub(machine: Commands) -> None:
     machine.execute(f"echo '{{' >{RENDERED}/hub.json")
     machine.attempt("systemctl restart appliance-hub")
@@ -196,6 +209,7 @@ def test_a_stopped_spawner(machine: Commands) -> None:
     assert "start appliance-spawner.service" in mended(machine)
 
 
+@pytest.mark.long
 def test_a_python_that_cannot_be_run(machine: Commands) -> None:
     python = machine.execute("echo $(readlink -f /opt/appliance/user/bin)/python").strip()
     machine.execute(f"mv {python} {python}.kept; echo no program >{python}")
@@ -226,7 +240,7 @@ def test_what_is_around_it(machine: Commands) -> None:
         "appliance user add eve; appliance server start eve; appliance server stop eve;"
         " userdel nb-eve; chmod 777 /var/lib/appliance/backups;"
         " sed -i 's/^#.*/# changed/' /etc/systemd/system/appliance-proxy.service;"
-        " printf 'pages:\\n  language: de\\n' >>/etc/appliance/config.yaml"
+        " sed -i 's/^pages:.*/&\\n  language: de/' /etc/appliance/config.yaml"
     )
     checks = {one["name"]: one for one in doctor(machine)["checks"]}
     assert "nb-eve of eve" in checks["accounts"]["summary"]
