@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from appliance.db.models import Departure, Rename, User
 from appliance.errors import Conflict
-from appliance.names import CHECK_USER
+from appliance.names import CHECK_USERS
 
 
 def check_settled(session: Session, user: str) -> None:
@@ -38,6 +38,5 @@ def taken(session: Session, names: Iterable[str]) -> dict[str, str]:
         (select(User.name).where(User.name.in_(wanted)), "there is such a user already"),
     ):
         found |= dict.fromkeys(session.scalars(query), why)
-    if CHECK_USER in wanted:
-        found[CHECK_USER] = "the name is the appliance's own"
-    return found
+    own = CHECK_USERS.intersection(wanted)
+    return found | dict.fromkeys(own, "the name is the appliance's own")

@@ -14,6 +14,7 @@ from appliance.access.roles import Roles
 from appliance.access.scopes import Bearer, Scopes, Target
 from appliance.errors import NotAllowed, NotFound
 from appliance.hub.users import Person
+from appliance.names import CHECK_USERS
 from appliance.texts import say
 
 CLASSROOM: Final = "classroom"
@@ -70,6 +71,10 @@ class Rights:
         what = say("cannot change the user {name!r}", name=person.name)
         if person.admin:
             raise NotAllowed(what, why="only admins may change admins", mend="ask an admin")
+        if person.name in CHECK_USERS:
+            raise NotAllowed(
+                what, why="the account is the appliance's own", mend="sudo appliance doctor"
+            )
         if who.scopes.filters("admin:users") is None:
             return
         if person.teaches:

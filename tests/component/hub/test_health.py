@@ -11,9 +11,10 @@ from appliance.db.models import User
 from appliance.findings import Finding, Severity, write_finding
 from appliance.hub.check_user import CheckUser
 from appliance.hub.health import Health
-from appliance.names import CHECK_USER
+from appliance.names import CHECK_USER, CHECK_USERS
 from appliance.places import Places
 from tests.component.hub.conftest import STUDENT_PASSWORD
+from tests.fakes.class_people import class_people
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 
@@ -104,12 +105,27 @@ async def test_a_run_that_was_cut_off_leaves_nothing_usable(
     assert (await machine.browser().log_in(opened["name"], opened["password"])).status == 403
 
 
-async def test_nobody_else_can_have_the_name(machine: Machine, ada: Browser) -> None:
+@pytest.mark.parametrize("name", sorted(CHECK_USERS))
+async def test_nobody_else_can_have_the_name(machine: Machine, ada: Browser, name: str) -> None:
     visitor = machine.browser()
-    assert (await visitor.sign_up(CHECK_USER, STUDENT_PASSWORD)).status == 403
-    made = (await machine.root("POST", "appliance/users", {"usernames": [CHECK_USER]})).json
-    assert made["skipped"] == [{"name": CHECK_USER, "why": "the name is the appliance's own"}]
-    assert (await ada.api("PATCH", "users/ada", {"name": CHECK_USER})).status == 400
+    assert (await visitor.sign_up(name, STUDENT_PASSWORD)).status == 403
+    assert (await visitor.sign_up(name.upper(), STUDENT_PASSWORD)).status == 403
+    made = (await machine.root("POST", "appliance/users", {"usernames": [name]})).json
+    assert made["skipped"] == [{"name": name, "why": "the name is the appliance's own"}]
+    assert (await ada.api("PATCH", "users/ada", {"name": name})).status == 400
+
+
+async def test_a_teacher_has_no_power_over_it(machine: Machine, ada: Browser) -> None:
+    people = await class_people(machine)
+    await machine.root("POST", "appliance/check-user")
+    await machine.root("DELETE", "appliance/check-user")
+    await ada.api("POST", "groups/algebra/users", {"users": [CHECK_USER]})
+    path = f"appliance/users/{CHECK_USER}"
+    teacher = people.lovelace
+    assert (await teacher.api("PUT", f"{path}/password", {"generate": True})).status == 403
+    assert (await teacher.api("POST", f"{path}/setup-link", {})).status == 403
+    assert (await teacher.api("POST", f"{path}/approve")).status == 403
+    assert machine.hub.users.get(CHECK_USER).state == "locked"
 
 
 async def test_rights_that_somebody_gave_it_are_taken_away(machine: Machine, ada: Browser) -> None:
