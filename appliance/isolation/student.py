@@ -34,6 +34,7 @@ class Student:
         self._config = config
         self._password = password
         self._browser = Browser(Entrance.of(config))
+        self._root = self._browser.entrance.root
         self._kernel = ""
 
     @property
@@ -52,7 +53,8 @@ class Student:
             page = self._browser.get(self._path)
             if page.status != 200:
                 raise self._failed("open the server", f"{page.path} answers {page.status}")
-            made = self._browser.ask("POST", f"{self._path}api/kernels", {})
+            self._root = page.root
+            made = self._browser.ask("POST", f"{self._root}{self._path}api/kernels", {})
         except OSError as error:
             raise self._failed("reach the appliance", str(error)) from error
         if made.status != 201 or not isinstance(made.json, dict):
@@ -72,7 +74,7 @@ class Student:
 
     def cookies_for(self, other: Student) -> frozenset[str]:
         """The names of the cookies that the browser takes along to somebody else's server."""
-        sent = self._browser.headers_for(f"{other._path}lab")["Cookie"]
+        sent = self._browser.headers_for(f"{self._root}{other._path}lab")["Cookie"]
         return frozenset(one.partition("=")[0].strip() for one in sent.split(";") if one)
 
     def run(self, code: str) -> str:
@@ -86,12 +88,12 @@ class Student:
         return text
 
     async def _execute(self, code: str, mark: str) -> str:
-        path = f"{self._path}api/kernels/{self._kernel}/channels"
+        address = f"{self._root}{self._path}api/kernels/{self._kernel}/channels"
         entrance = self._browser.entrance
         request = HTTPRequest(
-            f"ws{entrance.root.removeprefix('http')}{path}",
-            headers=self._browser.headers_for(path),
-            ssl_options=unverified() if entrance.root.startswith("https") else None,
+            f"ws{address.removeprefix('http')}",
+            headers=self._browser.headers_for(address),
+            ssl_options=unverified() if address.startswith("https") else None,
             request_timeout=_CODE_SECONDS,
         )
         channels = await websocket_connect(request, resolver=_Here(entrance=entrance))

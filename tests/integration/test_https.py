@@ -206,3 +206,17 @@ def test_port_that_is_taken_is_told_with_the_program(room: Preloaded) -> None:
     machine.execute("systemctl stop squatter")
     machine.execute(f"appliance https own-ca --name {HOST}", timeout=60)
     assert machine.execute(f"{CURL} -o /dev/null -w '%{{http_code}}' {SITE}/hub/health") == "200"
+
+
+def test_users_servers_on_a_host_name_of_their_own(room: Preloaded) -> None:
+    machine, second = room.machine, "users.test"
+    machine.execute(f"appliance https own-ca --name {HOST} --name {second}", timeout=60)
+    machine.execute(f"appliance config set http.host {HOST}", timeout=60)
+    machine.execute(f"appliance config set http.content_host {second}", timeout=60)
+    report = json.loads(machine.attempt("appliance doctor --json", timeout=60).stdout)
+    assert {one["state"] for one in report["layers"]} == {"ok"}, report["layers"]
+    checks = {one["name"]: one["summary"] for one in report["checks"]}
+    assert second in checks["isolation"]
+    assert "encryption" not in checks
+    tried = json.loads(machine.execute("appliance isolation test --json", timeout=60))
+    assert tried["passed"]
