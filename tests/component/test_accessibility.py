@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import pytest
 from playwright.async_api import Browser, Page
 
+from appliance.disk.report import QUOTA, Report, Used, report_file, write_report
+from appliance.findings import Finding, Severity, write_finding
 from appliance.names import ServerId, Username
 from tests.fakes import page_checks
 from tests.fakes.chromium import chromium, violations
@@ -23,6 +26,7 @@ from tests.fakes.hub_machine import Machine
 pytestmark = pytest.mark.browser
 
 BOB = ServerId(Username("bob"))
+GB: Final = 2**30
 ENGLISH: Final = "en-GB"
 LANGUAGES: Final = (ENGLISH, "de-DE")
 VISITOR: Final = ("/hub/login", "/hub/signup", "/hub/signup/waiting?username=nina", "/hub/join",
@@ -31,13 +35,24 @@ STUDENT: Final = ("/hub/home", "/hub/account", "/hub/account/second-factor", "/h
     "/hub/password", "/hub/nowhere", "/hub/join")  # fmt: skip
 TEACHER: Final = ("/hub/classes", "/hub/classes/physics", "/hub/classes/physics/roster",
     "/hub/classes/physics/joining", "/hub/classes/physics/materials?folder=week1",
-    "/hub/classes/physics/links", "/hub/classes/physics/settings",
+    "/hub/classes/physics/links", "/hub/classes/physics/settings", "/hub/classes/physics/limits",
     "/hub/classes/physics/passwords?user=bob", "/hub/classes/physics/take-out?user=bob",
     "/hub/classes/physics/end?how=archive", "/hub/users/bob/access")  # fmt: skip
 ADMIN: Final = ("/hub/home", "/hub/admin", "/hub/admin?search=zzz", "/hub/admin/add",
     "/hub/admin/users/bob", "/hub/admin/users/nina", "/hub/admin/users/bob/log",
-    "/hub/admin/remove?user=bob&user=carol", "/hub/admin/joining", "/hub/new-class",
-    "/hub/archives")  # fmt: skip
+    "/hub/admin/users/bob/limits", "/hub/admin/remove?user=bob&user=carol", "/hub/admin/joining",
+    "/hub/admin/status", "/hub/new-class", "/hub/archives")  # fmt: skip
+FOUND: Final = (
+    Finding("backup", Severity.FAILED, "it failed", mend="sudo appliance backup create"),
+    Finding("updates", Severity.WARNING, "release 1.2.3 is there", why="it mends a hole",
+            mend="sudo appliance upgrade; or never ask: appliance config set updates.check false"),
+    Finding("clock", Severity.OK, "it is set right"),
+    Finding("machine", Severity.OK, "everything of ours runs", details={
+        "memory": {"total": 16 * GB, "available": 5 * GB},
+        "disks": [{"path": "/home", "total": 500 * GB, "free": 60 * GB}],
+        "units": {"appliance-spawner.service": "failed (exit-code, exit status 78)"},
+    }),
+)  # fmt: skip
 
 
 @dataclass
@@ -117,6 +132,16 @@ async def physics(machine: Machine) -> None:
         machine.spawner.common["physics", f"shared/{name}"] = b"{}"
 
 
+def something_was_found(machine: Machine) -> None:
+    """Root's programs looked: the status page has something to say, and homes are full."""
+    for finding in FOUND:
+        write_finding(machine.places.health, finding)
+    now = machine.clock.now().timestamp()
+    full = Used(bytes=2 * GB, files=400, limit=2 * GB, by=QUOTA, at=now)
+    report = Report(at=now, users={"bob": full, "tess": full}, classes={"physics": full}, rooms=())
+    write_report(report_file(machine.places), report, group=None)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_visitors_pages(school: School, language: str) -> None:
     page = await school.visitor(language)
@@ -147,12 +172,17 @@ async def test_students_pages(school: School, language: str) -> None:
     page = await school.logged_in("bob", language)
     await school.look_at(page, *STUDENT)
     await school.machine.hub.servers.start(BOB, wait=5.0)
+    something_was_found(school.machine)
     await school.look_at(page, "/hub/home", f"/hub/join/{await school.code()}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_teachers_pages(school: School, language: str) -> None:
     await school.machine.hub.servers.start(BOB, wait=5.0)
+    something_was_found(school.machine)
+    ends = school.machine.clock.now() + timedelta(hours=2)
+    exam = {"ends": ends.isoformat()}
+    assert (await school.machine.root("PUT", "appliance/classes/physics/exam", exam)).status == 200
     page = await school.logged_in("tess", language)
     await school.code()
     await page.goto("/hub/classes/physics/materials?folder=week1")
@@ -170,6 +200,7 @@ async def test_teachers_pages(school: School, language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_admins_pages(school: School, language: str) -> None:
     await school.machine.hub.servers.start(BOB, wait=5.0)
+    something_was_found(school.machine)
     page = await school.logged_in("ada", language)
     await school.look_at(page, *ADMIN)
 
