@@ -53,6 +53,20 @@ def test_services_are_little_exposed(service: Path) -> None:
     assert done.returncode == 0, done.stdout[-300:]
 
 
+def test_what_runs_from_the_environments_waits_until_they_are_rebuilt() -> None:
+    rebuild = (UNITS / "appliance-rebuild.service").read_text()
+    before = {
+        name
+        for line in rebuild.splitlines()
+        if line.startswith("Before=")
+        for name in line.removeprefix("Before=").split()
+    }
+    runs = ("ExecStart=/opt/appliance/hub/", "/opt/appliance/user ")
+    needing = {path.name for path in SERVICES if any(word in path.read_text() for word in runs)}
+    assert {"appliance-hub.service", "appliance-quota.service", *PRELOAD} <= needing
+    assert needing <= before
+
+
 @pytest.mark.parametrize("name", ["hub", "proxy"])
 def test_what_talks_to_the_network_is_not_root(name: str) -> None:
     lines = (UNITS / f"appliance-{name}.service").read_text().splitlines()
