@@ -29,6 +29,7 @@ from installer.cache import trusted_cache
 from installer.commands import run
 from installer.events import Reporter
 from installer.files import digest_of, point_link, remove_tree, sync_directory, write_file
+from installer.startup_code import compile_packages, startup_code_aside
 from installer.uv import fetch_uv, uv_environment
 
 COMPLETE: Final = ".complete"
@@ -43,6 +44,7 @@ HISTORY: Final = "history.json"
 # Part of every digest: a new number rebuilds all environments although nothing else changed.
 _RECIPE: Final = "1"
 
+_LINES: Final = 8
 _IMPORT_SERVER: Final = "import appliance.singleuser.app, ipykernel"
 
 Finish = Callable[[Path], None]
@@ -148,17 +150,30 @@ class _Build:
         self._write(LOCKED, self.environment.locked)
         pins = without_hashes(self.environment.pinned)
         versions = self._write("constraints.txt", pins + self.environment.locked)
-        self._install(
-            "--compile-bytecode", "-r", wanted, "--constraint", versions, *self._own_wheels(),
-            failure="cannot install your own requirements",
-            mend="correct them (--user-requirements); what the appliance itself needs is pinned",
-        )  # fmt: skip
-        run(
-            [self.directory / "bin/python", "-I", "-c", _IMPORT_SERVER],
-            failure="with your own requirements the server of a user does not start",
-            reporter=self.reporter,
-            mend="take the package that the last lines name out of your requirements",
-        )
+        with startup_code_aside(self.directory):
+            self._install(
+                "-r", wanted, "--constraint", versions, *self._own_wheels(),
+                failure="cannot install your own requirements",
+                mend="correct them (--user-requirements); what the appliance itself needs is "
+                "pinned",
+            )  # fmt: skip
+        compile_packages(self.directory)
+        self._try_wanted()
+
+    def _try_wanted(self) -> None:
+        """As nobody, like everything that others' packages bring."""
+        from appliance.environments.sandbox import run_confined
+
+        what = "with your own requirements the server of a user does not start"
+        mend = "take the package that the last lines name out of your requirements"
+        try:
+            done = run_confined([self.directory / "bin/python", "-I", "-c", _IMPORT_SERVER])
+        except (OSError, subprocess.TimeoutExpired) as err:
+            raise InstallError(what, why=f"it can't be tried: {err}") from err
+        if done.returncode:
+            self.reporter.output(done.stdout)
+            lines = [line for line in done.stdout.splitlines() if line.strip()]
+            raise InstallError(what, why="\n".join(lines[-_LINES:]) or "it says nothing", mend=mend)
 
     def _own_wheels(self) -> list[str | Path]:
         """Those that the owner installed from files, kept for this."""

@@ -35,6 +35,7 @@ from installer.environments import (
     mark_complete,
 )
 from installer.files import remove_tree
+from installer.startup_code import compile_packages, startup_code_aside
 from installer.uv import uv_environment
 
 INSTALLER_LOCK: Final = Path("/run/appliance-install.lock")
@@ -87,17 +88,18 @@ class Uv:
         """Raises ApplianceError with uv's reason in plain words."""
         verb, *rest = words
         command = ["pip", verb, "--python", self.directory / "bin/python", *rest]
-        done = subprocess.run(
-            [str(self.program), *map(str, command)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **self.environment},
-            timeout=_SECONDS,
-            check=False,
-        )
+        with startup_code_aside(self.directory):
+            done = subprocess.run(
+                [str(self.program), *map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, **self.environment},
+                timeout=_SECONDS,
+                check=False,
+            )
         if done.returncode:
             raise explain(
                 self.what, done.stdout, pinned=self.pinned, asked=self.asked, name=self.name
@@ -117,9 +119,9 @@ class Uv:
         # Ready-made packages alone: building one would run its code as root.
         run = self.again if again else self
         run(
-            "install", "--only-binary", ":all:", "--compile-bytecode",
-            "-r", wanted, "--constraint", pins, *words,
+            "install", "--only-binary", ":all:", "-r", wanted, "--constraint", pins, *words,
         )  # fmt: skip
+        compile_packages(self.directory)
 
     def uninstall(self, names: set[str]) -> None:
         there = sorted(names & Distributions.of(self.directory).by_name.keys())

@@ -27,6 +27,7 @@ from appliance.errors import ApplianceError, NotFound
 from appliance.places import Places
 from installer.environments import LOCKED
 from installer.files import write_file
+from installer.startup_code import compile_packages
 
 _INSTALL: Final = "cannot install {}"
 
@@ -134,8 +135,9 @@ class Shop:
                 uv.uninstall(set(asked_in(record.locked)) - set(asked_in(entry.locked)))
                 if entry.locked.strip():
                     (uv.directory / LOCKED).write_text(entry.locked, "utf-8")
-                    uv.again("install", "--no-deps", "--only-binary", ":all:", "--compile-bytecode",
+                    uv.again("install", "--no-deps", "--only-binary", ":all:",
                        "-r", uv.directory / LOCKED, *self._from_folder())  # fmt: skip
+                    compile_packages(uv.directory)
 
             plan = Plan(entry.wanted, did, carry_out, keeps=entry.locked)
             return self._change(kind, record, plan, what)

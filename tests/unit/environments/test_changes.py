@@ -330,3 +330,48 @@ def test_extensions_are_listed_with_what_made_them_on_or_off(shop: Shop, tmp_pat
     assert (found["gone"].on, found["jupyterlab"].on) == (False, True)
     on = {one.name: one.on for one in extensions(shop.places.user_environment, Config())}
     assert (on["@fancy/lab"], on["fancy"]) == (True, True)
+
+
+def _telling(log: Path) -> str:
+    """A line of Python that leaves a word when it is run."""
+    return f"import os; os.close(os.open({str(log)!r}, os.O_CREAT))\n"
+
+
+@pytest.mark.parametrize("name", ["evil.pth", "sitecustomize.py", "usercustomize/__init__.py"])
+def test_nothing_of_a_package_runs_while_packages_are_installed(
+    shop: Shop, tmp_path: Path, name: str
+) -> None:
+    log, wheels = tmp_path / "log", tmp_path / "wheels"
+    make_wheel(wheels, "evil", "1.0", files={name: _telling(log), "evil.py": "version = 1\n"})
+    shop.install("", ["evil"], did="install")
+    shop.install("", ["tool<2"], did="install")
+    shop.upgrade("", [], did="upgrade")
+    assert not log.exists()
+    # It is installed nevertheless, compiled, and goes with its package.
+    site = _site(shop.places)
+    assert (site / name).read_text() == _telling(log)
+    assert list(site.glob("__pycache__/evil.*.pyc"))
+    shop.remove("", ["evil"], did="remove")
+    assert not (_site(shop.places) / name).exists()
+    assert not log.exists()
+    shop.rollback("", 0, did="rollback")
+    assert (_site(shop.places) / name).exists()
+    assert not log.exists()
+
+
+def test_lines_that_are_no_packages_stay(shop: Shop) -> None:
+    line = "import sys\n"
+    (_site(shop.places) / "_local.pth").write_text(line)
+    shop.install("", ["tool"], did="install")
+    assert (_site(shop.places) / "_local.pth").read_text() == line
+    assert not (shop.places.user_environment / ".startup").exists()
+
+
+def test_no_package_says_what_python_is(shop: Shop, tmp_path: Path) -> None:
+    name = "evil-1.0.data/data/pyvenv.cfg"
+    make_wheel(tmp_path / "wheels", "evil", "1.0", files={name: f"home = {tmp_path}\n"})
+    before = shop.places.user_environment
+    with pytest.raises(ApplianceError, match="can't be installed"):
+        shop.install("", ["evil"], did="install")
+    assert shop.places.user_environment == before
+    assert "evil" not in _versions(shop)
