@@ -19,6 +19,9 @@ from typing import Final
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 DEPTH_MAX: Final = 2000
 """Folders in folders; each takes a descriptor."""
+NAMES_MAX: Final = 1_000_000
+"""Of files with several names, and of folders that are still to be entered, so many are kept in
+mind: whoever makes more must not end the measuring of everybody's for want of memory."""
 _BLOCK: Final = 512
 _LOOKS_BETWEEN_CLOCKS: Final = 256
 
@@ -41,6 +44,8 @@ class _OutOfTime(Exception):
 class _Counter:
     def __init__(self, device: int, deadline: float, now: Callable[[], float]) -> None:
         self.use = Use()
+        self.waiting = 0
+        """Folders that are known and not entered yet."""
         self._device = device
         self._deadline = deadline
         self._now = now
@@ -54,7 +59,9 @@ class _Counter:
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             if status.st_ino in self._linked:
                 return
-            self._linked.add(status.st_ino)
+            # Beyond that each name counts.
+            if len(self._linked) < NAMES_MAX:
+                self._linked.add(status.st_ino)
         self.use.bytes += status.st_blocks * _BLOCK
         self.use.files += 1
 
@@ -87,6 +94,7 @@ def _walk(top: int, counter: _Counter) -> None:
                 os.close(folder)
                 stack.pop()
                 continue
+            counter.waiting -= 1
             if len(stack) >= DEPTH_MAX:
                 counter.use.complete = False
                 continue
@@ -113,8 +121,13 @@ def _look(folder: int, counter: _Counter) -> list[str]:
                 if not counter.is_ours(status):
                     continue
                 counter.count(status)
-                if stat.S_ISDIR(status.st_mode):
-                    inner.append(entry.name)
+                if not stat.S_ISDIR(status.st_mode):
+                    continue
+                if counter.waiting >= NAMES_MAX:
+                    counter.use.complete = False
+                    continue
+                counter.waiting += 1
+                inner.append(entry.name)
     return inner
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.disk import measure as measure_
 from appliance.disk.measure import DEPTH_MAX, measure
 
 LATER = time.monotonic() + 3600
@@ -101,3 +102,30 @@ def test_folders_without_end_use_no_more_descriptors(tmp_path: Path) -> None:
     assert not use.complete
     assert use.files >= 900
     subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
+def test_names_without_end_use_no_more_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        (tmp_path / str(number) / "inner").mkdir(parents=True)
+    whole = measure(tmp_path, deadline=LATER)
+    assert whole.complete
+    monkeypatch.setattr(measure_, "NAMES_MAX", 3)
+    found = measure(tmp_path, deadline=LATER)
+    # All eight are counted, and three of them are entered.
+    assert (found.files, found.complete) == (whole.files - 5, False)
+    # One after the other they are no more than one at a time.
+    monkeypatch.setattr(measure_, "NAMES_MAX", 8)
+    assert measure(tmp_path, deadline=LATER) == whole
+
+
+def test_links_without_end_are_counted_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_, "NAMES_MAX", 2)
+    for number in range(4):
+        (tmp_path / f"{number}").write_text("x")
+        os.link(tmp_path / f"{number}", tmp_path / f"{number}-again")
+    # Two files are known by either name, two count twice, and there is the folder itself.
+    assert measure(tmp_path, deadline=LATER).files == 2 + 2 * 2 + 1
