@@ -197,6 +197,18 @@ def test_the_webhook_gets_words_for_a_chat_and_fields_for_programs(places: Place
         }  # fmt: skip
 
 
+def test_a_name_in_a_notice_calls_nobody(places: Places) -> None:
+    words = "the class <!channel> @all & <https://evil.example|here> is full, ada@allmail"
+    with hook() as found:
+        config = settings(notices={"webhook": found.url})
+        ByWebhook(config, places).send(Message("full", words))
+        text = found.posts[0][1]["text"]
+    assert "<" not in text
+    assert "@all " not in text
+    assert "&lt;!channel&gt; @\u2060all &amp; " in text
+    assert "ada@allmail" in text
+
+
 def test_it_goes_through_the_proxy_of_the_settings_and_nowhere_else(places: Places) -> None:
     message = Message("subject", "text")
     with hook() as proxy, hook() as direct:
