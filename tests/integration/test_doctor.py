@@ -75,7 +75,7 @@ def mended(machine: Commands) -> list[str]:
     return [text for one in (*report["layers"], *report["checks"]) for text in one["fixed"]]
 
 
-def test_a_healthy_machine(machine: Commands) -> None:
+def test_a_healthy_machine_on_which_nothing_is_left_behind(machine: Commands) -> None:
     done = machine.attempt("appliance doctor --json")
     report = json.loads(done.stdout)
     assert is_well(report), report
@@ -85,6 +85,11 @@ def test_a_healthy_machine(machine: Commands) -> None:
     assert "6*7 is 42" in text
     assert "\x1b" not in text
     machine.fail("journalctl -u appliance-proxy.service -o cat | grep -F '[warn]'")
+    # And nothing of it is left behind.
+    assert machine.execute(STATE_OF_THE_CHECK_USER).split() == ["locked"]
+    assert "appliance-check" not in machine.execute("appliance user list")
+    assert "appliance-check" not in machine.execute("appliance server list 2>&1")
+    assert json.loads(machine.execute("appliance status --json"))["users"]["total"] == 1
 
 
 def test_all_upkeep_is_done_in_its_sandbox(machine: Commands) -> None:
@@ -95,14 +100,6 @@ def test_all_upkeep_is_done_in_its_sandbox(machine: Commands) -> None:
     assert said == ""
     found = set(machine.execute("ls /var/lib/appliance/health").split())
     assert {"backup.json", "disk.json", "environment.json", "machine.json"} <= found
-
-
-def test_it_leaves_nothing_behind(machine: Commands) -> None:
-    doctor(machine)
-    assert machine.execute(STATE_OF_THE_CHECK_USER).split() == ["locked"]
-    assert "appliance-check" not in machine.execute("appliance user list")
-    assert "appliance-check" not in machine.execute("appliance server list 2>&1")
-    assert json.loads(machine.execute("appliance status --json"))["users"]["total"] == 1
 
 
 @pytest.mark.long
