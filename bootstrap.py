@@ -984,6 +984,7 @@ class Bootstrap:
         )
 
     def download(self, url: str, folder: str) -> str:
+        check_source(url, self.runner.environment.get(pip_variable("trusted-host"), ""))
         name = os.path.basename(urllib.parse.urlsplit(url).path) or "source.tar.gz"
         target = os.path.join(folder, name)
         context = ssl.create_default_context(cafile=self.runner.environment.get("SSL_CERT_FILE"))
@@ -1100,6 +1101,21 @@ class Bootstrap:
         elif kind == "result":
             self.result = event
         return True
+
+
+def check_source(url: str, trusted: str) -> None:
+    """Refuse what anybody on the way could exchange: it would run as root. As pip, this takes
+    addresses without TLS from this machine and from hosts that are set to be trusted."""
+    parts = urllib.parse.urlsplit(url)
+    hosts = {"localhost", "127.0.0.1", "::1", *(one.split(":")[0] for one in trusted.split())}
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in hosts):
+        return
+    raise StageError(
+        "cannot download " + url,
+        "it doesn't come by HTTPS, so that anybody on the way could exchange it",
+        "give an address with https://, or fetch it, check its sum, and give --source the file; "
+        "in your own network: sudo PIP_TRUSTED_HOST=%s ..." % (parts.hostname or "HOST"),
+    )
 
 
 def forget_downloads(machine: Machine) -> None:

@@ -229,3 +229,25 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
         process.stdout.readline()
         assert bootstrap.Machine(str(tmp_path)).lock_holder("/var/lib/dpkg/lock") == process.pid
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted", "is_taken"),
+    [
+        ("https://example.org/hub_appliance-1.0-py3-none-any.whl", "", True),
+        ("http://example.org/hub_appliance-1.0-py3-none-any.whl", "", False),
+        ("http://mirror.school/x.whl", "other mirror.school", True),
+        ("http://mirror.school/x.whl", "other mirror.school:8080", True),
+        ("http://mirror.school.evil.example/x.whl", "mirror.school", False),
+        ("http://127.0.0.1:8000/x.whl", "", True),
+        ("ftp://mirror.school/x.whl", "mirror.school", False),
+        ("file:///x.whl", "", False),
+    ],
+)
+def test_what_becomes_root_comes_by_https(url: str, trusted: str, is_taken: bool) -> None:
+    if is_taken:
+        bootstrap.check_source(url, trusted)
+        return
+    with pytest.raises(bootstrap.StageError) as caught:
+        bootstrap.check_source(url, trusted)
+    assert "HTTPS" in caught.value.why
