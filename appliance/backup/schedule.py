@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,15 +12,14 @@ from appliance.config.backup_schema import Backup as Settings
 from appliance.config.backup_schema import Weekday
 from appliance.config.files import write_atomically
 from appliance.config.schema import Config
-from appliance.errors import ApplianceError
 from appliance.findings import Finding, Severity, forget_finding, write_finding
 from appliance.places import Places
+from appliance.rollout.services import begin
 
 TOPIC: Final = "backup"
 UNIT: Final = "appliance-backup.service"
 _AGAIN: Final = timedelta(hours=1)
 _LATE: Final = timedelta(hours=12)
-_COMMAND_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +150,4 @@ def look(config: Config, places: Places) -> None:
     report(config, places)
     if not is_due(config.backup, record, now):
         return
-    command = ["systemctl", "start", "--no-block", UNIT]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ApplianceError("cannot begin a backup", why="systemd doesn't answer") from error
-    if done.returncode:
-        raise ApplianceError("cannot begin a backup", why=done.stderr.strip()[:500])
+    begin("begin a backup", UNIT)

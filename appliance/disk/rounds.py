@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-import subprocess
 
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
@@ -11,23 +10,17 @@ from appliance.disk.health import finding_of
 from appliance.disk.look import look_around
 from appliance.disk.quotas import set_all
 from appliance.disk.report import Report, report_file, write_report
-from appliance.errors import ApplianceError
 from appliance.findings import write_finding
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
+from appliance.rollout.services import begin
 
 UNITS = ("appliance-quota.service", "appliance-disk.service")
 
 
 def start_units(_config: Config, _places: Places) -> None:
     """The chore: both may take long, and need other rights than upkeep has."""
-    command = ["systemctl", "start", "--no-block", *UNITS]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ApplianceError("cannot look at the disks", why="systemd doesn't answer") from error
-    if done.returncode != 0:
-        raise ApplianceError("cannot look at the disks", why=done.stderr.strip()[:500])
+    begin("look at the disks", *UNITS)
 
 
 def set_quotas(places: Places) -> list[str]:

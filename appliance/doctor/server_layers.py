@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
-import socket
-import ssl
 import time
-import uuid
+from contextlib import aclosing
 from typing import Any, Final
 
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.netutil import Resolver
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.httpclient import HTTPClientError
 
 from appliance.client.hub import HubUnreachable
-from appliance.doctor.browser import Answer, Entrance, unverified
+from appliance.doctor.browser import Answer
+from appliance.doctor.channels import replies
 from appliance.doctor.layer import INSTALLER, SERVER, Walk, check_socket, check_unit, log_command
 from appliance.doctor.report import Broken
 from appliance.doctor.settings import environment_python
@@ -187,54 +183,15 @@ def _kernel_complaint(walk: Walk) -> str:
     return _complaint(walk, "-c", "import ipykernel.kernelapp")
 
 
-class _Here(Resolver):
-    """Every name leads to this machine's proxy."""
-
-    def initialize(self, entrance: Entrance) -> None:
-        self._entrance = entrance
-
-    async def resolve(self, host: str, port: int, family: Any = 0) -> list[tuple[int, Any]]:
-        entrance = self._entrance
-        kind = socket.AF_INET6 if ":" in entrance.address else socket.AF_INET
-        return [(kind, (entrance.address, entrance.port))]
-
-
 async def _compute(walk: Walk) -> str:
+    """6*7, or what the kernel said instead."""
     url = f"{walk.server_root}{walk.server_path}api/kernels/{walk.kernel}/channels"
-    entrance = walk.browser.entrance
-    context: ssl.SSLContext | None = unverified() if entrance.root.startswith("https") else None
-    request = HTTPRequest(
-        f"ws{url.removeprefix('http')}",
-        headers=walk.browser.headers_for(url), ssl_options=context,
-        request_timeout=_KERNEL_SECONDS,
-    )  # fmt: skip
-    channels = await websocket_connect(request, resolver=_Here(entrance=entrance))
-    try:
-        return await _ask(channels, "6*7")
-    finally:
-        channels.close()
-
-
-async def _ask(channels: WebSocketClientConnection, code: str) -> str:
-    """The result of an expression, or what the kernel said instead."""
-    header = {
-        "msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "",
-        "session": uuid.uuid4().hex, "version": "5.3",
-    }  # fmt: skip
-    content = {"code": code, "silent": False, "store_history": False}
-    message = {
-        "channel": "shell", "header": header, "parent_header": {}, "metadata": {},
-        "content": content,
-    }  # fmt: skip
-    await channels.write_message(json.dumps(message))
-    while (text := await channels.read_message()) is not None:
-        found = json.loads(text)
-        if found.get("parent_header", {}).get("msg_id") != header["msg_id"]:
-            continue
-        if found["msg_type"] == "execute_result":
-            return str(found["content"]["data"]["text/plain"])
-        if found["msg_type"] == "error":
-            return f"{found['content']['ename']}: {found['content']['evalue']}"
+    async with aclosing(replies(walk.browser, url, "6*7", _KERNEL_SECONDS)) as messages:
+        async for found in messages:
+            if found["msg_type"] == "execute_result":
+                return str(found["content"]["data"]["text/plain"])
+            if found["msg_type"] == "error":
+                return f"{found['content']['ename']}: {found['content']['evalue']}"
     return "the connection ended"
 
 

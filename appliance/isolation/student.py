@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-import socket
 import time
-import uuid
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Final
 
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.netutil import Resolver
-from tornado.websocket import websocket_connect
+from tornado.httpclient import HTTPClientError
 
 from appliance.client.hub import HubClient
 from appliance.config.schema import Config
-from appliance.doctor.browser import Browser, Entrance, unverified
+from appliance.doctor.browser import Browser, Entrance
+from appliance.doctor.channels import replies
 from appliance.errors import ApplianceError
 from appliance.names import ServerId, Username
 from appliance.rollout.health import Deadline
@@ -88,26 +85,12 @@ class Student:
         return text
 
     async def _execute(self, code: str, mark: str) -> str:
-        address = f"{self._root}{self._path}api/kernels/{self._kernel}/channels"
-        entrance = self._browser.entrance
-        request = HTTPRequest(
-            f"ws{address.removeprefix('http')}",
-            headers=self._browser.headers_for(address),
-            ssl_options=unverified() if address.startswith("https") else None,
-            request_timeout=_CODE_SECONDS,
-        )
-        channels = await websocket_connect(request, resolver=_Here(entrance=entrance))
+        url = f"{self._root}{self._path}api/kernels/{self._kernel}/channels"
         *lines, last = code.strip().splitlines()
-        printing = f"print({mark!r} + ({last}) + {mark!r})"
-        message = _execute_request("\n".join([*lines, printing]))
-        number = message["header"]["msg_id"]
+        whole = "\n".join([*lines, f"print({mark!r} + ({last}) + {mark!r})"])
         printed = ""
-        try:
-            await channels.write_message(json.dumps(message))
-            while (text := await channels.read_message()) is not None:
-                found = json.loads(text)
-                if found.get("parent_header", {}).get("msg_id") != number:
-                    continue
+        async with aclosing(replies(self._browser, url, whole, _CODE_SECONDS)) as messages:
+            async for found in messages:
                 if found["msg_type"] == "stream":
                     printed += str(found["content"]["text"])
                 elif found["msg_type"] == "error":
@@ -115,35 +98,9 @@ class Student:
                     raise self._failed("run a program in the kernel", why)
                 if printed.count(mark) == 2:
                     return printed.split(mark)[1]
-        finally:
-            channels.close()
         raise self._failed("run a program in the kernel", "the connection ended")
 
     def _failed(self, what: str, why: str) -> ApplianceError:
         return ApplianceError(
             f"cannot {what} as {self.server.user!r}", why=why, mend="sudo appliance doctor"
         )
-
-
-class _Here(Resolver):
-    """Every name leads to this machine's proxy."""
-
-    def initialize(self, entrance: Entrance) -> None:
-        self._entrance = entrance
-
-    async def resolve(self, host: str, port: int, family: Any = 0) -> list[tuple[int, Any]]:
-        entrance = self._entrance
-        kind = socket.AF_INET6 if ":" in entrance.address else socket.AF_INET
-        return [(kind, (entrance.address, entrance.port))]
-
-
-def _execute_request(code: str) -> dict[str, Any]:
-    header = {
-        "msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "",
-        "session": uuid.uuid4().hex, "version": "5.3",
-    }  # fmt: skip
-    content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
-    return {
-        "channel": "shell", "header": header, "parent_header": {}, "metadata": {},
-        "content": content,
-    }  # fmt: skip

@@ -44,6 +44,7 @@ LOGGED: Final = {
     "rebuild": ("appliance-rebuild.service",),
 }
 """Everything that `appliance logs` takes, each with its units."""
+_BEGIN_SECONDS: Final = 30.0
 _LOG_LINES: Final = 5
 # A list of a thousand servers is a small part of it.
 _ANSWER_MAX: Final = 2**24
@@ -76,6 +77,16 @@ def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[s
     return subprocess.run(
         list(command), capture_output=True, text=True, timeout=seconds, check=False
     )
+
+
+def begin(what: str, *units: str) -> None:
+    """Start units that do long work, and don't wait for them; raises ApplianceError."""
+    try:
+        done = run(["systemctl", "start", "--no-block", *units], _BEGIN_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ApplianceError(f"cannot {what}", why="systemd doesn't answer") from error
+    if done.returncode:
+        raise ApplianceError(f"cannot {what}", why=done.stderr.strip()[:500])
 
 
 class SystemdServices:

@@ -9,12 +9,11 @@ from appliance.config.schema import Config
 from appliance.errors import InstallError
 from appliance.findings import Finding, Severity, forget_finding, write_finding
 from appliance.places import Places
-from appliance.rollout.services import run
+from appliance.rollout.services import begin
 from installer.point import Point, is_busy
 from installer.releases import Wanted, available, is_newer, newest
 
 TOPIC: Final = "updates"
-_START_SECONDS: Final = 20.0
 
 
 def look_for_updates(config: Config, places: Places) -> None:
@@ -50,13 +49,10 @@ def look_for_updates(config: Config, places: Places) -> None:
 def mend_cut_off_upgrade(_config: Config, places: Places) -> None:
     """An installer that was killed left the machine between two releases."""
     if Point.under_way(places).exists and not is_busy():
-        run(["systemctl", "start", "--no-block", "appliance-back.service"], _START_SECONDS)
+        begin("go back from an upgrade that was cut off", "appliance-back.service")
 
 
 def fetch_next_python(config: Config, places: Places) -> None:
     """In a unit of its own, for it takes a while and writes where this one may not."""
     if config.updates.next_python and not places.trial:
-        run(
-            ["systemctl", "start", "--no-block", "appliance-next-python.service"],
-            _START_SECONDS,
-        )
+        begin("fetch packages for the next Python", "appliance-next-python.service")

@@ -137,7 +137,7 @@ async def test_a_kernel_that_answers_wrongly_is_named(
     async def wrong(*_: object) -> str:
         return "41"
 
-    monkeypatch.setattr("appliance.doctor.server_layers._ask", wrong)
+    monkeypatch.setattr("appliance.doctor.server_layers._compute", wrong)
     checks = await examined(appliance)
     broken = next(one for one in checks if one.state is State.FAILED)
     assert (broken.name, broken.summary) == ("kernel", "the kernel says that 6*7 is '41'")

@@ -17,6 +17,7 @@ from appliance.config.backup_schema import Backup as Settings
 from appliance.config.schema import Config
 from appliance.findings import Severity, read_findings
 from appliance.places import Places
+from appliance.rollout import services
 
 # A Monday.
 NOON = datetime(2030, 1, 7, 12, 0).astimezone()
@@ -110,11 +111,11 @@ def test_the_chore_begins_what_is_due(tmp_path: Path, monkeypatch: pytest.Monkey
         returncode = 0
         stderr = ""
 
-    def run(command: list[str], **_words: object) -> Done:
+    def run(command: list[str], _seconds: float) -> Done:
         commands.append(command)
         return Done()
 
-    monkeypatch.setattr(schedule.subprocess, "run", run)
+    monkeypatch.setattr(services, "run", run)
     look(Config(), places)
     assert commands == []
     assert read_record(places).since
