@@ -120,7 +120,7 @@ class Servers:
         with self._claimed(server) as claim:
             self._refuse_if_running(server)
             if told is not None:
-                self._told.keep({server.user: told})
+                self._told.keep({server.user: told}, active=self._active())
             how = self._starter.start(server, token, is_cancelled=lambda: claim.cancelled)
             with self._lock:
                 self._tracked.add(server)
@@ -260,8 +260,15 @@ class Servers:
 
     def set_limits(self, people: Mapping[Username, Told]) -> int:
         """Put new limits on the running servers of some users; how many there are."""
-        self._told.keep(people)
+        active = self._active()
+        told = {user: one for user, one in people.items() if user in active}
+        self._told.keep(told, active=active)
         return self._apply(server for server in self._running() if server.user in people)
+
+    def _active(self) -> set[Username]:
+        """Users who have a server, or one that starts."""
+        with self._lock:
+            return {server.user for server in (*self._tracked, *self._claims)}
 
     def apply_limits(self) -> int:
         """Put the limits of spawner.json on every running server; how many there are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ from appliance.systemd_spawner.accounts import write_atomically
 log = logging.getLogger(__name__)
 
 _NOTHING: Final = Told()
+_MOST: Final = 20_000
+"""Users, and groups of theirs, that are kept besides those who have a server."""
 
 
 class ToldStore:
@@ -34,10 +36,16 @@ class ToldStore:
         with self._lock:
             return self._told.get(user, _NOTHING)
 
-    def keep(self, people: Mapping[Username, Told]) -> None:
-        """Remember the latest of some users."""
+    def keep(self, people: Mapping[Username, Told], *, active: Collection[Username]) -> None:
+        """Remember the latest of some users; of too many, only those who have a server now.
+
+        Else a hub that isn't ours any more could fill the machine's memory by it.
+        """
         with self._lock:
-            self._put({**self._told, **people})
+            told = {**self._told, **people}
+            if sum(1 + len(one.groups) for one in told.values()) > _MOST:
+                told = {user: one for user, one in told.items() if user in active}
+            self._put(told)
 
     def forget(self, user: Username) -> None:
         """A later user of that name begins with nothing."""

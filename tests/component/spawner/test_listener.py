@@ -13,6 +13,7 @@ import pytest
 from appliance.config.schema import Config
 from appliance.names import Username
 from appliance.places import Places
+from appliance.systemd_spawner import told as told_
 from appliance.systemd_spawner.properties import INFINITY
 from appliance.systemd_spawner.protocol import LINE_MAX
 from appliance.systemd_spawner.told import ToldStore
@@ -104,6 +105,24 @@ def test_limits_of_groups_and_pages_reach_the_unit(
     assert (places.run / "limits.json").stat().st_mode & 0o777 == 0o600
     assert ask(daemon, verb="forget_user", user="ada")["ok"]
     assert ToldStore(places.run / "limits.json").find(Username("ada")).limits == {}
+
+
+def test_a_hub_that_tells_without_end_fills_nothing(
+    daemon: Daemon, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told_, "_MOST", 30)
+    told = {"groups": {f"g{number}": {} for number in range(10)}, "limits": {}}
+    start = {"verb": "start", "server": "", "token": TOKEN, "told": told}
+    assert ask(daemon, **start, user="ada")["ok"]
+    people = {f"nobody{number}": told for number in range(50)}
+    assert ask(daemon, verb="set_limits", people={**people, "ada": told})["changed"] == 1
+    for number in range(5):
+        assert ask(daemon, **start, user=f"eve{number}")["ok"]
+        assert ask(daemon, verb="stop", user=f"eve{number}", server="")["ok"]
+    kept = json.loads((places.run / "limits.json").read_text())
+    assert "ada" in kept
+    assert len(kept) <= 3
+    assert not any(name.startswith("nobody") for name in kept)
 
 
 @pytest.mark.parametrize(
