@@ -163,9 +163,9 @@ def test_what_the_preload_daemons_read(tmp_path: Path) -> None:
 def test_what_changes_nothing_tells_nobody(
     places: Places, applier: Applier, services: FakeServices
 ) -> None:
-    set_to(places, applier, "limits.memory", "1G")
+    set_to(places, applier, "limits.tasks", "512")
     assert services.told == []
-    assert "\n  memory: 1G\n" in places.config_file.read_text()
+    assert "\n  tasks: 512\n" in places.config_file.read_text()
     assert applier.reload().changes == []
     assert applier.reload(everything=True).reload == EVERYTHING
 

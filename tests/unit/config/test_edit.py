@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from appliance.config import edit
@@ -132,12 +133,17 @@ def words_for(setting: Setting) -> st.SearchStrategy[list[str]]:
             return st.sampled_from([["jupyter_lsp=no"], ["nbdime=true", "a.b=off"], ["{}"]])
         case Kind.LIST if setting.key == "preload.packages":
             return st.lists(st.sampled_from(["numpy", "pandas", "scipy.stats"]), min_size=1)
-        case Kind.LIST:
-            if setting.name.endswith("_names"):
-                return st.sampled_from([["*@school.example"], ["teacher*", "a?"]])
-            if setting.key == "passwords.second_factor_roles":
-                return st.sampled_from([["admin"], ["teacher", "user"]])
+        case Kind.LIST if setting.name.endswith("_names"):
+            return st.sampled_from([["*@school.example"], ["teacher*", "a?"]])
+        case Kind.LIST if setting.key in ("http.trusted_proxies", "network.direct"):
             return st.lists(st.ip_addresses().map(str), min_size=1, max_size=4)
+        case Kind.LIST:
+            assert isinstance(setting.example, list)
+            return st.lists(st.sampled_from(setting.example), min_size=1, unique=True)
+        case Kind.SECRET if setting.key == "notices.webhook":
+            return st.from_regex(r"https://[a-z0-9/.-]{1,40}", fullmatch=True).map(
+                lambda text: [text]
+            )
         case Kind.SECRET if setting.key != "signup.code":
             return st.from_regex(r"[!-~]{8,64}", fullmatch=True).map(lambda text: [text])
         case Kind.SECRET:
@@ -151,7 +157,15 @@ def words_for(setting: Setting) -> st.SearchStrategy[list[str]]:
 
 
 # What takes others beside it, and can't be the first to be set or the last to go.
-_ALONE = {"mail.host", "mail.user", "mail.sender", "mail.site", "mail.password"}
+_ALONE = {
+    "http.content_host",
+    "https.mode",
+    "mail.host",
+    "mail.user",
+    "mail.sender",
+    "mail.site",
+    "mail.password",
+}
 CHANGES = st.lists(
     st.sampled_from([one for one in settings().values() if one.key not in _ALONE]).flatmap(
         lambda setting: st.tuples(st.just(setting), words_for(setting))
@@ -160,6 +174,8 @@ CHANGES = st.lists(
 )
 
 
+# Each change reads and writes the whole file.
+@hypothesis_settings(max_examples=30)
 @given(CHANGES)
 def test_any_series_of_changes_keeps_the_comments_and_gives_the_last_values(
     changes: list[tuple[Setting, list[str]]],
