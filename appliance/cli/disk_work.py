@@ -121,7 +121,11 @@ def apply(places: Places, output: Output) -> int:
 
 def prepare(places: Places, output: Output, *, dry_run: bool, agreed: bool) -> int:
     if places.trial:
-        raise ApplianceError("cannot turn quotas on", why="in a trial all files are your own")
+        raise ApplianceError(
+            "cannot turn quotas on",
+            why="in a trial all files are your own",
+            mend="install the appliance",
+        )
     plans = _plans(places)
     value = {"file_systems": [asdict(plan) for plan in plans]}
     text = "\n\n".join(_told(plan) for plan in plans)

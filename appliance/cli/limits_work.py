@@ -37,6 +37,7 @@ _LABELS: Final = {
 # JupyterLab with a kernel that has loaded pandas and a table, as measured; docs/limits.md.
 _TYPICAL: Final = 256 * MIB
 _MEASURED_MIN: Final = 5
+_ONLY_A_TRIAL: Final = "This is a trial, in which nothing holds servers to limits."
 
 
 def show(places: Places, output: Output, name: str, group: str) -> None:
@@ -54,6 +55,8 @@ def show(places: Places, output: Output, name: str, group: str) -> None:
         for one, limit in found["limits"].items()
     ]
     output.table(found, ["limit", "value", "from"], rows)
+    if places.trial:
+        output.say(_ONLY_A_TRIAL)
 
 
 def _in_words(name: str, value: float | None) -> str:
@@ -152,7 +155,7 @@ def suggest(
     found = make_suggestion(MachineSize.read(), people, uses)
     output.data(found.model(), "" if output.quiet else "\n".join(_explained(found, config)))
     if places.trial:
-        output.say("This is a trial, in which nothing holds servers to limits.")
+        output.say(_ONLY_A_TRIAL)
     if apply:
         _apply(places, output, found, yes=yes)
 
