@@ -85,7 +85,10 @@ def support_bundle(
     file: Annotated[str, typer.Argument(help="Where to write it.", metavar="[FILE]")] = "",
     *,
     lines: Annotated[
-        int, typer.Option("-n", "--lines", min=0, help="How many lines of each program's log.")
+        int,
+        typer.Option(
+            "-n", "--lines", min=0, help="How many lines of each program's log.", metavar="N"
+        ),
     ] = 500,
     anonymize: Annotated[
         bool, typer.Option("--anonymize", help="Replace names of users and addresses, too.")

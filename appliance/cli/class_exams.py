@@ -23,7 +23,8 @@ __all__ = ["app"]
 _HOW: Final = "write a time such as 22:00, or a day and a time such as '2030-06-01 22:00'"
 
 Until = Annotated[
-    str, typer.Option("--until", help="When it is over: 12:00, or '2030-06-01 12:00'.")
+    str,
+    typer.Option("--until", help="When it is over: 12:00, or '2030-06-01 12:00'.", metavar="TIME"),
 ]
 
 

@@ -17,7 +17,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for HTTPS; 0: as it is.")]
+Port = Annotated[
+    int,
+    typer.Option("--port", min=0, max=65535, help="Port for HTTPS; 0: as it is.", metavar="PORT"),
+]
 
 
 @app.command()
