@@ -21,6 +21,7 @@ from tests.integration.preloaded import Preloaded, open_native
 pytestmark = pytest.mark.machine
 
 HOST: Final = "appliance"
+SECOND: Final = "users.test"
 SITE: Final = f"https://{HOST}"
 CA: Final = "/var/lib/appliance/certificates/ca.crt"
 CURL: Final = f"curl -sS --cacert {CA}"
@@ -40,7 +41,8 @@ def room() -> Iterator[Preloaded]:
     """A machine with HTTPS by its own authority, and bob."""
     with open_native(Debian.BOOKWORM) as made:
         made.add("bob")
-        said = made.machine.execute(f"appliance https own-ca --name {HOST} 2>&1", timeout=60)
+        names = f"--name {HOST} --name {SECOND}"
+        said = made.machine.execute(f"appliance https own-ca {names} 2>&1", timeout=60)
         assert f"the appliance answers at {SITE}/" in said
         assert CA in said
         yield made
@@ -209,14 +211,14 @@ def test_port_that_is_taken_is_told_with_the_program(room: Preloaded) -> None:
 
 
 def test_users_servers_on_a_host_name_of_their_own(room: Preloaded) -> None:
-    machine, second = room.machine, "users.test"
-    machine.execute(f"appliance https own-ca --name {HOST} --name {second}", timeout=60)
+    machine = room.machine
+    machine.execute(f"appliance https own-ca --name {HOST} --name {SECOND}", timeout=60)
     machine.execute(f"appliance config set http.host {HOST}", timeout=60)
-    machine.execute(f"appliance config set http.content_host {second}", timeout=60)
+    machine.execute(f"appliance config set http.content_host {SECOND}", timeout=60)
     report = json.loads(machine.attempt("appliance doctor --json", timeout=60).stdout)
     assert {one["state"] for one in report["layers"]} == {"ok"}, report["layers"]
     checks = {one["name"]: one["summary"] for one in report["checks"]}
-    assert second in checks["isolation"]
+    assert SECOND in checks["isolation"]
     assert "encryption" not in checks
     tried = json.loads(machine.execute("appliance isolation test --json", timeout=60))
     assert tried["passed"]
