@@ -73,16 +73,7 @@ _COLUMNS: Final = ["name", "uses", "of", "used", "files", "seen"]
 
 
 def _user(name: str, used: Used) -> dict[str, Any]:
-    return {
-        "name": name,
-        "bytes": used.bytes,
-        "limit_bytes": used.limit,
-        "files": used.files,
-        "files_limit": used.files_limit,
-        "percent": used.percent,
-        "enforced": used.refuses,
-        "complete": used.complete,
-    }
+    return {"name": name, **used.model}
 
 
 def _row(one: dict[str, Any]) -> list[str]:

@@ -55,6 +55,19 @@ class Used:
         """Whether the file system itself holds to the limit."""
         return self.by == QUOTA and self.limit is not None
 
+    @property
+    def model(self) -> dict[str, Any]:
+        """As the API and the command line's JSON have it."""
+        return {
+            "bytes": self.bytes,
+            "limit_bytes": self.limit,
+            "files": self.files,
+            "files_limit": self.files_limit,
+            "percent": self.percent,
+            "enforced": self.refuses,
+            "complete": self.complete,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

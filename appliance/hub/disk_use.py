@@ -48,17 +48,7 @@ class Share:
     @property
     def model(self) -> dict[str, Any]:
         """For the API."""
-        used = self.used
-        return {
-            "bytes": used.bytes,
-            "limit_bytes": used.limit,
-            "files": used.files,
-            "files_limit": used.files_limit,
-            "percent": used.percent,
-            "enforced": used.refuses,
-            "complete": used.complete,
-            "measured": stamp(self.measured),
-        }
+        return {**self.used.model, "measured": stamp(self.measured)}
 
 
 class DiskUse:

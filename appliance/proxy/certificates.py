@@ -181,11 +181,6 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return ":".join(digest[at : at + 2] for at in range(0, 64, 2)).upper()
 
 
-def read_certificates(path: Path) -> list[x509.Certificate]:
-    """All certificates of a PEM file."""
-    return _certificates(_read(path), str(path))
-
-
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
