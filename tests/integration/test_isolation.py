@@ -133,6 +133,7 @@ def test_an_exam_where_linux_filters_packets_by_unit() -> None:
         room.prepare()
         check_exam(room)
         assert filters_packets(room)
+        check_window(room)
         # And what lies in shared memory is the server's memory.
         room.start("emmy")
         before = int(room.show(unit_of("emmy"), "MemoryCurrent"))
@@ -182,14 +183,22 @@ def check_exam(room: Preloaded) -> None:
         room.start("emmy")
         kernel = room.start_kernel("emmy")
     _becomes(room, kernel, reached=True)
-    # One that begins and ends by itself.
+    room.stop("emmy")
+
+
+def check_window(room: Preloaded) -> None:
+    """An exam that begins and ends by itself, while the server runs."""
+    execute = room.machine.execute
+    room.start("emmy")
+    kernel = room.start_kernel("emmy")
     now = datetime.now(UTC)
-    window = {"begins": now + timedelta(seconds=3), "ends": now + timedelta(seconds=16)}
+    window = {"begins": now + timedelta(seconds=3), "ends": now + timedelta(seconds=30)}
     body = json.dumps({name: moment.isoformat() for name, moment in window.items()})
     said = execute(HUB.format("PUT", "appliance/classes/algebra/exam", body))
     assert json.loads(said)["is_now"] is False
     offline = f"grep -q emmy {OFFLINE}"
     room.machine.wait_until(offline, timeout=15)
-    room.machine.wait_until(f"! {offline}", timeout=30)
+    _becomes(room, kernel, reached=False)
+    room.machine.wait_until(f"! {offline}", timeout=45)
     _becomes(room, kernel, reached=True)
     room.stop("emmy")
