@@ -51,10 +51,7 @@ class Rights:
     def check_may_see(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
         """Raise NotFound for somebody whom they know nothing of."""
         if not self.may_see(who, person, groups):
-            raise NotFound(
-                say("cannot find the user {name!r}", name=person.name[:60]),
-                why="there is no such user, or not in your classes",
-            )
+            raise _unknown(person)
 
     def check_may_manage(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
         """Raise NotFound or NotAllowed unless they may have power over the account.
@@ -62,6 +59,9 @@ class Rights:
         That is: its password, links and second factors, to approve and to lock it.
         """
         self.check_may_see(who, person, groups)
+        if person.name in CHECK_USERS and not who.admin:
+            # Nobody's, and opened for seconds: a link or password of theirs would open it to them.
+            raise _unknown(person)
         self.check_not_above(who, person, groups)
 
     def check_not_above(self, who: Principal, person: Person, groups: frozenset[str]) -> None:
@@ -71,10 +71,6 @@ class Rights:
         what = say("cannot change the user {name!r}", name=person.name)
         if person.admin:
             raise NotAllowed(what, why="only admins may change admins", mend="ask an admin")
-        if person.name in CHECK_USERS:
-            raise NotAllowed(
-                what, why="the account is the appliance's own", mend="sudo appliance doctor"
-            )
         if who.scopes.filters("admin:users") is None:
             return
         if person.teaches:
@@ -120,6 +116,13 @@ class Rights:
                     if not (own and text.partition("!")[0] in _OF_SERVICES)
                 ]
         return not _is_own(Scopes.expand(texts, Bearer(user=name), custom=self._roles.custom), name)
+
+
+def _unknown(person: Person) -> NotFound:
+    return NotFound(
+        say("cannot find the user {name!r}", name=person.name[:60]),
+        why="there is no such user, or not in your classes",
+    )
 
 
 def _is_own(scopes: Scopes, name: str) -> bool:
