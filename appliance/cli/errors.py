@@ -75,13 +75,13 @@ def print_error(error: BaseException, *, debug: bool) -> None:
     for label, lines in (
         ("why", [error.why] if error.why else []),
         ("log", list(error.log)),
-        ("to mend", [_mend(error.mend)] if error.mend else []),
+        ("to mend", [to_mend(error.mend)] if error.mend else []),
     ):
         for number, line in enumerate(lines):
             print(f"  {'' if number else label:<9}{printable(line)}", file=sys.stderr)
 
 
-def _mend(text: str) -> str:
+def to_mend(text: str) -> str:
     """What mends it; in a trial nothing needs root, and root has no command."""
     return text.replace("sudo appliance ", "appliance ") if Places.current().trial else text
 

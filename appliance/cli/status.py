@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance import __version__
-from appliance.cli.errors import Exit
+from appliance.cli.errors import Exit, to_mend
 from appliance.cli.output import Output, count, printable, size
 from appliance.cli.preloading import gather_preloading, preloading_text
 from appliance.client.hub import HubClient
@@ -216,7 +216,7 @@ def _findings_text(findings: list[dict[str, Any]]) -> str:
     lines = []
     for one in findings:
         sign = "" if one["severity"] == Severity.OK else f" {one['severity']}:"
-        mend = f"; {one['mend']}" if sign and one["mend"] else ""
+        mend = f"; {to_mend(one['mend'])}" if sign and one["mend"] else ""
         lines.append(printable(f"{one['topic']}:{sign} {one['summary']}{mend}"))
     return ("\n" + " " * 11).join(lines)
 

@@ -16,7 +16,7 @@ from appliance.hub.pages.status import mend_parts
             ["sudo appliance disk usage"],
         ),
         (
-            "sudo appliance upgrade --check; or never ask: appliance config set updates.check false",
+            "sudo appliance upgrade --check; or never: appliance config set updates.check false",
             ["sudo appliance upgrade --check", "appliance config set updates.check false"],
         ),
         ("one of the addresses in `ip address`", ["ip address"]),
