@@ -40,8 +40,13 @@ class Student:
 
     def open(self) -> None:
         """Log in by the page, start the server, and start a kernel in it."""
-        login = f"{self._config.base_url}hub/login"
-        fields = {"username": self.server.user, "password": self._password}
+        hub = f"{self._config.base_url}hub/"
+        login = f"{hub}login"
+        # To a page of the hub's own: the way to the server is a step of its own, and all together
+        # would lead by more addresses than a browser may be sent to at once.
+        fields = {
+            "username": self.server.user, "password": self._password, "next": f"{hub}home",
+        }  # fmt: skip
         try:
             answer = self._browser.submit(login, fields)
             if answer.status != 200 or answer.path == login:
