@@ -40,7 +40,8 @@ function replace(part, fresh) {
   const before = part.querySelector("h2")?.textContent;
   part.replaceWith(document.adoptNode(fresh));
   const now = fresh.querySelector("h2")?.textContent;
-  if (now !== before) document.querySelector("[data-announce]").textContent = now;
+  const isState = fresh.id === "server";
+  if (isState && now !== before) document.querySelector("[data-announce]").textContent = now;
   if (open) fresh.querySelector("details")?.setAttribute("open", "");
   if (focused === null) return;
   const same = [...fresh.querySelectorAll("a, button, summary")].find((one) => label(one) === focused);
