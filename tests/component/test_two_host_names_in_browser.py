@@ -57,11 +57,11 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
         places = {"LabServerApp": {"extra_labextensions_path": [str(extensions)]}}
         config.write_text(json.dumps(places))
         await appliance.visitor().sign_up_and_log_in("ada")
-        await page.goto("/hub/login")
+        await page.goto("/hub/login?next=/hub/home")
         await page.get_by_label("User name").fill("ada")
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
         await page.get_by_role("button", name="Log in", exact=True).click()
-        await page.wait_for_url(f"http://{HUB}:*/hub/**")
+        await page.wait_for_url("**/hub/home")
         yield Room(appliance, context, page)
 
 

@@ -26,6 +26,7 @@ def lecture(request: pytest.FixtureRequest) -> Iterator[Classroom]:
         yield classroom
 
 
+@pytest.mark.long
 def test_twenty_servers_at_once(lecture: Classroom) -> None:
     names = [f"many{number}" for number in range(20)]
     lecture.add(*names)
@@ -187,6 +188,7 @@ def _sign_up_until_refused(classroom: Classroom, prefix: str) -> tuple[str, Page
     raise AssertionError("the disk is never full")
 
 
+@pytest.mark.long
 def test_clock_that_jumps(lecture: Classroom) -> None:
     machine = lecture.machine
     machine.execute(
