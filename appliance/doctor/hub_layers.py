@@ -45,7 +45,7 @@ def hub(walk: Walk) -> str:
         ) from error  # fmt: skip
     why = database_fault(walk)
     if why:
-        raise Broken("the database is damaged", why=why, mend=_restore(places))
+        raise Broken("the database is damaged", why=why, mend=_restore())
     _check_through_proxy(walk)
     fault = status.get("proxy", {}).get("fault", "")
     if fault:
@@ -97,7 +97,7 @@ def _why_not_started(walk: Walk) -> Broken | None:
         )  # fmt: skip
     why = database_fault(walk)
     if why:
-        return Broken("the hub can't open its database", why=why, mend=_restore(walk.places))
+        return Broken("the hub can't open its database", why=why, mend=_restore())
     return None
 
 
@@ -106,8 +106,8 @@ def _write_and_start(walk: Walk) -> None:
     walk.system.start(HUB_UNIT)
 
 
-def _restore(places: Places) -> str:
-    return f"sudo appliance backup list; sudo appliance backup restore; {places.database} is kept"
+def _restore() -> str:
+    return "sudo appliance backup list, then sudo appliance restore NAME"
 
 
 _PROGRAM: Final = """\
@@ -123,7 +123,7 @@ try:
         db.execute("BEGIN IMMEDIATE")
         db.execute("CREATE TABLE written_by_the_doctor (n)")
         db.execute("ROLLBACK")
-except Exception as error:
+except (sqlite3.Error, OSError, TypeError) as error:
     said["fault"] = said["fault"] or str(error)
 print(json.dumps(said))
 """

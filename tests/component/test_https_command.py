@@ -64,7 +64,7 @@ class NginxServices:
 
 
 class Rig:
-    """An appliance of nginx and a stub for its hub."""
+    """A real nginx, with a stand-in for the hub behind it."""
 
     def __init__(self, nginx: Proxy, services: NginxServices, port: int) -> None:
         self.nginx, self.services, self.port = nginx, services, port
