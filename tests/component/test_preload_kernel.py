@@ -245,6 +245,8 @@ print(json.dumps([
     her_module.WHOSE, helper.__file__, own.number, Own.__module__, pools, int(path.stdout),
     __name__, sys.modules[__name__].Own is Own,
 ]))
+# It ignores SIGTERM, and the end of ipykernel waits half a minute for its children.
+multiprocessing.resource_tracker._resource_tracker._stop()
 """
 
 
