@@ -263,3 +263,8 @@ def size_text(size: Number) -> str:
     if size >= GIB:
         return f"{size / GIB:.4g} GB"
     return f"{size / MIB:.4g} MB"
+
+
+def limit_text(name: str, value: Number) -> str:
+    """A limit as one types it."""
+    return size_text(value) if name == "memory" else f"{value:g}"

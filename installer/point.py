@@ -10,7 +10,6 @@ Standard library only: at boot the system's Python runs this straight from the w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from appliance.errors import Conflict, InstallError
+from appliance.locks import held, is_held
 from appliance.places import Places
 from installer.files import point_link, remove_tree, sync_directory, write_file
 
@@ -247,21 +247,17 @@ def schema_of(database: Path) -> str:
 
 
 @contextmanager
-def exclusively(lock: Path = LOCK) -> Iterator[None]:
+def exclusively() -> Iterator[None]:
     """Keep everybody else from installing; Conflict says that somebody does."""
-    with lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise Conflict(
-                "another installation is running", why="it holds the lock", mend="wait for it"
-            ) from err
+    with held(LOCK, _refusal):
         yield
 
 
-def is_busy(lock: Path = LOCK) -> bool:
-    try:
-        with exclusively(lock):
-            return False
-    except Conflict:
-        return True
+def is_busy() -> bool:
+    return is_held(LOCK)
+
+
+def _refusal(holder: str) -> Conflict:
+    return Conflict(
+        "another installation is running", why=f"{holder} holds the lock", mend="wait for it"
+    )

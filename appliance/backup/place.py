@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -17,7 +16,9 @@ from typing import Final
 from appliance.backup.errors import BackupError, NoRoom
 from appliance.backup.manifest import MANIFEST_FILE, NAME, Manifest
 from appliance.errors import ApplianceError, Conflict, NotFound
+from appliance.locks import held
 from appliance.places import Places
+from appliance.sizes import short_size
 
 _HALF: Final = re.compile(r"\.\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d{1,3})?\.(new|gone)")
 
@@ -221,23 +222,15 @@ class Room:
         if free - needed < kept:
             raise NoRoom(
                 "cannot make a backup",
-                why=f"the disk of {self._folder} has {_size(free)} free; {_size(kept)} must stay "
-                f"so, and about {_size(needed)} are needed"
+                why=f"the disk of {self._folder} has {short_size(free)} free; "
+                f"{short_size(kept)} must stay so, and about {short_size(needed)} are needed"
                 if needed
-                else f"the disk of {self._folder} has {_size(free)} free, and a "
+                else f"the disk of {self._folder} has {short_size(free)} free, and a "
                 f"{'tenth' if self._share == _FREE_BESIDE_HOMES else 'twentieth'} of it must stay "
                 "so",
                 mend="sudo appliance backup remove NAME; keep fewer (backup.keep_daily); or choose "
                 "another disk (backup.folder)",
             )
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
 
 
 def place_of(folder: str, places: Places) -> Place:
@@ -251,17 +244,13 @@ def only_one(places: Places) -> Iterator[None]:
 
     The lock is this machine's: backups may be on a file system that has none.
     """
-    path = places.state / "backup.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(
-                "cannot begin",
-                why="another backup or restore is under way",
-                mend="wait until it is done: sudo journalctl -fu appliance-backup",
-            ) from None
+
+    def refusal(holder: str) -> Conflict:
+        return Conflict(
+            "cannot begin",
+            why=f"another backup or restore is under way ({holder})",
+            mend="wait until it is done: sudo journalctl -fu appliance-backup",
+        )
+
+    with held(places.state / "backup.lock", refusal):
         yield
-    finally:
-        os.close(descriptor)

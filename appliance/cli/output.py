@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from appliance.sizes import short_size
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -80,14 +82,8 @@ def dim(text: str) -> str:
 
 
 def size(number: float | None) -> str:
-    """Bytes in words, to about three digits."""
-    if number is None:
-        return "-"
-    for unit in ("B", "K", "M", "G"):
-        if number < 1000:
-            return f"{number:.3g}{'' if unit == 'B' else unit}"
-        number /= 1024
-    return f"{number:.3g}T"
+    """A size for a column of a table, where there may be none."""
+    return "-" if number is None else short_size(number)
 
 
 def age(text: str | None) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import ApplianceError, Conflict
+from appliance.locks import take_lock
 
 LOCK_SECONDS: Final = 10.0
 
@@ -62,9 +61,9 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold an exclusive lock; Conflict when somebody else holds it for longer than `seconds`."""
+    """Hold the configuration's lock; raises Conflict when somebody else holds it for longer."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take_lock(path, _refusal, seconds=seconds)
     except OSError as error:
         raise ApplianceError(
             "cannot change the configuration",
@@ -72,38 +71,14 @@ def locked(path: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
             mend="run this as root on the machine where the appliance is installed",
         ) from error
     try:
-        _take_lock(descriptor, time.monotonic() + seconds)
         yield
     finally:
         os.close(descriptor)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock now."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _take_lock(descriptor: int, until: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise Conflict(
-                    "cannot change the configuration",
-                    why="another command is changing it",
-                    mend="wait until it is done and try again",
-                ) from None
-            time.sleep(0.05)
-        else:
-            return
+def _refusal(holder: str) -> Conflict:
+    return Conflict(
+        "cannot change the configuration",
+        why=f"another command is changing it ({holder})",
+        mend="wait until it is done and try again",
+    )

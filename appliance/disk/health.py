@@ -8,6 +8,7 @@ from typing import Final
 from appliance.config.disk_schema import Disk
 from appliance.disk.report import Report, Room, Used
 from appliance.findings import Finding, Severity
+from appliance.sizes import short_size
 
 TOPIC: Final = "disk"
 _NAMED: Final = 5
@@ -83,7 +84,7 @@ def _summary(full: Sequence[Room], filling: Sequence[Room]) -> str:
 def _why(rooms: Sequence[Room], report: Report) -> str:
     lines = [f"{room.place} ({', '.join(room.holds)}): {_state(room)}" for room in rooms]
     if any("homes" in room.holds for room in rooms):
-        most = [f"{name} {_gigabytes(one.bytes)}" for name, one in biggest(report.users.items())]
+        most = [f"{name} {short_size(one.bytes)}" for name, one in biggest(report.users.items())]
         if most:
             lines.append(f"the biggest homes: {', '.join(most)}")
     return "; ".join(lines)
@@ -92,7 +93,7 @@ def _why(rooms: Sequence[Room], report: Report) -> str:
 def _state(room: Room) -> str:
     if room.files_percent > room.percent:
         return f"{room.files_percent} % of its entries for files are used"
-    return f"{room.percent} % used, {_gigabytes(room.free)} free"
+    return f"{room.percent} % used, {short_size(room.free)} free"
 
 
 def _named(room: Room) -> str:
@@ -106,7 +107,3 @@ def _counted(number: int) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _gigabytes(number: int) -> str:
-    return f"{number / 2**30:.1f} GB"

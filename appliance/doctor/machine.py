@@ -18,6 +18,7 @@ from appliance.doctor.system import System, Unit
 from appliance.places import Places
 from appliance.rollout.preload import PRELOAD_UNITS
 from appliance.rollout.services import SOCKET_UNITS, UNITS
+from appliance.sizes import short_size
 
 OUR_UNITS: Final = (
     "appliance.target", *SOCKET_UNITS, *UNITS.values(), *PRELOAD_UNITS, "appliance-upkeep.timer",
@@ -38,19 +39,19 @@ def room(places: Places) -> Iterator[Check]:
     for path, total, free, inodes, free_inodes in disks(places):
         name = f"room on {path}"
         if free < _NO_BYTES or (inodes and not free_inodes):
-            what = "no files" if free >= _NO_BYTES else f"only {size(free)}"
+            what = "no files" if free >= _NO_BYTES else f"only {short_size(free)}"
             yield fail(
-                name, f"{what} of {size(total)} can be written any more",
+                name, f"{what} of {short_size(total)} can be written any more",
                 why="people can't save, and accounts can't be changed",
                 mend=f"sudo du -xh --max-depth=2 {path} | sort -h | tail -20",
             )  # fmt: skip
         elif free < min(_FEW_BYTES, total * _SHARE) or (inodes and free_inodes < inodes * _SHARE):
             yield warn(
-                name, f"{size(free)} of {size(total)} and {free_inodes} files are left",
+                name, f"{short_size(free)} of {short_size(total)} and {free_inodes} files are left",
                 mend=f"sudo du -xh --max-depth=2 {path} | sort -h | tail -20",
             )  # fmt: skip
         else:
-            yield fine(name, f"{size(free)} of {size(total)} free")
+            yield fine(name, f"{short_size(free)} of {short_size(total)} free")
 
 
 def disks(places: Places) -> list[tuple[str, int, int, int, int]]:
@@ -84,7 +85,7 @@ def memory() -> Iterator[Check]:
     facts = memory_facts()
     total, available = facts["MemTotal"], facts["MemAvailable"]
     swap, swap_free = facts.get("SwapTotal", 0), facts.get("SwapFree", 0)
-    text = f"{size(available)} of {size(total)} free"
+    text = f"{short_size(available)} of {short_size(total)} free"
     if available < min(256 * _MIB, total * 0.05):
         yield warn(
             "memory", f"only {text}", why="servers will be slow, or ended by Linux",
@@ -95,7 +96,7 @@ def memory() -> Iterator[Check]:
             "memory", f"{text}, and the swap is full", mend="appliance server list; free --human"
         )
     else:
-        yield fine("memory", text + (f", {size(swap)} of swap" if swap else ", no swap"))
+        yield fine("memory", text + (f", {short_size(swap)} of swap" if swap else ", no swap"))
 
 
 def control_groups() -> Iterator[Check]:
@@ -309,11 +310,3 @@ def facts(places: Places, system: System) -> dict[str, Any]:
         "units": {name: unit.text for name, unit in system.units(*OUR_UNITS).items()},
         "load": list(os.getloadavg()),
     }  # fmt: skip
-
-
-def size(number: float) -> str:
-    for unit in ("B", "K", "M", "G"):
-        if number < 1000:
-            return f"{number:.3g}{unit}"
-        number /= 1024
-    return f"{number:.3g}T"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from appliance.environments.records import Record, Records
 from appliance.environments.requirements import asked_in
 from appliance.environments.sandbox import run_confined
 from appliance.errors import ApplianceError
+from appliance.locks import held
 from appliance.places import Places
 from installer.cache import trusted_cache
 from installer.environments import (
@@ -35,10 +35,10 @@ from installer.environments import (
     mark_complete,
 )
 from installer.files import remove_tree
+from installer.point import LOCK
 from installer.startup_code import compile_packages, startup_code_aside
 from installer.uv import uv_environment
 
-INSTALLER_LOCK: Final = Path("/run/appliance-install.lock")
 _ROOM_BYTES: Final = 200 * 2**20
 _PROOF_LINES: Final = 8
 _SECONDS: Final = 1800
@@ -317,26 +317,21 @@ def _difference(old: dict[str, str], now: Distributions) -> Outcome:
 @contextmanager
 def alone(places: Places) -> Iterator[None]:
     """Nobody else changes environments meanwhile; SIGTERM and a closed terminal clean up."""
-    path = INSTALLER_LOCK
+    path = LOCK
     if places.trial or os.geteuid() != 0:
         path = places.software / "environments.lock"
-    with path.open("a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise ApplianceError(
-                "cannot change the packages now",
-                why=f"somebody else is at it (process {lock.read().strip() or 'unknown'})",
-                mend="wait until that is done",
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        with _ending_tidily():
-            for left in half_made(places.software):
-                remove_tree(left)
-            yield
+    with held(path, _refusal), _ending_tidily():
+        for left in half_made(places.software):
+            remove_tree(left)
+        yield
+
+
+def _refusal(holder: str) -> ApplianceError:
+    return ApplianceError(
+        "cannot change the packages now",
+        why=f"somebody else is at it ({holder})",
+        mend="wait until that is done",
+    )
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.config.files import is_locked, sync_folder, write_atomically
+from appliance.config.files import sync_folder, write_atomically
+from appliance.locks import is_held
 from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE, PRELOAD_FILE, PROXY_FILE, SOURCE_FILE, SPAWNER_FILE
@@ -42,7 +43,7 @@ class Marker:
     @property
     def is_left_over(self) -> bool:
         """Whether a change was cut off: the marker is there and nobody holds the lock."""
-        return self.exists and not is_locked(lock_file(self.places))
+        return self.exists and not is_held(lock_file(self.places))
 
     def place(self) -> None:
         """Copy the files in force; the folder appears whole or not at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Final, NamedTuple
 
+from appliance.limits import size_text
 from appliance.systemd_spawner.settings import ServerSettings
 from appliance.systemd_spawner.units import UnitState
 
@@ -96,9 +97,4 @@ def _describe_process(state: UnitState) -> str:
 
 
 def _memory(size: int | None) -> str:
-    if size is None:
-        return "there was"
-    for unit, shift in (("GiB", 30), ("MiB", 20)):
-        if size >= 1 << shift:
-            return f"its limit of {size / (1 << shift):.4g} {unit}"
-    return f"its limit of {size} bytes"
+    return "there was" if size is None else f"its limit of {size_text(size)}"

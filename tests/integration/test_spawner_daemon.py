@@ -103,7 +103,10 @@ class Spawner:
         return {row["user"] for row in self.ask("list")["servers"]}
 
 
-@pytest.fixture(scope="module", params=list(Debian))
+@pytest.fixture(
+    scope="module",
+    params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)],
+)
 def spawner(request: pytest.FixtureRequest) -> Iterator[Spawner]:
     with Machine(request.param) as machine:
         machine.allowed.errors += WANTED_ERRORS
@@ -167,7 +170,7 @@ def test_every_failure_is_told_in_words(spawner: Spawner) -> None:
     assert slow["code"] == "timeout"
     assert "within 10 seconds" in slow["why"]
     assert eat["code"] == "failed"
-    assert "more memory than its limit of 128 MiB" in eat["why"]
+    assert "more memory than its limit of 128 MB" in eat["why"]
     assert spawner.running() == set()
     assert spawner.machine.execute("ls /run/appliance/credentials") == ""
 

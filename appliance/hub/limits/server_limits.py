@@ -39,6 +39,7 @@ from appliance.limits import (
     Number,
     Numbers,
     Told,
+    limit_text,
     size_text,
 )
 from appliance.names import ServerId, Username
@@ -205,8 +206,8 @@ class ServerLimits:
                     _WHAT[name],
                     why=say(
                         "it can be from {least} to {most}",
-                        least=_in_words(name, least),
-                        most=_in_words(name, caps[name]),
+                        least=limit_text(name, least),
+                        most=limit_text(name, caps[name]),
                     ),
                     mend="choose one in between; an admin can raise the most with the setting "
                     "page_limits",
@@ -291,10 +292,6 @@ def _version(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino
-
-
-def _in_words(name: str, value: Number) -> str:
-    return size_text(value) if name == "memory" else f"{value:g}"
 
 
 _LEAST: Final[dict[str, Number]] = {"memory": MEMORY_MIN, "cpu": 0.1, "tasks": TASKS_MIN}

@@ -13,7 +13,7 @@ from appliance.hub.api.limits import check_teachers_may
 from appliance.hub.limits.server_limits import Kind, ServerLimits, Subject
 from appliance.hub.pages.admin import AdminPage
 from appliance.hub.pages.classroom.base import ClassPage
-from appliance.limits import ON_PAGES, Effective, Limit, Number, size_text
+from appliance.limits import ON_PAGES, Effective, Limit, Number, limit_text
 from appliance.texts import Text, say, say_many
 from appliance.web.formats import decimal, duration, in_bytes
 from appliance.web.forms import FormError
@@ -208,10 +208,7 @@ def _source(one: Limit, class_size: int) -> str:
 
 
 def _typed(name: str, value: Number | None) -> str:
-    """A limit as one types it."""
-    if value is None:
-        return ""
-    return size_text(value) if name == "memory" else f"{value:g}"
+    return "" if value is None else limit_text(name, value)
 
 
 def _parsed(name: str, text: str) -> Number | None:

@@ -123,7 +123,7 @@ def test_an_end_for_memory_is_told_as_one(
     journal.out_of_memory.add(ADA.unit)
     servers.start(ADA, TOKEN)
     units.end(ADA.unit, UnitState("failed", "signal", 2, 9, "ab"))
-    assert "memory than its limit of 1 GiB" in ends.subscribe().get_nowait()["reason"]
+    assert "memory than its limit of 1 GB" in ends.subscribe().get_nowait()["reason"]
 
 
 def test_a_stop_is_no_failure(

@@ -42,7 +42,7 @@ def test_a_disk_fills_up(changes: dict[str, int], severity: Severity, words: str
     found = finding_of(report, Disk())
     assert found.severity is severity
     assert words in found.summary
-    assert "the biggest homes: bob 9.0 GB, ada 3.0 GB" in found.why
+    assert "the biggest homes: bob 9G, ada 3G" in found.why
     assert "appliance disk usage" in found.mend
 
 

@@ -19,7 +19,7 @@ SETTINGS = make_server_settings(servers_start_timeout=45)
         ("core-dump", 3, 6, "SIGABRT and left a core dump"),
         ("signal", 2, 200, "signal 200"),
         ("timeout", 2, 15, "within 45 seconds"),
-        ("oom-kill", 2, 9, "limit of 1.5 GiB"),
+        ("oom-kill", 2, 9, "limit of 1.5 GB"),
         ("resources", 0, 0, "no resources"),
         ("news-of-tomorrow", 0, 0, "systemd says: news-of-tomorrow"),
     ],
