@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,15 @@ from appliance import places
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+# Files of machine tests that take a minute and more: with the short ones at the end, no worker
+# waits long for the other. The first makes the installed disk, which the next two do without.
+LONGEST_FIRST: Final = (
+    "test_main_job", "test_interrupted_install", "test_spawner_daemon", "test_bad_luck",
+    "test_jupyterhub_singleuser", "test_preload_life", "test_services", "test_crowd_disk_clock",
+    "test_faults", "test_preload_confinement", "test_class_story", "test_disk",
+    "test_proxy_in_front", "test_preload_attacks", "test_isolation",
+)  # fmt: skip
+
 
 def pytest_configure() -> None:
     """Whatever runs the tests in the background may ignore signals, and what they start would."""
@@ -25,7 +35,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("machine") is not None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("machine") is None:
+        return -1
+    name = item.path.stem
+    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(autouse=True)

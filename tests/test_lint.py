@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST_FIRST
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,3 +37,8 @@ def test_types() -> None:
 @pytest.mark.parametrize("script", sorted(ROOT.glob(".ci/*")), ids=lambda path: path.name)
 def test_shell_scripts_parse(script: Path) -> None:
     _run("bash", "-n", str(script))
+
+
+def test_the_machine_tests_that_come_first_are_there() -> None:
+    found = {path.stem for path in ROOT.glob("tests/integration/test_*.py")}
+    assert set(LONGEST_FIRST) <= found

@@ -6,11 +6,11 @@ Debian's Chromium, driven by Playwright: no browser is downloaded. Each visitor 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,10 @@ class Visitor:
         self.complaints.append(str(error))
 
 
+_here: Final[list[Visitor]] = []
+"""Who sits before a browser now."""
+
+
 @dataclass(frozen=True)
 class Chromium:
     """A running browser."""
@@ -59,7 +63,7 @@ class Chromium:
     browser: Browser
     base: str
 
-    @contextmanager
+    @contextlib.contextmanager
     def visit(self, name: str = "visitor", *, dark: bool = False) -> Iterator[Visitor]:
         """A person with a fresh profile; `page.goto("/hub/")` is relative to the machine."""
         context = self.browser.new_context(
@@ -69,17 +73,18 @@ class Chromium:
         visitor = Visitor(name, context.new_page())
         visitor.page.on("console", visitor.hear)
         visitor.page.on("pageerror", visitor.hear_error)
+        _here.append(visitor)
         try:
             yield visitor
         except BaseException:
-            if not visitor.page.is_closed():
-                visitor.screenshot("at-the-failure")
+            keep_what_is_seen()
             raise
         finally:
+            _here.remove(visitor)
             context.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def chromium(base: str, *, network: Path | None = None) -> Iterator[Chromium]:
     """Start a browser whose relative addresses are the machine's `http_base`.
 
@@ -93,7 +98,7 @@ def chromium(base: str, *, network: Path | None = None) -> Iterator[Chromium]:
             browser.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _executable(network: Path | None) -> Iterator[str]:
     """Chromium, or a script that is Chromium in another network."""
     if network is None:
@@ -104,6 +109,16 @@ def _executable(network: Path | None) -> Iterator[str]:
         script.write_text(f'#!/bin/sh\nexec nsenter --net={network} {_CHROMIUM} "$@"\n')
         script.chmod(0o755)
         yield str(script)
+
+
+def keep_what_is_seen() -> None:
+    """Pictures of every visitor's page, and what its console complained about; never raises."""
+    for visitor in _here:
+        with contextlib.suppress(Error):
+            picture = visitor.screenshot("at-the-failure")
+            picture.with_suffix(".txt").write_text(
+                "\n".join([visitor.page.url, *visitor.complaints])
+            )
 
 
 def screenshots() -> Path:

@@ -1,4 +1,4 @@
-"""Machines as fixtures, one of each Debian release.
+"""A machine as fixture, and what is kept of machines and browsers when a test fails.
 
 A fixture can't see whether its test failed; the hook can, and finds the test's machines among its
 arguments, so that their journal and console are saved while they still run.
@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.integration.browser import keep_what_is_seen
 from tests.integration.commands import Commands
 from tests.integration.images import Debian
-from tests.integration.installed import Installed, installed_image
 from tests.integration.machine import Machine
 
 
@@ -24,6 +24,7 @@ def pytest_runtest_makereport(
     if report.failed and isinstance(item, pytest.Function):
         for machine in _machines_of(item):
             machine.note_failed_test()
+        keep_what_is_seen()
     return report
 
 
@@ -33,7 +34,7 @@ def _machines_of(test: pytest.Function) -> list[Commands]:
     return [value for value in values if isinstance(value, Commands)]
 
 
-@pytest.fixture(params=list(Debian))
+@pytest.fixture(params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)])
 def debian(request: pytest.FixtureRequest) -> Debian:
     release: Debian = request.param
     return release
@@ -43,17 +44,4 @@ def debian(request: pytest.FixtureRequest) -> Debian:
 def fresh_machine(debian: Debian) -> Iterator[Machine]:
     """A machine that has nothing but Debian."""
     with Machine(debian) as machine:
-        yield machine
-
-
-@pytest.fixture
-def installed(debian: Debian) -> Installed:
-    """The disk of a machine on which the appliance was just installed."""
-    return installed_image(debian)
-
-
-@pytest.fixture
-def machine(debian: Debian, installed: Installed) -> Iterator[Machine]:
-    """A machine on which the appliance was just installed, with ada as its admin."""
-    with Machine(debian, image=installed.image) as machine:
         yield machine

@@ -6,6 +6,7 @@ checkout. The disk is kept for as long as wheel, bootstrap.py and base image sta
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import sys
@@ -73,6 +74,7 @@ class Installed:
         return self.release.install(machine)
 
 
+@functools.cache
 def installed_image(debian: Debian, source_tree: Path = CHECKOUT) -> Installed:
     """The installed disk of a checkout; takes minutes when the checkout has changed."""
     with tempfile.TemporaryDirectory(prefix="release-") as folder:

@@ -15,7 +15,10 @@ from tests.integration.ssh import CommandError
 pytestmark = pytest.mark.machine
 
 
-@pytest.fixture(scope="module", params=list(Debian))
+@pytest.fixture(
+    scope="module",
+    params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)],
+)
 def shared(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """One machine for all tests that leave it as it was."""
     with Machine(request.param) as machine:

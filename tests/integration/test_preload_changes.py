@@ -28,7 +28,10 @@ rm -rf thing-{before}.dist-info
 """
 
 
-@pytest.fixture(scope="module", params=list(Debian))
+@pytest.fixture(
+    scope="module",
+    params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)],
+)
 def room(request: pytest.FixtureRequest) -> Iterator[Preloaded]:
     with open_native(request.param) as room:
         room.machine.allowed.errors += WANTED_ERRORS
