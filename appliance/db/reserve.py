@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 SIZE: Final = 64 * 2**20
 _PLENTY: Final = 8
 """It is taken when this many times as much is free."""
+_LITTLE: Final = 2 * 2**20
+"""With less than this a transaction may not find room."""
 
 
 class Reserve:
@@ -45,6 +47,14 @@ class Reserve:
             log.warning("cannot keep room on the disk for the database: %s", err)
             building.unlink(missing_ok=True)
 
+    def before_writing(self) -> None:
+        """Free the room while a transaction that is to come can still have it.
+
+        Where the file system lets the hub have what it keeps for root, there is some even then.
+        """
+        if self._free() < _LITTLE and self._path.exists() and not self._can_write():
+            self.give_up()
+
     def give_up(self) -> bool:
         """Free the room if the disk is full; whether there is more of it now."""
         if self._free() >= self._size:
@@ -57,6 +67,19 @@ class Reserve:
             "the disk is full; %d MiB kept back for the database will do for a while: make room",
             self._size // 2**20,
         )
+        return True
+
+    def _can_write(self) -> bool:
+        probe = self._path.with_name(f"{self._path.name}.probe")
+        try:
+            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, _LITTLE)
+            finally:
+                os.close(descriptor)
+                probe.unlink()
+        except OSError:
+            return False
         return True
 
     def _free(self) -> int:

@@ -95,6 +95,8 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A transaction: committed at the end of the block, undone by any exception."""
+        if self._reserve is not None:
+            self._reserve.before_writing()
         try:
             with (
                 translated(),

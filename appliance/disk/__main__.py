@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from appliance.disk.need import is_needed, watched_files
+from appliance.disk.reserved import share_with_hub
 from appliance.errors import ApplianceError
 from appliance.places import Places
 
@@ -28,6 +29,7 @@ def main(words: list[str]) -> int:
 
 def _quotas(places: Places) -> int:
     """Again as long as something changes meanwhile: systemd may not tell of that."""
+    share_with_hub(places.hub_state)
     if not is_needed(places):
         return 0
     # Only now what takes half a second to load.

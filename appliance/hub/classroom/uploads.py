@@ -7,6 +7,7 @@ small machine has to spare. Files have no name here, so that nothing is left of 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -30,8 +31,12 @@ FORM_MAX: Final = 512 * 2**20
 class Spool:
     """One file that comes in."""
 
-    def __init__(self, file: IO[bytes], *, most: int = UPLOAD_MAX) -> None:
+    def __init__(
+        self, file: IO[bytes], *, most: int = UPLOAD_MAX, folder: Path | None = None
+    ) -> None:
+        """With the `folder` that it lies in, it leaves what the disk keeps back."""
         self.file = file
+        self._folder = folder
         self.size = 0
         self._most = most
 
@@ -45,6 +50,9 @@ class Spool:
                 mend="put it on a web server, or into several files",
             )
         with _stored():
+            # The hub may use what the disk keeps for root; people's files may not.
+            if self._folder and os.statvfs(self._folder).f_bavail == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.file.write(chunk)
 
     def rewind(self) -> IO[bytes]:
@@ -87,7 +95,7 @@ class Uploads:
         self._open += 1
         try:
             with tempfile.TemporaryFile(dir=self._folder) as file:
-                yield Spool(file)
+                yield Spool(file, folder=self._folder)
         finally:
             self._open -= 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from datetime import UTC, datetime
@@ -86,6 +87,28 @@ def test_a_database_on_a_full_disk_opens_in_the_reserve(
     monkeypatch.setattr(Database, "_current_revision", refuse_at_first)
     Database.at(tmp_path / "hub.sqlite", reserve=reserve).open()
     assert tries == [True, False]
+
+
+def test_the_first_to_write_on_a_full_disk_finds_room(
+    reserve: Reserve, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = Database.at(tmp_path / "hub.sqlite", reserve=reserve)
+    db.open()
+    reserve.take()
+    disk.free = 0
+    with db.session() as session:
+        session.add(_user(1))
+    # The file system lets the hub have what it keeps for root: nothing had to be given up.
+    assert sorted(path.name for path in tmp_path.glob("reserve*")) == ["reserve"]
+
+    def refuse(descriptor: int, offset: int, size: int) -> None:
+        del descriptor, offset, size
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("appliance.db.reserve.os.posix_fallocate", refuse)
+    with db.session() as session:
+        assert session.scalar(select(User.name)) == "user1"
+        assert not list(tmp_path.glob("reserve*"))
 
 
 def test_who_meets_the_full_disk_first_is_asked_to_try_again(

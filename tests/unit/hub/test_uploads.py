@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +87,17 @@ def test_a_full_disk_is_named() -> None:
         pytest.raises(StorageError) as caught,
     ):
         Spool(full).write(b"x")
+    assert caught.value.why == "the disk is full"
+
+
+def test_uploads_leave_what_a_full_disk_keeps_for_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Uploads(tmp_path).spool() as spool:
+        spool.write(b"x")
+        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0))
+        with pytest.raises(StorageError) as caught:
+            spool.write(b"x")
     assert caught.value.why == "the disk is full"
 
 
