@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -97,3 +97,9 @@ def read_findings(folder: Path) -> list[Finding]:
 def forget_finding(folder: Path, topic: str) -> None:
     """Take a topic away that has no meaning any more, such as the certificate of plain HTTP."""
     (folder / f"{topic}.json").unlink(missing_ok=True)
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """Names for a sentence that must not grow with their number: a, b and 7 more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -15,6 +15,7 @@ from appliance.config.load import check_text, read_text
 from appliance.config.schema import Config
 from appliance.config.setting import format_duration, format_size
 from appliance.errors import ApplianceError, BadRequest, ConfigError
+from appliance.findings import first_few
 from appliance.limits import MIB, LimitBook, MachineSize, fitting_memory
 from appliance.names import ServerId, ServerName, Username, parse_group_name, parse_username
 from appliance.places import Places
@@ -237,10 +238,9 @@ def ask_before_lowering(places: Places, new: str) -> None:
     """Let somebody say yes if the new settings would have Linux stop what runs; UsageError else."""
     above = servers_above(places, new)
     if above:
-        more = f" and {len(above) - 5} more" if len(above) > 5 else ""
         confirm(
             f"these servers use more memory than they may then, so that Linux may stop kernels in "
-            f"them at once: {', '.join(map(str, above[:5]))}{more}. Go on?"
+            f"them at once: {first_few([str(one) for one in above])}. Go on?"
         )
 
 

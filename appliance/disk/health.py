@@ -7,11 +7,10 @@ from typing import Final
 
 from appliance.config.disk_schema import Disk
 from appliance.disk.report import Report, Room, Used
-from appliance.findings import Finding, Severity
+from appliance.findings import Finding, Severity, first_few
 from appliance.sizes import short_size
 
 TOPIC: Final = "disk"
-_NAMED: Final = 5
 # A small disk can't keep much free: then a twentieth of it.
 _SHARE: Final = 20
 _FILES_FULL: Final = 99
@@ -53,7 +52,7 @@ def finding_of(report: Report, settings: Disk) -> Finding:
             TOPIC,
             Severity.WARNING,
             f"{_counted(len(over))} full",
-            why=f"{_listed(sorted(over))}: at the limit that the settings give",
+            why=f"{first_few(sorted(over))}: at the limit that the settings give",
             mend="sudo appliance disk usage; to give more: appliance config set disk.home 5G",
             details=details,
         )
@@ -68,7 +67,7 @@ def is_full(room: Room, settings: Disk) -> bool:
     return room.free < (share if room.kind in _IN_MEMORY else min(settings.keep_free, share))
 
 
-def biggest(users: Iterable[tuple[str, Used]], count: int = _NAMED) -> list[tuple[str, Used]]:
+def biggest(users: Iterable[tuple[str, Used]], count: int = 5) -> list[tuple[str, Used]]:
     """Who uses most."""
     return sorted(users, key=lambda one: (-one[1].bytes, one[0]))[:count]
 
@@ -102,8 +101,3 @@ def _named(room: Room) -> str:
 
 def _counted(number: int) -> str:
     return "1 home or class is" if number == 1 else f"{number} homes or classes are"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

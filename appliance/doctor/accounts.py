@@ -4,27 +4,63 @@ from __future__ import annotations
 
 import json
 import pwd
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from appliance.doctor.hub_layers import account_files
-from appliance.doctor.report import Check, fail, fine, warn
+from appliance.doctor.report import Check, State, fail, fine
+from appliance.findings import first_few
 from appliance.places import Places
 
 NAME: Final = "accounts"
-_SHOWN: Final = 5
 
 
-@dataclass(slots=True)
-class _Found:
-    count: int = 0
-    gone: list[str] = field(default_factory=list)
-    other_id: list[str] = field(default_factory=list)
-    reused: list[str] = field(default_factory=list)
-    homeless: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """One way in which an account or home is no longer as it was made."""
+
+    state: State
+    what: str
+    why: str
+    mend: str
+
+    def told_of(self, those: Sequence[str]) -> Check:
+        return Check(NAME, self.state, f"{self.what}: {first_few(those)}", self.why, self.mend)
+
+
+_REUSED: Final = _Trouble(
+    State.FAILED,
+    "numbers of users' accounts were given to others",
+    why="who has a user's number owns that user's files",
+    mend="give the other account another number: sudo usermod --uid NUMBER NAME",
+)
+_OTHER_NUMBER: Final = _Trouble(
+    State.FAILED,
+    "accounts have other numbers than they were made with",
+    why="their servers don't start, so that nobody gets another's files",
+    mend="sudo usermod --uid NUMBER NAME, with the number that it had",
+)
+_FOREIGN: Final = _Trouble(
+    State.FAILED,
+    "homes belong to somebody else",
+    why="somebody copied or changed them by hand; their servers don't start",
+    mend="look whose files they are; only if they are that user's: sudo chown -hR",
+)
+_GONE: Final = _Trouble(
+    State.WARNING,
+    "accounts were removed by hand",
+    why="they are made again, with the same number, when their servers start",
+    mend="appliance user remove NAME, if the users have left",
+)
+_HOMELESS: Final = _Trouble(
+    State.WARNING,
+    "homes are missing",
+    why="is a disk not mounted? Their servers don't start without",
+    mend="findmnt --target /home; appliance backup list",
+)
+_WORST_FIRST: Final = (_REUSED, _OTHER_NUMBER, _FOREIGN, _GONE, _HOMELESS)
 
 
 def checks(places: Places) -> Iterator[Check]:
@@ -41,78 +77,37 @@ def checks(places: Places) -> Iterator[Check]:
             mend=f"restore {store} from a backup; appliance backup list",
         )  # fmt: skip
         return
-    accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
-    found = _compare(rows, accounts, places.homes)
-    problems = list(_tell(found))
-    yield from problems
-    if not problems:
-        yield fine(NAME, f"{found.count} accounts and homes are as they were made")
+    made = [row for row in rows if row.get("state") == "ready"]
+    found = list(_compare(made, {entry.pw_name: entry for entry in pwd.getpwall()}, places.homes))
+    for trouble in _WORST_FIRST:
+        those = [text for kind, text in found if kind is trouble]
+        if those:
+            yield trouble.told_of(those)
+    if not found:
+        yield fine(NAME, f"{len(made)} accounts and homes are as they were made")
 
 
 def _compare(
-    rows: list[dict[str, object]], accounts: Mapping[str, pwd.struct_passwd], homes: Path
-) -> _Found:
-    found = _Found()
+    rows: Iterable[dict[str, object]], accounts: Mapping[str, pwd.struct_passwd], homes: Path
+) -> Iterator[tuple[_Trouble, str]]:
     owners = {entry.pw_uid: name for name, entry in accounts.items()}
     for row in rows:
-        if row.get("state") != "ready":
-            continue
         name, uid, user = str(row["name"]), int(str(row["uid"])), str(row["user"])
-        found.count += 1
         entry = accounts.get(name)
         if entry is None:
-            found.gone.append(f"{name} of {user}")
+            yield _GONE, f"{name} of {user}"
             if uid in owners:
-                found.reused.append(f"{uid} of {name} is {owners[uid]}'s now")
+                yield _REUSED, f"{uid} of {name} is {owners[uid]}'s now"
         elif entry.pw_uid != uid:
-            found.other_id.append(f"{name} has {entry.pw_uid}, not {uid}")
-        _look_at_home(found, homes / name, uid)
-    return found
+            yield _OTHER_NUMBER, f"{name} has {entry.pw_uid}, not {uid}"
+        yield from _look_at_home(homes / name, uid)
 
 
-def _look_at_home(found: _Found, home: Path, uid: int) -> None:
+def _look_at_home(home: Path, uid: int) -> Iterator[tuple[_Trouble, str]]:
     try:
         owner = home.lstat().st_uid
     except OSError:
-        found.homeless.append(str(home))
+        yield _HOMELESS, str(home)
         return
     if owner != uid:
-        found.foreign.append(f"{home} belongs to the id {owner}, not {uid}")
-
-
-def _tell(found: _Found) -> Iterator[Check]:
-    if found.reused:
-        yield fail(
-            NAME, f"numbers of users' accounts were given to others: {_few(found.reused)}",
-            why="who has a user's number owns that user's files",
-            mend="give the other account another number: sudo usermod --uid NUMBER NAME",
-        )  # fmt: skip
-    if found.other_id:
-        yield fail(
-            NAME, f"accounts have other numbers than they were made with: {_few(found.other_id)}",
-            why="their servers don't start, so that nobody gets another's files",
-            mend="sudo usermod --uid NUMBER NAME, with the number that it had",
-        )  # fmt: skip
-    if found.foreign:
-        yield fail(
-            NAME, f"homes belong to somebody else: {_few(found.foreign)}",
-            why="somebody copied or changed them by hand; their servers don't start",
-            mend="look whose files they are; only if they are that user's: sudo chown -hR",
-        )  # fmt: skip
-    if found.gone:
-        yield warn(
-            NAME, f"accounts were removed by hand: {_few(found.gone)}",
-            why="they are made again, with the same number, when their servers start",
-            mend="appliance user remove NAME, if the users have left",
-        )  # fmt: skip
-    if found.homeless:
-        yield warn(
-            NAME, f"homes are missing: {_few(found.homeless)}",
-            why="is a disk not mounted? Their servers don't start without",
-            mend="findmnt --target /home; appliance backup list",
-        )  # fmt: skip
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        yield _FOREIGN, f"{home} belongs to the id {owner}, not {uid}"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.findings import Finding, Severity, forget_finding, read_findings, write_finding
+from appliance.findings import (
+    Finding,
+    Severity,
+    first_few,
+    forget_finding,
+    read_findings,
+    write_finding,
+)
 
 
 def test_the_worst_is_first_and_damaged_files_are_passed_over(tmp_path: Path) -> None:
@@ -28,3 +35,8 @@ def test_a_later_finding_replaces_the_earlier_and_topics_can_be_forgotten(tmp_pa
     forget_finding(tmp_path, "disk")
     forget_finding(tmp_path, "disk")
     assert read_findings(tmp_path) == []
+
+
+def test_a_sentence_names_the_first_few() -> None:
+    assert first_few(["a", "b"]) == "a, b"
+    assert first_few([*"abcdefg"]) == "a, b, c, d, e and 2 more"
