@@ -76,7 +76,7 @@ async def test_cell_runs_on_across_a_new_certificate(
     await page.keyboard.insert_text("import time; time.sleep(6); 6 * 7")
     await page.keyboard.press("Shift+Enter")
     sign_own(appliance.nginx.places, [HOST])
-    appliance.nginx.rewrite(appliance.config)
+    await appliance.nginx.rewrite(appliance.config)
     await expect(cell.locator(".jp-OutputArea")).to_contain_text("42", timeout=SLOW_MS)
     assert not closed
 

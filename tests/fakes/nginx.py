@@ -9,10 +9,11 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tornado.httpserver import HTTPServer
@@ -31,6 +32,9 @@ from appliance.rollout.health import VERSION_HEADER
 from tests.fakes.browser import Browser, Encrypted, send
 from tests.fakes.certificates import Authority
 from tests.fakes.ports import free_port
+from tests.fakes.processes import children
+
+_PATIENCE_SECONDS: Final = 30
 
 
 def nginx_programs() -> list[Path]:
@@ -76,14 +80,17 @@ class UpstreamHandler(RequestHandler):
 
 
 class StreamHandler(RequestHandler):
-    """Two events with a wait between them."""
+    """Two events with a wait between them, as long as a test wants with `?hold`."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/event-stream")
-        for number in range(2):
-            self.write(f"data: {number}\n\n")
-            await self.flush()
+        self.write("data: 0\n\n")
+        await self.flush()
+        if self.request.query == "hold":
+            await self.settings["go"].wait()
+        else:
             await asyncio.sleep(1)
+        self.write("data: 1\n\n")
 
 
 class EchoSocket(WebSocketHandler):
@@ -100,7 +107,7 @@ def _stub(label: str) -> HTTPServer:
         (r".*/stream", StreamHandler),
         (r".*", UpstreamHandler),
     ]
-    return HTTPServer(Application(handlers, label=label))
+    return HTTPServer(Application(handlers, label=label, go=asyncio.Event()))
 
 
 def stub_service(port: int, label: str) -> HTTPServer:
@@ -153,12 +160,34 @@ class Proxy:
         server.stop()
         await server.close_all_connections()
 
-    def rewrite(self, config: Config) -> None:
+    async def rewrite(self, config: Config) -> None:
         """Put another configuration in place and reload, as `appliance config set` does."""
         conf_file(self.places).write_text(
             rendered_text(Path(self.program), config, self.places, self.static)
         )
+        await asyncio.to_thread(self.reload)
+
+    def reload(self) -> None:
+        """Returns when no old worker takes connections any more: nginx starts the new ones first,
+        and for a tenth of a second both do."""
+        old = children(self.process.pid).keys()
         self.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            serving = {
+                pid
+                for pid, title in children(self.process.pid).items()
+                if "worker process" in title and "shutting down" not in title
+            }
+            if serving and not serving & old:
+                return
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.02)
+
+    def go_on(self, label: str) -> None:
+        """Let a stream that was asked for with `?hold` say the rest."""
+        application: Any = self.running[label].request_callback
+        application.settings["go"].set()
 
     @property
     def program(self) -> str:

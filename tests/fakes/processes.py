@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -15,6 +16,15 @@ def family(pid: int) -> list[int]:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text().split():
             found += family(int(child))
+    return found
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes that it started, with their titles; one that ends meanwhile is left out."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[int(child)] = " ".join(command_line(int(child)))
     return found
 
 
