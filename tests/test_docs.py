@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,9 @@ import pytest
 
 from appliance.audit import Action
 from appliance.cli.reference import command_names
+from appliance.config.edit import set_value
 from appliance.config.fields import find_setting, is_group, named_groups, sections
+from appliance.config.reference import example_text
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -57,3 +60,19 @@ def test_settings_and_commands_that_are_named_exist(page: Path) -> None:
     groups = "|".join(sorted({name.split()[0] for name in names if " " in name}))
     commands = re.findall(rf"(?:sudo |`|bin/)appliance ((?:{groups}) [a-z-]+)", text)
     assert [command for command in commands if command not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_can_be_set_as_printed(page: Path) -> None:
+    """Lines of shell, one after the other; what people have to fill in first is left out."""
+    shell = re.compile(r"^ *```(?:sh|bash)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+    for block in shell.findall(page.read_text("utf-8")):
+        text = example_text()
+        for line in re.findall(r"appliance config set ([^\n;]*)", block.replace("\\\n", " ")):
+            if "--stdin" in line or re.search(r"…|\b[A-Z]{3,}\b", line):
+                continue
+            key, *words = shlex.split(line, comments=True)
+            # Without a value a secret is asked for.
+            text = set_value(
+                text, key, words or ["https://asked.example/for"], name=f"{page.name}: {key}"
+            )
