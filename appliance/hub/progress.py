@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from html import escape
 from typing import Any
+
+from appliance.hub.server_rows import FailureNote, ServerView
+from appliance.texts import say
 
 Event = dict[str, Any]
 
@@ -24,6 +28,12 @@ class Progress:
             return
         self._events.append(event)
         self._wake()
+
+    def tell_place(self, place: int) -> None:
+        # In the words of spawn_pending.html, whose first line this replaces.
+        next_one = say("Waiting in line: next to start")
+        told = next_one if place == 1 else say("Waiting in line: number {place}", place=place)
+        self.tell(5, told, queue_position=place)
 
     def close(self, message: str, **more: Any) -> None:
         """Add the last event and let readers go."""
@@ -49,3 +59,23 @@ class Progress:
         # Whoever waits has the old object; the next wait gets a new one.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def ready_event(view: ServerView) -> Event:
+    link = f'<a href="{escape(view.url)}">{escape(view.url)}</a>'
+    return {
+        "message": say("Server ready at {address}", address=view.url),
+        "html_message": f"Server ready at {link}",
+        "ready": True,
+        "url": view.url,
+    }
+
+
+def failed_event(note: FailureNote) -> Event:
+    message = f"{note.what}: {note.why}" if note.why else note.what
+    return {"message": message, "failed": True, "mend": note.mend}
+
+
+async def only_event(event: Event) -> AsyncIterator[Event]:
+    """For who comes when the start is over."""
+    yield {"progress": 100, **event}

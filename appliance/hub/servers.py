@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from html import escape
 from typing import Any, Final
 
 from appliance import audit
@@ -29,7 +28,7 @@ from appliance.errors import (
     SpawnTimeout,
 )
 from appliance.hub.activity import Activity
-from appliance.hub.progress import Event, Progress
+from appliance.hub.progress import Event, Progress, failed_event, only_event, ready_event
 from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
 from appliance.hub.start_queue import StartQueue
 from appliance.hub.states import ServerState
@@ -37,7 +36,6 @@ from appliance.hub.supervisor import Supervisor
 from appliance.interfaces import Exited, Running, Spawner, Started, StartRequest
 from appliance.limits import Told
 from appliance.names import ServerId, ServerName, Username
-from appliance.texts import say
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +248,7 @@ class Servers:
         self, server: ServerId, live: _Live, progress: Progress, token: str, asker: str
     ) -> None:
         def told(place: int) -> None:
-            _tell_place(progress, place)
+            progress.tell_place(place)
 
         async with live.lock:
             try:
@@ -283,7 +281,7 @@ class Servers:
     async def _become_ready(self, server: ServerId, progress: Progress) -> None:
         if self._rows.change(server, ServerState.READY):
             self._activity.began(server)
-            progress.close(**_ready_event(self._rows.view(server)))
+            progress.close(**ready_event(self._rows.view(server)))
         else:  # its user was removed meanwhile
             await self._spawner.stop(server)
             progress.close("The user of this server was removed", failed=True)
@@ -292,7 +290,7 @@ class Servers:
         note = FailureNote(err.what, err.why, err.mend, err.log[-_LOG_LINES:], type(err).__name__)
         log.warning("server %s: %s", server, err)
         self._rows.change(server, ServerState.FAILED, failure=note)
-        progress.close(**_failed_event(note))
+        progress.close(**failed_event(note))
 
     # Stopping
 
@@ -398,7 +396,7 @@ class Servers:
             self._activity.began(server, idle_seconds=idle_seconds)
         progress = self._live(server).progress
         if progress and not progress.is_closed:
-            progress.close(**_ready_event(self._rows.view(server)))
+            progress.close(**ready_event(self._rows.view(server)))
 
     def gone(self, server: ServerId, note: FailureNote | None = None) -> None:
         """A server doesn't run any more, whatever it was."""
@@ -414,7 +412,7 @@ class Servers:
         )
         progress = self._live(server).progress
         if progress and not progress.is_closed:
-            progress.close(**_failed_event(note or FailureNote("your server was stopped")))
+            progress.close(**failed_event(note or FailureNote("your server was stopped")))
 
     # Progress and activity
 
@@ -430,9 +428,9 @@ class Servers:
                 live.progress.tell(10, "The server is starting")
             return live.progress.events()
         if view.state is ServerState.READY:
-            return _once(_ready_event(view))
+            return only_event(ready_event(view))
         if view.state is ServerState.FAILED and view.failure:
-            return _once(_failed_event(view.failure))
+            return only_event(failed_event(view.failure))
         if view.state is ServerState.STOPPED and not self._rows.known(server):
             raise NotFound(f"cannot follow the server {server}", why="it was never started")
         raise BadRequest(f"cannot follow the server {server}", why=f"it is {view.state}")
@@ -459,35 +457,9 @@ class Servers:
         return replace(view, queue_position=self._queue.position(view.server))
 
 
-async def _once(event: Event) -> AsyncIterator[Event]:
-    yield {"progress": 100, **event}
-
-
 def _who_asks(server: ServerId) -> str:
     """Whose start it is in the line: of who sent the request, else of the server's user."""
     actor = audit.who_asks()
     if actor is None:
         return server.user
     return actor.name if actor.kind == "user" else f"{actor.kind} {actor.name}"
-
-
-def _tell_place(progress: Progress, place: int) -> None:
-    # In the words of spawn_pending.html, whose first line this replaces.
-    next_one = say("Waiting in line: next to start")
-    told = next_one if place == 1 else say("Waiting in line: number {place}", place=place)
-    progress.tell(5, told, queue_position=place)
-
-
-def _ready_event(view: ServerView) -> dict[str, Any]:
-    link = f'<a href="{escape(view.url)}">{escape(view.url)}</a>'
-    return {
-        "message": say("Server ready at {address}", address=view.url),
-        "html_message": f"Server ready at {link}",
-        "ready": True,
-        "url": view.url,
-    }
-
-
-def _failed_event(note: FailureNote) -> dict[str, Any]:
-    message = f"{note.what}: {note.why}" if note.why else note.what
-    return {"message": message, "failed": True, "mend": note.mend}
