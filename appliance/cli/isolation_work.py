@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import sys
 from typing import Final
 
@@ -44,13 +47,20 @@ def text_of(report: Report, *, quiet: bool) -> str:
         lines.append(f"{_sign(line.verdict)} {printable(line.what)}")
         if line.verdict is Verdict.FAILED:
             lines.append(f"{'':<8} expected: {printable(line.expected)}")
-        lines.append(f"{'':<8} {printable(line.happened)}")
+        lines.append(f"{'':<8} {printable(_in_words(line.happened))}")
     if report.failed:
         failed = count(len(report.failed), "attempt", "attempts")
         lines.append(f"{failed} succeeded that should not have: servers are not kept apart here.")
     elif not quiet:
         lines.append(f"All {len(report.lines)} attempts ended as they should.")
     return "\n".join(lines)
+
+
+def _in_words(happened: str) -> str:
+    """With an error of Linux's in words; programs get its name."""
+    refused = re.fullmatch(r"refused \((E[A-Z0-9]+)\)", happened)
+    number = getattr(errno, refused[1], None) if refused else None
+    return f"refused: {os.strerror(number).lower()}" if number else happened
 
 
 def _sign(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.client.hub import HubClient, parse_server
 from appliance.config.rendered import read_rendered
-from appliance.errors import ApplianceError, ConfigError, NotFound
+from appliance.errors import ApplianceError, BadRequest, ConfigError, NotFound
 from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
@@ -22,6 +22,8 @@ from appliance.rollout.services import LOGGED, UNITS
 
 # No user has this name, so no server is meant.
 _SERVICES: Final = "services/"
+# What journalctl says where no unit has the names that were asked for, as before the first job.
+_NO_UNIT: Final = "No data available"
 
 
 def show(
@@ -81,7 +83,12 @@ def _service(places: Places, name: str) -> str:
 def _units(name: str) -> list[str]:
     if not name:
         return [unit for units in LOGGED.values() for unit in units]
-    return list(LOGGED[name]) if name in LOGGED else [parse_server(name).unit]
+    if name in LOGGED:
+        return list(LOGGED[name])
+    try:
+        return [parse_server(name).unit]
+    except BadRequest as error:
+        raise _unknown(name) from error
 
 
 def _run(command: list[str]) -> str:
@@ -91,7 +98,7 @@ def _run(command: list[str]) -> str:
         raise ApplianceError(
             "cannot read the journal", why=f"journalctl: {error.strerror}"
         ) from error
-    if done.returncode and done.stderr.strip():
+    if done.returncode and done.stderr.strip() and _NO_UNIT not in done.stderr:
         raise ApplianceError("cannot read the journal", why=done.stderr.strip().splitlines()[0])
     return done.stdout
 
@@ -123,11 +130,15 @@ def _server_log(places: Places, name: str, lines: int) -> list[str]:
     try:
         return HubClient.of(places).log(parse_server(name), lines=lines)
     except NotFound as error:
-        raise NotFound(
-            f"cannot show what {name!r} says",
-            why="there is no program, server or service of that name",
-            mend=f"{', '.join(LOGGED)}, or see appliance server list and appliance status",
-        ) from error
+        raise _unknown(name) from error
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(
+        f"cannot show what {name!r} says",
+        why="there is no program, server or service of that name",
+        mend=f"{', '.join(LOGGED)}, or see appliance server list and appliance status",
+    )
 
 
 def _tail(path: Path, lines: int) -> list[str]:

@@ -106,7 +106,7 @@ def _judged(scene: Scene, attempt: Attempt, said: Said) -> Line:
     if wrong and not attempt.is_open:
         return Line(attempt.name, attempt.what, attempt.expected, wrong, Verdict.FAILED)
     verdict = Verdict.OPEN if wrong else Verdict.OK
-    happened = wrong or (str(said) if said.done else f"refused ({said})")
+    happened = wrong or (str(said) or "nothing" if said.done else f"refused ({said})")
     return Line(attempt.name, attempt.what, attempt.expected, happened, verdict)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from appliance.cli import logs
 from appliance.cli.output import Output
+from appliance.errors import NotFound
 from appliance.places import Places
 from appliance.rollout.services import LOGGED
 
@@ -54,3 +55,21 @@ def test_since_goes_to_the_journal(asked: list[list[str]]) -> None:
     moment = datetime(2030, 1, 31, 8, tzinfo=UTC)
     logs.show(Places.installed(), Output(), "hub", lines=7, follow=False, since=moment)
     assert f"--since @{moment.timestamp():.0f}" in " ".join(asked[0])
+
+
+def test_before_the_first_job_there_is_nothing_to_show(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "Failed to add filter for units: No data available\n"
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", said)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    logs.show(Places.installed(), Output(), "files", lines=7, follow=False)
+    assert "nothing in the journal about files" in "".join(capsys.readouterr())
+
+
+def test_a_name_that_nobody_can_have_is_told_as_unknown() -> None:
+    with pytest.raises(NotFound, match="there is no program, server or service of that name"):
+        logs.show(Places.installed(), Output(), "nobody", lines=7, follow=False)
