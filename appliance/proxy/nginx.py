@@ -2,8 +2,8 @@
 
 Routing needs no table: a server that listens has a socket at a known path, and every request whose
 socket isn't there goes to the hub, which offers to start the server. How addresses map to sockets
-is in routing.py, which headers pass in headers.py; this file has the rest. Written for nginx 1.22
-and newer.
+is in routing.py, how requests are passed on in passing.py, which headers pass in headers.py; this
+file joins them. Written for nginx 1.22 and newer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.resources
 import re
 import textwrap
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,16 +18,18 @@ from typing import Final
 from appliance.config.schema import Config, ProxyProgram
 from appliance.errors import ConfigError, Problem
 from appliance.places import Places
-from appliance.proxy.headers import (
-    CLOSED,
-    CLOSED_MAPS,
-    NOT_FROM_SERVERS,
-    REMOVED,
-    SERVERS_WINDOWS,
-    cookie_maps,
-)
+from appliance.proxy.headers import CLOSED, CLOSED_MAPS, cookie_maps
 from appliance.proxy.hosts import host_maps, to_other_host
 from appliance.proxy.listening import listen_lines, trusted_maps
+from appliance.proxy.passing import (
+    SERVER_BODY,
+    UPSTREAM,
+    USERS_SERVER,
+    to_hub,
+    to_server,
+    to_service,
+    upload_to_hub,
+)
 from appliance.proxy.routing import quote, route_map
 from appliance.proxy.services import service_locations, service_patterns, service_upstreams
 from appliance.proxy.static_files import StaticRoots
@@ -40,11 +41,6 @@ from appliance.proxy.tls import (
     tls_maps,
     tls_server,
 )
-
-# jupyter_server refuses larger requests; more need not be kept for it.
-SERVER_BODY: Final = "512m"
-# Forms, and rosters pasted into one; what the hub itself takes at most.
-HUB_BODY: Final = "2m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +98,11 @@ events {{
 
 def _http(config: Config, places: Places, static: StaticRoots) -> str:
     temporary = places.state / "proxy"
-    log = "/dev/stdout" if places.trial else SYSLOG
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    with_secrets = f"{re.escape(config.base_url)}hub/(?:api/authorizations|join)/"
+    folders = "\n".join(f"{kind}_temp_path {quote(str(temporary / kind))};" for kind in kinds)
     return f"""\
 {TYPES}
-{_lines(f"{kind}_temp_path {quote(str(temporary / kind))};" for kind in kinds)}
+{folders}
 server_tokens off;
 sendfile on;
 tcp_nopush on;
@@ -117,21 +112,7 @@ recursive_error_pages on;
 variables_hash_max_size 2048;
 variables_hash_bucket_size 128;
 
-# Addresses have tokens in their query, and join codes and what old clients send in the path, so
-# neither log has them: the access log by this map, the error log by being off inside servers (nginx
-# puts the whole request into every message).
-map $request_uri $appliance_logged_path {{
-    {quote(f"~^(?<appliance_old>{with_secrets})")} $appliance_old;
-    {quote("~^(?<appliance_path>[^?]*)")} $appliance_path;
-}}
-map "$status $request_uri" $appliance_logged {{
-    default 1;
-    {quote(f"~^[123].. {re.escape(config.base_url)}(?:user/|hub/static/|hub/health)")} 0;
-}}
-log_format appliance '$remote_addr "$request_method $appliance_logged_path" '
-                     '$status $body_bytes_sent $request_time';
-access_log {log} appliance if=$appliance_logged;
-
+{_access_log(config, places)}
 {_patience(config)}
 {route_map(config.base_url, static, _further_routes(config))}
 
@@ -166,6 +147,27 @@ upstream appliance_hub {{
     keepalive 8;
 }}
 {service_upstreams(config)}
+"""
+
+
+def _access_log(config: Config, places: Places) -> str:
+    log = "/dev/stdout" if places.trial else SYSLOG
+    with_secrets = f"{re.escape(config.base_url)}hub/(?:api/authorizations|join)/"
+    return f"""\
+# Addresses have tokens in their query, and join codes and what old clients send in the path, so
+# neither log has them: the access log by this map, the error log by being off inside servers (nginx
+# puts the whole request into every message).
+map $request_uri $appliance_logged_path {{
+    {quote(f"~^(?<appliance_old>{with_secrets})")} $appliance_old;
+    {quote("~^(?<appliance_path>[^?]*)")} $appliance_path;
+}}
+map "$status $request_uri" $appliance_logged {{
+    default 1;
+    {quote(f"~^[123].. {re.escape(config.base_url)}(?:user/|hub/static/|hub/health)")} 0;
+}}
+log_format appliance '$remote_addr "$request_method $appliance_logged_path" '
+                     '$status $body_bytes_sent $request_time';
+access_log {log} appliance if=$appliance_logged;
 """
 
 
@@ -241,139 +243,45 @@ server {{
 
     location = /-server {{
         internal;
-{_indent(_to_server(), 8)}
+{_indent(to_server(), 8)}
     }}
     location @server {{
-{_indent(_to_server(), 8)}
+{_indent(to_server(), 8)}
     }}
 {_indent(static_locations(static, gzip_static=machine.gzip_static))}
     location = /-hub {{
         internal;
-{_indent(_to_hub(), 8)}
+{_indent(to_hub(), 8)}
         error_page 502 504 = @hub_down;
         error_page 413 = @too_large;
     }}
     location = /-upload {{
-{_indent(_upload(), 8)}
+{_indent(upload_to_hub(), 8)}
         error_page 502 504 = @hub_down;
     }}
     location = /-api_upload {{
-{_indent(_upload(), 8)}
+{_indent(upload_to_hub(), 8)}
         error_page 502 504 = @api_down;
     }}
     location = /-api {{
         internal;
-{_indent(_to_hub(), 8)}
+{_indent(to_hub(), 8)}
         error_page 502 504 = @api_down;
     }}
 {_indent(tls_locations(places))}
 {_indent(_service_locations(config, places))}
     location @hub {{
-{_indent(_to_hub(body=SERVER_BODY), 8)}
+{_indent(to_hub(body=SERVER_BODY), 8)}
         error_page 502 504 = @hub_down;
     }}
 {_indent(root)}{_indent(_down_locations())}}}
 """
 
 
-def _headers(extra: dict[str, str]) -> str:
-    headers = {
-        "Host": "$http_host",
-        "X-Forwarded-For": "$remote_addr",
-        "X-Forwarded-Proto": "$appliance_scheme",
-        "X-Forwarded-Host": "$http_host",
-        "X-Real-IP": "$remote_addr",
-        **dict.fromkeys(REMOVED, ""),
-        **extra,
-    }
-    return _lines(f"proxy_set_header {name} {quote(value)};" for name, value in headers.items())
-
-
-# X-Accel-Redirect above all: with it a user's server would choose what nginx does next.
-_UPSTREAM: Final = """\
-proxy_http_version 1.1;
-proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate
-    X-Accel-Buffering X-Accel-Charset;
-proxy_hide_header X-Accel-Redirect;
-proxy_buffering off;
-proxy_buffer_size 16k;
-proxy_buffers 4 16k;
-"""
-
-
-def _to_server() -> str:
-    headers = _headers(
-        {
-            "Upgrade": "$appliance_upgrade",
-            "Connection": "$appliance_connection",
-            "Cookie": "$appliance_server_cookie",
-        }
-    )
-    hidden = _lines(f"proxy_hide_header {name};" for name in NOT_FROM_SERVERS)
-    return f"""\
-client_max_body_size {SERVER_BODY};
-proxy_pass "http://unix:$appliance_socket:$request_uri";
-{_UPSTREAM}\
-{hidden}
-{SERVERS_WINDOWS}
-# A websocket is silent between two pings, and some cells take a night.
-proxy_read_timeout 1d;
-proxy_send_timeout 300s;
-# A server sets cookies for itself alone, not for the hub or for other servers.
-proxy_cookie_path ~^ $appliance_prefix;
-proxy_cookie_domain ~. "";
-proxy_cookie_flags ~ $appliance_secure;
-gzip on;
-gzip_comp_level 1;
-gzip_min_length 1000;
-gzip_proxied any;
-gzip_types application/json application/javascript text/javascript
-    text/css text/plain image/svg+xml;
-{headers}
-# No socket, or nobody behind it: the hub has the page that offers to start the server. A named
-# location keeps method, body and address.
-error_page 502 = @hub;
-"""
-
-
 def _service_locations(config: Config, places: Places) -> str:
-    headers = _headers(
-        {
-            "Upgrade": "$appliance_upgrade",
-            "Connection": "$appliance_connection",
-            "Cookie": "$appliance_service_cookie",
-        }
-    )
-    limits = f"""\
-client_max_body_size {SERVER_BODY};
-proxy_ssl_server_name on;
-proxy_read_timeout 1d;
-proxy_send_timeout 300s;
-{headers}"""
     return service_locations(
-        config, places, body=_indent(limits), upstream=_indent(_UPSTREAM.rstrip())
+        config, places, body=_indent(to_service()), upstream=_indent(UPSTREAM.rstrip())
     )
-
-
-def _to_hub(*, body: str = HUB_BODY, headers: str = "") -> str:
-    return f"""\
-client_max_body_size {body};
-proxy_pass "http://appliance_hub$request_uri";
-{_UPSTREAM}\
-# While the hub restarts, systemd holds its socket: requests wait there.
-proxy_connect_timeout 60s;
-proxy_read_timeout 180s;
-{headers or _headers({"Connection": "", "Upgrade": "", "Cookie": "$appliance_hub_cookie"})}
-"""
-
-
-def _upload(*, headers: str = "") -> str:
-    """Large files go on to the hub as they come; it knows at once who may send them."""
-    return f"""\
-internal;
-proxy_request_buffering off;
-{_to_hub(body=SERVER_BODY, headers=headers).rstrip()}
-"""
 
 
 def _down_locations() -> str:
@@ -403,17 +311,6 @@ location @{name} {{
 
 def _api_server(config: Config, places: Places) -> str:
     """For single-user servers: the hub's API, by token; a cookie has no business here."""
-    headers = _headers(
-        {
-            "Host": "localhost",
-            "X-Forwarded-For": "127.0.0.1",
-            "X-Real-IP": "127.0.0.1",
-            "X-Forwarded-Host": "localhost",
-            "Connection": "",
-            "Upgrade": "",
-            "Cookie": "",
-        }
-    )
     return f"""\
 server {{
     listen {quote(f"unix:{places.api_socket}")};
@@ -427,12 +324,12 @@ server {{
     }}
     rewrite ^ /-$appliance_route last;
     location = /-api_upload {{
-{_indent(_upload(headers=headers), 8)}
+{_indent(upload_to_hub(headers=USERS_SERVER), 8)}
         error_page 502 504 = @api_down;
     }}
     location = /-api {{
         internal;
-{_indent(_to_hub(headers=headers), 8)}
+{_indent(to_hub(headers=USERS_SERVER), 8)}
         error_page 502 504 = @api_down;
     }}
 {_indent(_down_locations())}}}
@@ -454,10 +351,6 @@ def _literal(path: Path) -> str:
 
 def _problem(place: str, text: str) -> ConfigError:
     return ConfigError([Problem(place, text)])
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(lines)
 
 
 def _indent(text: str, width: int = 4) -> str:
