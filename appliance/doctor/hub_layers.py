@@ -17,6 +17,7 @@ from appliance.doctor.front import OF_THE_PROXY
 from appliance.doctor.layer import Walk, check_socket, check_unit, log_command, starting
 from appliance.doctor.report import Broken, Fix
 from appliance.doctor.settings import MEND, damaged, render_again
+from appliance.doctor.system import as_account
 from appliance.errors import ApplianceError, ConfigError
 from appliance.names import CHECK_USER
 from appliance.places import Places
@@ -137,13 +138,7 @@ def database_fault(walk: Walk) -> str:
         return f"there is no {path}" if not walk.places.trial else ""
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(path)]
     if not walk.places.trial:
-        command = [
-            "setpriv",
-            f"--reuid={_ACCOUNT}",
-            f"--regid={_ACCOUNT}",
-            "--clear-groups",
-            *command,
-        ]
+        command = as_account(_ACCOUNT, command)
     done = walk.system.run(*command, seconds=20)
     try:
         said = json.loads(done.out)

@@ -17,6 +17,7 @@ from appliance.doctor.channels import replies
 from appliance.doctor.layer import INSTALLER, SERVER, Walk, check_socket, check_unit, log_command
 from appliance.doctor.report import Broken
 from appliance.doctor.settings import environment_python
+from appliance.doctor.system import as_account
 from appliance.errors import ApplianceError, NotFound
 from appliance.rollout.health import Deadline
 from appliance.rollout.services import SPAWNER_UNIT, ask_spawner
@@ -92,13 +93,7 @@ def _complaint(walk: Walk, *options: str) -> str:
     """What everybody's Python says when an ordinary user runs it so; "" if all is well."""
     command = [environment_python(walk.places), "-I", *options]
     if os.geteuid() == 0 and not walk.places.trial:
-        command = [
-            "setpriv",
-            f"--reuid={_NOBODY}",
-            f"--regid={_NOBODY}",
-            "--clear-groups",
-            *command,
-        ]
+        command = as_account(_NOBODY, command)
     done = walk.system.run(*command, seconds=30)
     return re.sub(r"^setpriv: failed to execute \S+: ", "", done.said) if done.code else ""
 

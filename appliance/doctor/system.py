@@ -153,3 +153,8 @@ def _unit(values: dict[str, str]) -> Unit:
         exit_status=number("ExecMainStatus"),
         restarts=number("NRestarts"),
     )
+
+
+def as_account(account: str, command: Sequence[str]) -> list[str]:
+    """The command without root's rights and groups; the account by name or number."""
+    return ["setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups", *command]

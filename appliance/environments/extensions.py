@@ -6,19 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from appliance.config.schema import Config
-
-# What the single-user server does with these unless a setting says otherwise.
-_OWN_DEFAULTS: Final = {
-    "jupyter_server_terminals": True,
-    "jupyterlab": True,
-    "nbgitpuller": True,
-    "notebook": True,
-    "jupyter_lsp": False,
-    "notebook_shim": False,
-}
+from appliance.singleuser.settings import EXTENSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +35,12 @@ def extensions(user_env: Path, config: Config) -> list[Extension]:
         )
         for name, version in _lab(user_env)
     ]  # fmt: skip
-    names = {**dict(_server(user_env)), **_OWN_DEFAULTS}
+    names = {**dict(_server(user_env)), **EXTENSIONS}
     for name, default in sorted(names.items()):
         if name in switches:
             found.append(Extension(name, "server", "", switches[name], "servers.extensions"))
         else:
-            why = "the appliance's default" if name in _OWN_DEFAULTS else "installed"
+            why = "the appliance's default" if name in EXTENSIONS else "installed"
             found.append(Extension(name, "server", "", default, why))
     known = {one.name for one in found}
     found += [

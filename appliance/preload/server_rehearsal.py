@@ -28,10 +28,10 @@ import jupyter_core.paths
 import jupyter_core.utils
 from traitlets.config import SingletonConfigurable
 
-from appliance.singleuser.app import EXTENSIONS, SingleUserApp
+from appliance.singleuser.app import SingleUserApp
 from appliance.singleuser.hub import Hub, Person
 from appliance.singleuser.lean import make_requests_lean, make_start_lean
-from appliance.singleuser.settings import Settings, read_settings
+from appliance.singleuser.settings import EXTENSIONS, Settings, read_settings
 
 from .put_back import put_back_environment
 from .server_identity import mentions, subclasses, take_identity

@@ -30,22 +30,10 @@ from .memory_watch import MemoryWatch
 from .messages import lab_key
 from .own_quota import own_quota
 from .saving import explain_full_disk
-from .settings import Settings
+from .settings import EXTENSIONS, Settings
 
 # A kernel's sockets are DIRECTORY/kernel-<36 characters>-ipc-<number>, of at most 107 bytes.
 RUNTIME_PATH_MAX: Final = 107 - len("/kernel--ipc-00000") - 36
-
-# What is on and off unless a user says otherwise in ~/.jupyter/jupyter_server_config.d.
-EXTENSIONS: Final = {
-    "jupyter_server_terminals": True,
-    "jupyterlab": True,
-    "nbgitpuller": True,
-    "notebook": True,
-    # Language servers: none are installed, and looking for them costs each start.
-    "jupyter_lsp": False,
-    # Extensions of the classic Notebook 6, which isn't here.
-    "notebook_shim": False,
-}
 
 # Settings of users' own configuration files that are dropped: they would break log-in or ipc.
 NOT_FOR_USERS: Final = {

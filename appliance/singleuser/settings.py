@@ -16,6 +16,17 @@ FRESH_SECONDS: Final = 60
 STALE_SECONDS: Final = 300
 # Of the reason why a server wasn't preloaded, in the one line of its status.
 REASON_MAX: Final = 200
+# What is on and off unless a user says otherwise in ~/.jupyter/jupyter_server_config.d.
+EXTENSIONS: Final = {
+    "jupyter_server_terminals": True,
+    "jupyterlab": True,
+    "nbgitpuller": True,
+    "notebook": True,
+    # Language servers: none are installed, and looking for them costs each start.
+    "jupyter_lsp": False,
+    # Extensions of the classic Notebook 6, which isn't here.
+    "notebook_shim": False,
+}
 
 
 class SettingsError(Exception):
