@@ -64,7 +64,7 @@ async def test_tokens_are_made_and_revoked_without_scripts(room: Room) -> None:
 
 
 async def test_a_named_server_is_added_followed_and_removed(room: Room) -> None:
-    room.machine.spawner.delay = 2.0
+    room.machine.spawner.go_on.clear()
     page = await room.logged_in("bob")
     await page.get_by_text("Add a server").click()
     await page.get_by_label("Name", exact=True).fill("exam")
@@ -73,6 +73,7 @@ async def test_a_named_server_is_added_followed_and_removed(room: Room) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text(
         "Your server “exam” is starting"
     )
+    room.machine.spawner.go_on.set()
     await page.wait_for_url("**/user/bob/exam/")
     await page.goto("/hub/home")
     row = page.locator("#named-rows li")

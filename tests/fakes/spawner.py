@@ -40,6 +40,9 @@ class FakeSpawner(FakeClassFiles):
         self.starts = 0
         self.delay = 0.0
         """Seconds that a start takes."""
+        self.go_on = asyncio.Event()
+        """Cleared, starts and stops take until a test sets it."""
+        self.go_on.set()
         self.started = Started()
         """How the next servers are started."""
         self.stop_delay = 0.0
@@ -60,6 +63,7 @@ class FakeSpawner(FakeClassFiles):
         self.told[server.user] = request.told
         try:
             await asyncio.sleep(self.delay)
+            await self.go_on.wait()
             if self.failure:
                 raise self.failure
         except SpawnError:
@@ -73,6 +77,7 @@ class FakeSpawner(FakeClassFiles):
     async def stop(self, server: ServerId) -> None:
         self._check()
         await asyncio.sleep(self.stop_delay)
+        await self.go_on.wait()
         self.servers.pop(server, None)
 
     async def running(self) -> dict[ServerId, Running]:
