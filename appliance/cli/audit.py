@@ -16,7 +16,7 @@ from appliance.cli.output import Output, count, dim
 from appliance.places import Places
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_COLUMNS: Final = ("TIME (UTC)", "WHO", "FROM", "ACTION", "TARGET", "")
+_COLUMNS: Final = ("time (UTC)", "who", "from", "action", "target", "")
 _POLL_SECONDS: Final = 0.5
 
 

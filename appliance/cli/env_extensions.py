@@ -18,7 +18,7 @@ def show(places: Places, output: Output) -> None:
     found = extensions(places.user_environment, _config(places))
     rows = [[one.name, one.part, one.version, "on" if one.on else "off", one.why] for one in found]
     output.table(
-        [asdict(one) for one in found], ["EXTENSION", "OF", "VERSION", "", "BECAUSE"], rows
+        [asdict(one) for one in found], ["extension", "of", "version", "", "because"], rows
     )
 
 

@@ -16,7 +16,7 @@ def show(places: Places, output: Output) -> None:
         [one.name, one.title, one.language, one.origin, "" if one.works else "its program is gone"]
         for one in found
     ]
-    output.table([asdict(one) for one in found], ["KERNEL", "TITLE", "LANGUAGE", "FROM", ""], rows)
+    output.table([asdict(one) for one in found], ["kernel", "title", "language", "from", ""], rows)
 
 
 def add(

@@ -125,7 +125,7 @@ class Work:
              str(one["did"])]
             for one in value
         ]  # fmt: skip
-        self.output.table(value, ["", "", "SINCE", "BY"], rows)
+        self.output.table(value, ["", "", "since", "by"], rows)
         if not rows:
             self.output.say("Nothing was changed yet.")
 
@@ -139,7 +139,7 @@ class Work:
             return
         self.output.table(
             shown,
-            ["PACKAGE", "VERSION", "WHY"],
+            ["package", "version", "why"],
             [[row["name"], row["version"], row["why"]] for row in shown],
         )
         rest = len(rows) - len(shown)

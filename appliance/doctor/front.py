@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from appliance.config.https_schema import HttpsMode
 from appliance.doctor.browser import Answer, Browser, NotHttpError, unverified
 from appliance.doctor.layer import INSTALLER, Walk, check_unit, log_command, starting
 from appliance.doctor.report import Broken, Fix
@@ -35,7 +36,7 @@ def browser(walk: Walk) -> str:
     except ssl.SSLCertVerificationError as error:
         # What nobody but we ourselves have signed is for browsers that were told of it.
         known = "self-signed" in error.verify_message or "local issuer" in error.verify_message
-        if known and walk.config.https.mode != "letsencrypt":
+        if known and walk.config.https.mode is HttpsMode.FILES:
             walk.warnings.append(
                 "browsers trust the certificate only where its authority was installed"
             )
@@ -47,12 +48,17 @@ def browser(walk: Walk) -> str:
     except (ssl.SSLError, OSError):
         # Nobody is there, or it speaks no TLS: the proxy's layer finds out why.
         return f"{entrance.root} can't be judged while nobody answers there"
+    if walk.config.https.mode is HttpsMode.OWN_CA:
+        return f"{entrance.root} is known to browsers that have the appliance's own authority"
     return f"{entrance.root} has a certificate that browsers accept"
 
 
 def _shake_hands(walk: Walk, plain: socket.socket) -> None:
     names = walk.config.https.names
     context = ssl.create_default_context()
+    authority = walk.places.certificates / "ca.crt"
+    if walk.config.https.mode is HttpsMode.OWN_CA and authority.is_file():
+        context.load_verify_locations(authority)
     with context.wrap_socket(plain, server_hostname=names[0] if names else "localhost"):
         pass
 

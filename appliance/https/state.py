@@ -25,6 +25,10 @@ STEPS: Final = (3, 14, 30)
 """Days before the end at which people are told, in ever more urgent words."""
 _AUTHORITY_WARNING: Final = timedelta(days=400)
 _LIFE_PARTS: Final = 4
+_ANEW: Final = (
+    "get a new certificate and put it into the same files (sudo appliance config show https), "
+    "then: sudo appliance https renew"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def finding_of(state: State, now: datetime) -> Finding | None:
 def _judge(state: State, now: datetime) -> tuple[Severity, str, str, str]:
     pair, fault = state.pair, state.original_fault
     renew = f"sudo appliance https {'renew' if state.is_renewed else 'files'}"
+    anew = renew if state.is_renewed else _ANEW
     if pair is None:
         why = fault.why if fault else "the proxy has none"
         return (Severity.FAILED, "HTTPS is on and there is no certificate", why, renew)
@@ -134,7 +139,7 @@ def _judge(state: State, now: datetime) -> tuple[Severity, str, str, str]:
         )
     if pair.ends <= now:
         why = state.tries.why or (fault.why if fault else "it was not renewed in time")
-        return Severity.FAILED, f"the certificate ended on {pair.ends:%Y-%m-%d}", why, renew
+        return Severity.FAILED, f"the certificate ended on {pair.ends:%Y-%m-%d}", why, anew
     ending = f"the certificate ends {_in_days(pair.ends - now)}, on {pair.ends:%Y-%m-%d}"
     if fault:
         summary = f"the new certificate can't be used; the old one {ending[16:]}"
@@ -150,7 +155,7 @@ def _judge(state: State, now: datetime) -> tuple[Severity, str, str, str]:
     early = not state.is_renewed or pair.ends - now < life / _LIFE_PARTS
     if early and pair.ends - now <= timedelta(days=STEPS[-1]):
         urgent = "browsers will refuse the appliance then"
-        return Severity.WARNING, ending, urgent, renew
+        return Severity.WARNING, ending, urgent, anew
     if state.authority_ends and state.authority_ends - now < _AUTHORITY_WARNING:
         return (
             Severity.WARNING,

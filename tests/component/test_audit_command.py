@@ -91,7 +91,7 @@ def test_it_reads_like_a_story(run: Run) -> None:
     assert (code, err) == (0, "")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines == [
-        "TIME (UTC) WHO FROM ACTION TARGET",
+        "time (UTC) who from action target",
         "2026-09-01 09:00:00 root (teacher) config.change limits.memory",
         "2026-09-01 10:00:00 ada 192.0.2.7 user.create bob, eve",
         "2026-09-01 11:00:00 visitor 192.0.2.9 auth.log-in bob refused; why: wrong password",
