@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from appliance.backup.sources import HOME, HUB_ACCOUNT, SERVICE
 from appliance.backup.streams import load
 from appliance.backup.swap import Item, Swap
 from appliance.backup.tame import check_plain, make_roots, take_powers
+from appliance.backup.trees import remove
 from appliance.backup.unpack import unpack
 from appliance.backup.verify import verify
 from appliance.config.edit import unset
@@ -248,9 +248,7 @@ class Restorer:
         self.notes += [f"the link {link} leads elsewhere and was left out" for link in links]
 
     def _fresh(self, folder: Path, mode: int, *, owner: tuple[int, int] | None = None) -> None:
-        if folder.is_symlink() or folder.is_file():
-            folder.unlink()
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir(mode=mode)
         folder.chmod(mode)
         if owner is not None and os.geteuid() == 0:

@@ -10,13 +10,13 @@ import ctypes
 import errno
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from appliance.backup.errors import BackupError
+from appliance.backup.trees import remove
 from appliance.config.files import sync_folder, write_atomically
 from appliance.places import Places
 
@@ -106,8 +106,8 @@ class Swap:
     def clear(self) -> None:
         """Forget the last restore, and remove what was kept of before it."""
         for item in self.items:
-            _remove(Path(item.staged))
-        shutil.rmtree(self.folder, ignore_errors=True)
+            remove(Path(item.staged))
+        remove(self.folder)
         # The hub must not meddle with what root unpacks for it.
         self.folder.mkdir(mode=0o700, parents=True)
 
@@ -135,10 +135,3 @@ class Swap:
         """The exchange is over, either way."""
         (self.folder / SWAPPING).unlink(missing_ok=True)
         sync_folder(self.folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -17,6 +17,9 @@ from appliance.backup.manifest import NOTES_MAX
 from appliance.backup.sources import Source
 
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC0"}
+LONGEST: Final = 4000
+"""Bytes of a path in an archive. Longer ones, which only folders entered step by step can have,
+could not be unpacked again (PATH_MAX), and the whole restore would fail for them."""
 _QUIET: Final = ("socket ignored", "file is on a different filesystem", "contents not dumped")
 _COMPLAINTS_MAX: Final = 2**20
 
@@ -69,7 +72,8 @@ def packing(source: Source) -> Iterator[Packing]:
         command = [
             *_PACK, f"--directory={source.folder}", "--wildcards", "--wildcards-match-slash",
             "--no-anchored", *(f"--exclude={name}" for name in source.exclude_names),
-            "--anchored", *(f"--exclude=./{path}" for path in source.exclude), *source.members,
+            "--anchored", *(f"--exclude=./{path}" for path in source.exclude),
+            f"--exclude={'?' * LONGEST}*", *source.members,
         ]  # fmt: skip
         try:
             process = subprocess.Popen(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -26,6 +27,8 @@ _UNPACK: Final = (
     "--quoting-style=escape", "--acls", "--xattrs",
 )  # fmt: skip
 _SET_ID: Final = 0o6000
+_COMPLAINTS_MAX: Final = 2**20
+_LINE_MAX: Final = 500
 
 
 def check_member(member: tarfile.TarInfo, part: str) -> None:
@@ -92,15 +95,19 @@ def unpack(
     command = [*prefix, *_UNPACK, owners, f"--directory={target if by_path else '.'}"]
     if only:
         command += ["--no-wildcards", "--", only]
-    with piped(feed) as reading:
-        done = subprocess.run(
-            command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            check=False, env=ENVIRONMENT, cwd="/" if by_path else target,
-        )  # fmt: skip
+    # A line for each of a million files is no matter for the memory.
+    with tempfile.TemporaryFile() as complaints:
+        with piped(feed) as reading:
+            done = subprocess.run(
+                command, stdin=reading, stdout=subprocess.DEVNULL, stderr=complaints,
+                check=False, env=ENVIRONMENT, cwd="/" if by_path else target,
+            )  # fmt: skip
+        complaints.seek(0)
+        text = complaints.read(_COMPLAINTS_MAX).decode(errors="replace")
     if done.returncode:
         said = [
-            line.removeprefix("tar: ")
-            for line in done.stderr.decode(errors="replace").splitlines()
+            line.removeprefix("tar: ")[:_LINE_MAX]
+            for line in text.splitlines()
             if "Exiting with failure" not in line
         ]
         raise BackupError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from appliance.backup.errors import BackupError
 from appliance.backup.manifest import DATABASE, Part
 from appliance.backup.place import Backup, Room
 from appliance.backup.streams import CHUNK, Sum, Summing, damaged, load, piped, sum_file
+from appliance.backup.trees import remove
 from appliance.backup.unpack import check_member, unpack
 from appliance.places import Places
 
@@ -136,6 +136,8 @@ def _go_through(backup: Backup, part: Part, identities: Sequence[Any]) -> int:
                 for member in tar:
                     check_member(member, part.name)
                     count += 1
+                    # The library would keep all of them in memory, and a home may have millions.
+                    tar.members.clear()  # type: ignore[attr-defined]
         except tarfile.TarError as err:
             raise damaged(backup.folder, part.file, str(err)) from err
         finally:
@@ -161,4 +163,4 @@ def _try_restoring(
             f"cannot restore {part.name} for a test", why=err.strerror or str(err)
         ) from err
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        remove(target)

@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -29,6 +29,8 @@ from appliance.backup.plan import Files, Plan, make_plan
 from appliance.backup.restore import Restorer, heal, undo_last
 from appliance.backup.sealing import open_key, passphrase_file, stored_passphrase
 from appliance.backup.swap import Swap
+from appliance.backup.tar import LONGEST
+from appliance.backup.trees import everything_in, remove
 from appliance.backup.unpack import as_user, unpack
 from appliance.backup.verify import verify
 from appliance.db import migrations
@@ -461,6 +463,52 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(
     assert folder.name.endswith("-2")
     assert list(outside.iterdir()) == []
     assert os.geteuid() == UID
+
+
+def dig(folder: Path, levels: int, name: str = "a") -> None:
+    """Folders in folders, as a loop in a notebook makes them; a file in the last."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    program = os.open("program", os.O_WRONLY | os.O_CREAT, dir_fd=here)
+    if os.geteuid() == 0:
+        os.fchown(program, 20_007, 20_007)
+    os.fchmod(program, 0o4755)
+    os.close(program)
+    os.close(here)
+
+
+@pytest.fixture
+def undug(tmp_path: Path) -> Iterator[None]:
+    """pytest can't remove such folders either."""
+    yield
+    for folder in list(tmp_path.iterdir()):
+        remove(folder)
+
+
+@pytest.mark.usefixtures("undug")
+def test_no_depth_of_folders_is_in_the_way_of_a_restore(
+    places: Places, place: Place, machine: FakeMachine
+) -> None:
+    shared = places.class_files / "classes" / "bio" / "shared"
+    shared.mkdir(parents=True)
+    dig(shared, 1100)
+    dig(places.homes / "nb-ada", 2050)
+    dig(places.homes / "nb-bob", 30, "b" * 200)
+    made = create(places, Wanted(place)).backup
+    for _ in range(2):
+        # What the first one kept of before goes with the second.
+        restored(places, made, machine, files=Files.ALL)
+    kept = [entry.shown for entry in everything_in(places.homes / "nb-ada")]
+    assert "lab.ipynb" in kept
+    # What no path leads to is left out.
+    assert LONGEST - 10 < max(map(len, kept)) < LONGEST
+    assert (places.homes / "nb-bob" / "lab.ipynb").read_text() == "nb-bob"
+    [program] = [one for one in everything_in(shared) if one.name == "program"]
+    assert (program.shown.count("/"), program.status.st_mode & 0o7777) == (1100, 0o755)
 
 
 class RealOwners(FakeMachine):
