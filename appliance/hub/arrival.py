@@ -107,7 +107,7 @@ class Arrivals:
         return None if page else ServerId(user)
 
     async def _start(self, server: ServerId, *, wait: float = 0.0) -> ServerView:
-        view = self._servers.view(server)
+        view = await self._servers.seen(server)
         # A batch may have it in line already, where it now gets the user's own place.
         if view.state in (*_STARTABLE, ServerState.STARTING):
             try:

@@ -1,8 +1,9 @@
 """Bringing the hub's picture in line with what really runs; the spawner is always right.
 
 Done at start, every 30 seconds, and every 2 seconds while a start that an earlier hub began goes
-on. Servers with an operation under way in this process are left alone. Those that stood in line to
-be started when the earlier hub ended stand in line again: nobody loses a place to a restart.
+on, or while the spawner could not be asked yet: after a power cut the database has servers that
+don't run. Servers with an operation under way in this process are left alone. Those that stood in
+line to be started when the earlier hub ended stand there again: nobody loses a place by a restart.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile for ever."""
         while True:
-            await asyncio.sleep(_SHORT_PAUSE_SECONDS if self._unfinished else PAUSE_SECONDS)
+            is_soon = self._unfinished or self._is_first_look
+            await asyncio.sleep(_SHORT_PAUSE_SECONDS if is_soon else PAUSE_SECONDS)
             await self.once()
 
     async def once(self) -> None:
@@ -70,6 +72,7 @@ class Reconciler:
             if self._servers.is_settled(view.server, since=began):
                 await self._gone(view)
         self._is_first_look = False
+        self._servers.has_compared()
 
     async def _gone(self, view: ServerView) -> None:
         self._unfinished.pop(view.server, None)

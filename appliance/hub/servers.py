@@ -96,6 +96,7 @@ class Servers:
         self._on_end = on_end
         self._told = told
         self._lives: dict[ServerId, _Live] = {}
+        self._is_compared = False
 
     # What is
 
@@ -388,6 +389,30 @@ class Servers:
         """Whether no operation is under way, and none has ended since."""
         live = self._lives.get(server)
         return live is None or (not live.busy and live.settled <= since)
+
+    def has_compared(self) -> None:
+        """The rows were compared with what runs; until then they tell of an earlier hub's time."""
+        self._is_compared = True
+
+    async def seen(self, server: ServerId, *, doubted: bool = False) -> ServerView:
+        """The server as it is: one that is said to run is looked for where the row may be wrong.
+
+        After a power cut that is until the first comparison, which waits for the spawner. With
+        `doubted` it is always: somebody did not find the server there.
+        """
+        view = self.view(server)
+        if not view.ready or (self._is_compared and not doubted):
+            return view
+        async with self._live(server).lock:
+            try:
+                running = await self._spawner.running()
+            except ApplianceError as err:
+                log.warning("cannot see whether the server %s runs: %s", server, err)
+                return self.view(server)
+            if self._rows.view(server).ready and server not in running:
+                log.info("server %s doesn't run any more", server)
+                self.gone(server)
+        return self.view(server)
 
     def adopt(self, server: ServerId, *, idle_seconds: float) -> None:
         """A server runs that this process did not start: it is ready."""

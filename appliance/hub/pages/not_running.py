@@ -61,7 +61,8 @@ class ServerAddressHandler(PageHandler):
     @login_needed
     async def _page(self, user: str, path: str) -> None:
         server = self._find(user, path)
-        view = self.servers.view(server)
+        # The proxy didn't find it.
+        view = await self.servers.seen(server, doubted=True)
         goal = self._goal()
         if view.ready:
             await self._go_to_server(goal)

@@ -60,7 +60,7 @@ class SpawnHandler(ServerPage):
         server = self.find_server(user, name)
         options = options_of(self.request.query_arguments)
         display_name = self._display_name()
-        view = self.servers.view(server)
+        view = await self.servers.seen(server)
         is_starting = view.state is ServerState.STARTING
         if view.ready:
             self.go_on(view)
@@ -83,7 +83,7 @@ class SpawnHandler(ServerPage):
     async def post(self, user: str | None = None, name: str | None = None) -> None:
         server = self.find_server(user, name)
         options = options_of(self.request.body_arguments, self.request.files)
-        view = self.servers.view(server)
+        view = await self.servers.seen(server)
         if view.active and options:
             # They would be lost in silence.
             raise BadRequest(

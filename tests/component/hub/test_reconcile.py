@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import SpawnError
+from appliance.hub import reconcile
 from appliance.hub.states import ServerState
 from appliance.names import ServerId, Username
+from tests.component.hub.conftest import STUDENT_PASSWORD
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub_machine import Browser, Machine
 
@@ -129,6 +131,77 @@ async def test_without_a_spawner_the_hub_comes_up_and_says_why_nothing_starts(
     answer = await bob.api("POST", "users/bob/server", {})
     assert answer.status == 500
     assert "its socket is not there" in answer.json["message"]
+
+
+async def _cut_power(machine: Machine) -> None:
+    """Servers are gone, and the hub is up before the spawner answers."""
+    machine.spawner.servers.clear()
+    machine.spawner.unreachable = GONE
+    await machine.restart()
+    assert machine.hub.servers.view(BOB).ready, "nobody knows better yet"
+    machine.spawner.unreachable = None
+
+
+@pytest.mark.parametrize("path", ["/hub/spawn?next=/user/bob/lab", "/hub/spawn/bob"])
+async def test_after_a_power_cut_a_server_starts_though_the_spawner_was_late(
+    machine: Machine, bob: Browser, path: str
+) -> None:
+    await _start(machine, bob)
+    await _cut_power(machine)
+    answer = await bob.get(path)
+    assert answer.status == 302
+    assert answer.location.startswith("/user/bob/")
+    assert machine.spawner.starts == 2
+    assert BOB in machine.spawner.servers
+
+
+async def test_after_a_power_cut_a_log_in_starts_the_server_though_the_spawner_was_late(
+    tmp_path: Path,
+) -> None:
+    async with Machine(tmp_path, starts_at_login=True) as machine:
+        await machine.root("POST", "users", {"usernames": ["bob"]})
+        await machine.hub.authenticator.set_password(BOB.user, STUDENT_PASSWORD)
+        await machine.root("POST", "users/bob/server", {})
+        await _cut_power(machine)
+        answer = await machine.browser().log_in("bob", STUDENT_PASSWORD)
+        assert (answer.status, answer.location) == (302, "/user/bob/")
+        assert BOB in machine.spawner.servers
+
+
+async def test_a_spawner_that_was_late_is_asked_again_soon(
+    machine: Machine, bob: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_SHORT_PAUSE_SECONDS", 0.05)
+    await _start(machine, bob)
+    await _cut_power(machine)
+    async with asyncio.timeout(5):
+        while machine.hub.servers.view(BOB).ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
+
+
+async def test_who_was_not_led_to_a_server_is_offered_to_start_it(
+    machine: Machine, bob: Browser
+) -> None:
+    await _start(machine, bob)
+    assert (await bob.get("/hub/user/bob/lab")).location == "/user/bob/lab?redirects=1"
+    # Its end is news that never came.
+    machine.spawner.servers.clear()
+    answer = await bob.get("/hub/user/bob/lab")
+    assert answer.status == 424
+    assert "/hub/spawn/bob?next=%2Fuser%2Fbob%2Flab" in answer.body
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
+
+
+async def test_while_the_spawner_is_away_a_server_is_believed_to_run(
+    machine: Machine, bob: Browser
+) -> None:
+    await _start(machine, bob)
+    machine.spawner.unreachable = GONE
+    await machine.restart()
+    assert (await bob.get("/hub/spawn?next=/user/bob/lab")).location == "/user/bob/lab"
+    assert (await bob.get("/hub/user/bob/lab")).location == "/user/bob/lab?redirects=1"
+    assert machine.hub.servers.view(BOB).ready
 
 
 async def test_a_user_removed_while_the_spawner_is_away_is_finished_later(
