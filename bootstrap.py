@@ -717,6 +717,16 @@ def index_urls(pip: "dict[str, str]") -> "list[str]":
     return [url for url in urls if url]
 
 
+def unreached(said: str) -> str:
+    """Why pip could not get through, in words, if that is what it says; else nothing."""
+    found = re.search(r"connection broken by '(.*)': /", said)
+    if not found:
+        return ""
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)|'([^'<>]{8,})'\)*$", found.group(1))
+    words = (reason.group(1) or reason.group(2)).strip() if reason else found.group(1)
+    return f"the package index can't be reached: {words}"
+
+
 def find_pip() -> "list[str]":
     """A command that runs pip without installing it, or nothing."""
     bundled = glob.glob("/usr/share/python-wheels/pip-*.whl")
@@ -1043,7 +1053,7 @@ class Bootstrap:
             # pip says it so, too, when it can't reach the index.
             if "No matching distribution" in "".join(said) and self.options.index:
                 return []
-            failure.why = "\n".join(said[-3:]) or failure.why
+            failure.why = unreached("\n".join(said)) or "\n".join(said[-3:]) or failure.why
             raise
         found = re.search(r"^Available versions: (.+)$", "\n".join(said), re.MULTILINE)
         return found.group(1).split(", ") if found else []

@@ -22,6 +22,8 @@ from appliance.names import Username
 from appliance.places import Places
 
 _MKDIR_SECONDS = 60
+# What tar says of a name that it was to unpack and didn't come across.
+_MISSING = "Not found in archive"
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,20 @@ def restore_user(
             why=" ".join(done.stderr.split())[:300],
             mend=f"is the home full? df -h {home}",
         )
-    unpack(
-        backup, part, target, identities=identities, keep_owners=False,
-        prefix=become, only=_member(request.file), by_path=True,
-    )  # fmt: skip
+    try:
+        unpack(
+            backup, part, target, identities=identities, keep_owners=False,
+            prefix=become, only=_member(request.file), by_path=True,
+        )  # fmt: skip
+    except BackupError as error:
+        if _MISSING not in (error.why or ""):
+            raise
+        subprocess.run([*become, "rmdir", "--", str(target)], check=False, env=ENVIRONMENT)
+        raise NotFound(
+            f"cannot restore {request.file} of {request.user}",
+            why="the backup has no file or folder of that name in the home",
+            mend="such as --file notebooks/lab1.ipynb; without --file all of the home comes",
+        ) from error
     log = AuditLog(places.root_audit)
     targets = [request.user, backup.manifest.name]
     log.add(audit.at_the_terminal(), Action.RESTORE_BACKUP, targets)

@@ -27,12 +27,14 @@ from appliance.cli import (
     user_proofs,
 )
 from appliance.cli.errors import UsageError, require_root
+from appliance.cli.listing import Commands
 from appliance.cli.options import Follow, Json, Lines, Quiet, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
 
 app = typer.Typer(
     name="appliance",
+    cls=Commands,
     help="The Hub Appliance: people, servers, settings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -40,19 +42,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--debug, anywhere, shows where an error comes from.",
 )
-app.add_typer(config.app, name="config")
-app.add_typer(user_proofs.app, name="user")
-app.add_typer(class_exams.app, name="class")
-app.add_typer(server.app, name="server")
-app.add_typer(token.app, name="token")
-app.add_typer(mail.app, name="mail")
-app.add_typer(notices.app, name="notices")
-app.add_typer(backup.app, name="backup")
-app.add_typer(https.app, name="https")
-app.add_typer(env.app, name="env")
-app.add_typer(disk.app, name="disk")
-app.add_typer(limits.app, name="limits")
-app.add_typer(isolation.app, name="isolation")
+app.add_typer(config.app, name="config", cls=Commands)
+app.add_typer(user_proofs.app, name="user", cls=Commands)
+app.add_typer(class_exams.app, name="class", cls=Commands)
+app.add_typer(server.app, name="server", cls=Commands)
+app.add_typer(token.app, name="token", cls=Commands)
+app.add_typer(mail.app, name="mail", cls=Commands)
+app.add_typer(notices.app, name="notices", cls=Commands)
+app.add_typer(backup.app, name="backup", cls=Commands)
+app.add_typer(https.app, name="https", cls=Commands)
+app.add_typer(env.app, name="env", cls=Commands)
+app.add_typer(disk.app, name="disk", cls=Commands)
+app.add_typer(limits.app, name="limits", cls=Commands)
+app.add_typer(isolation.app, name="isolation", cls=Commands)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from appliance.cli import completion
 from appliance.cli.errors import UsageError, require_root
+from appliance.cli.listing import Commands
 from appliance.cli.options import Json, Quiet, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
@@ -26,8 +27,8 @@ extension_app = typer.Typer(
     help="Switch extensions of JupyterLab and of servers on and off, for everybody.",
     rich_markup_mode=None,
 )
-app.add_typer(kernel_app, name="kernel")
-app.add_typer(extension_app, name="extension")
+app.add_typer(kernel_app, name="kernel", cls=Commands)
+app.add_typer(extension_app, name="extension", cls=Commands)
 
 
 Packages = Annotated[

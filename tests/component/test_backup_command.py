@@ -47,6 +47,10 @@ def test_the_life_of_a_backup(run: Run, places: Places) -> None:
     back = run("restore latest --user ada --file lab.ipynb --json").json
     assert (places.homes / "ada" / f"restored-{name}" / "lab.ipynb").read_text() == "work"
     assert back["folder"].endswith(f"restored-{name}")
+    missing = run("restore latest --user ada --file lab2.ipynb")
+    assert missing.code == 1
+    assert "the backup has no file or folder of that name" in missing.err
+    assert [path.name for path in (places.homes / "ada").glob("restored-*")] == [f"restored-{name}"]
     assert json.loads((places.health / "backup.json").read_text())["severity"] == "ok"
     refused = run(f"backup remove {name}")
     assert (refused.code, "add --yes" in refused.err) == (2, True)

@@ -579,3 +579,14 @@ def test_status_says_that_a_change_was_cut_off(
     assert "a change was cut off" in run("status").out
     assert "is in force again" in run("config reload").err
     assert run("status --json").json["configuration"]["state"] == "in_force"
+
+
+def test_help_of_groups_cuts_no_sentence_off() -> None:
+    for words in ([], ["class"], ["env"], ["https"], ["env", "extension"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance.cli", *words, "--help"],
+            env={"PATH": "/usr/bin:/bin", "COLUMNS": "80"},
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "Commands:" in done.stdout
+        assert "..." not in done.stdout.partition("Commands:")[2], words

@@ -251,3 +251,35 @@ def test_what_becomes_root_comes_by_https(url: str, trusted: str, is_taken: bool
     with pytest.raises(bootstrap.StageError) as caught:
         bootstrap.check_source(url, trusted)
     assert "HTTPS" in caught.value.why
+
+
+RETRYING = (
+    "WARNING: Retrying (Retry(total=0)) after connection broken by '{}': /simple/hub-appliance/"
+)
+
+
+@pytest.mark.parametrize(
+    ("broken_by", "words"),
+    [
+        (
+            "NewConnectionError('<urllib3.HTTPSConnection object at 0x7f>: Failed to establish a "
+            "new connection: [Errno -3] Temporary failure in name resolution')",
+            "Temporary failure in name resolution",
+        ),
+        (
+            "ProxyError('Cannot connect to proxy.', NewConnectionError('<urllib3.HTTPSConnection "
+            "object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection "
+            "refused'))",
+            "Connection refused",
+        ),
+        (
+            "ConnectTimeoutError(<urllib3.HTTPSConnection object at 0x7f>, 'Connection to "
+            "index.example timed out. (connect timeout=15)')",
+            "Connection to index.example timed out. (connect timeout=15)",
+        ),
+    ],
+)
+def test_an_index_that_is_not_reached_is_told_as_such(broken_by: str, words: str) -> None:
+    said = RETRYING.format(broken_by) + "\nERROR: No matching distribution found for hub-appliance"
+    assert bootstrap.unreached(said) == f"the package index can't be reached: {words}"
+    assert bootstrap.unreached("ERROR: No matching distribution found for hub-appliance") == ""
