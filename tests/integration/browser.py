@@ -10,12 +10,14 @@ import contextlib
 import os
 import re
 import tempfile
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response, sync_playwright
 
 from tests.integration.machine import artifacts, current_test
 
@@ -27,15 +29,26 @@ _FLAGS: Final = (
 _CHROMIUM: Final = "/usr/bin/chromium"
 _PATIENCE_MS: Final = 60_000
 """One slow processor serves the pages."""
+_STORY_LINES: Final = 500
+_STORY_COLUMNS: Final = 600
+_FIRST_ERROR: Final = 400
 
 
 @dataclass
 class Visitor:
-    """One person's page, with what its console complained about."""
+    """One person's page, with what its console complained about, where it went and what failed."""
 
     name: str
     page: Page
-    complaints: list[str] = field(default_factory=list)
+    story: deque[str] = field(default_factory=lambda: deque(maxlen=_STORY_LINES))
+
+    def __post_init__(self) -> None:
+        page = self.page
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self._note("error", error))
+        page.on("framenavigated", lambda frame: self._note("at", frame.url))
+        page.on("requestfailed", lambda sent: self._note("failed", sent.url, sent.failure))
+        page.on("response", self._see)
 
     def screenshot(self, name: str) -> Path:
         """Keep a picture of the whole page in $APPLIANCE_SCREENSHOTS."""
@@ -44,12 +57,17 @@ class Visitor:
         self.page.screenshot(path=path, full_page=True)
         return path
 
-    def hear(self, message: ConsoleMessage) -> None:
+    def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.complaints.append(message.text)
+            self._note("console", message.text)
 
-    def hear_error(self, error: Error) -> None:
-        self.complaints.append(str(error))
+    def _see(self, answer: Response) -> None:
+        if answer.status >= _FIRST_ERROR:
+            self._note(answer.status, answer.request.method, answer.url)
+
+    def _note(self, *words: object) -> None:
+        line = " ".join(str(word) for word in words)
+        self.story.append(f"{time.strftime('%H:%M:%S')} {line[:_STORY_COLUMNS]}")
 
 
 _here: Final[list[Visitor]] = []
@@ -71,8 +89,6 @@ class Chromium:
         )
         context.set_default_timeout(_PATIENCE_MS)
         visitor = Visitor(name, context.new_page())
-        visitor.page.on("console", visitor.hear)
-        visitor.page.on("pageerror", visitor.hear_error)
         _here.append(visitor)
         try:
             yield visitor
@@ -112,13 +128,11 @@ def _executable(network: Path | None) -> Iterator[str]:
 
 
 def keep_what_is_seen() -> None:
-    """Pictures of every visitor's page, and what its console complained about; never raises."""
+    """Pictures of every visitor's page, and how it came to be; never raises."""
     for visitor in _here:
         with contextlib.suppress(Error):
             picture = visitor.screenshot("at-the-failure")
-            picture.with_suffix(".txt").write_text(
-                "\n".join([visitor.page.url, *visitor.complaints])
-            )
+            picture.with_suffix(".txt").write_text("\n".join([visitor.page.url, *visitor.story]))
 
 
 def screenshots() -> Path:

@@ -71,7 +71,9 @@ class Person:
         start = self.page.get_by_role("button", name="Start", exact=False)
         if "/hub/spawn/" in self.page.url and start.count():
             start.first.click()
-        self.page.wait_for_url(re.compile(f"/user/{self.name}/lab"), timeout=SLOW_MS)
+        # The server's own address: hub pages have it behind /hub or in their query.
+        own = re.compile(rf"{re.escape(self.base)}/user/{self.name}/lab")
+        self.page.wait_for_url(own, timeout=SLOW_MS)
         lab = Lab(self.page)
         lab.open_notebook()
         return lab
