@@ -43,7 +43,7 @@ class Purpose(StrEnum):
     MAIL = "mail"
     """The same, sent by mail to who asked for it."""
     EMAIL = "email"
-    """To show that a mail address is one's own (own_email.py)."""
+    """To show that a mail address is one's own (profiles.py)."""
 
 
 _CHOOSES: Final = (Purpose.PASSWORD, Purpose.MAIL)
