@@ -1050,10 +1050,11 @@ class Bootstrap:
         try:
             self.runner.run(command, "cannot look for releases", NETWORK_ADVICE, take_line)
         except StageError as failure:
+            why = unreached("\n".join(said))
             # pip says it so, too, when it can't reach the index.
-            if "No matching distribution" in "".join(said) and self.options.index:
+            if not why and "No matching distribution" in "".join(said) and self.options.index:
                 return []
-            failure.why = unreached("\n".join(said)) or "\n".join(said[-3:]) or failure.why
+            failure.why = why or "\n".join(said[-3:]) or failure.why
             raise
         found = re.search(r"^Available versions: (.+)$", "\n".join(said), re.MULTILINE)
         return found.group(1).split(", ") if found else []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.bootstrap import LISTEN, MIB, FakeMachine, bootstrap, found, options
+from tests.fakes.ports import free_port
 
 Break = Callable[[FakeMachine], object]
 
@@ -283,3 +284,18 @@ def test_an_index_that_is_not_reached_is_told_as_such(broken_by: str, words: str
     said = RETRYING.format(broken_by) + "\nERROR: No matching distribution found for hub-appliance"
     assert bootstrap.unreached(said) == f"the package index can't be reached: {words}"
     assert bootstrap.unreached("ERROR: No matching distribution found for hub-appliance") == ""
+
+
+def test_an_index_that_cannot_be_reached_is_not_one_without_releases(tmp_path: Path) -> None:
+    def releases(index: str) -> subprocess.CompletedProcess[str]:
+        program = str(Path(__file__).parents[3] / "bootstrap.py")
+        return subprocess.run(
+            [sys.executable, program, "--releases", "--index", index],
+            env={**os.environ, "PIP_RETRIES": "1"}, capture_output=True, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+
+    assert releases(str(tmp_path)).stdout == "[]\n"
+    told = releases(f"http://127.0.0.1:{free_port()}/simple")
+    assert told.returncode
+    assert "the package index can't be reached" in told.stderr
