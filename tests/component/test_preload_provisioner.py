@@ -146,13 +146,18 @@ async def test_a_cell_can_ask(short_path: Path) -> None:
         assert await answer == "ada\n"
 
 
+async def _is_there(path: Path) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240 - a kernel makes it
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.usefixtures("environ")
 async def test_a_forked_kernel_is_interrupted(short_path: Path) -> None:
     async with started(short_path) as manager, client_of(manager) as client:
-        running = asyncio.ensure_future(
-            printed(client, "import time; print('now'); time.sleep(60)")
-        )
-        await asyncio.sleep(1)
+        code = "import pathlib, time; pathlib.Path('begun').touch(); time.sleep(60)"
+        running = asyncio.ensure_future(printed(client, code))
+        await _is_there(short_path / "begun")
         await manager.interrupt_kernel()
         assert (await running).endswith("KeyboardInterrupt")
         assert await printed(client, "print('alive')") == "alive\n"
@@ -161,9 +166,10 @@ async def test_a_forked_kernel_is_interrupted(short_path: Path) -> None:
 @pytest.mark.usefixtures("environ")
 async def test_a_program_of_the_kernel_is_interrupted_with_it(short_path: Path) -> None:
     async with started(short_path) as manager, client_of(manager) as client:
-        code = "import subprocess; print(subprocess.run(['sleep', '60']).returncode)"
+        program = ["sh", "-c", "touch begun; exec sleep 60"]
+        code = f"import subprocess; print(subprocess.run({program}).returncode)"
         running = asyncio.ensure_future(printed(client, code))
-        await asyncio.sleep(1)
+        await _is_there(short_path / "begun")
         await manager.interrupt_kernel()
         assert "KeyboardInterrupt" in await running
 
@@ -270,6 +276,10 @@ async def test_a_start_that_is_given_up_leaves_no_kernel(
     finally:
         os.kill(template.process.pid, signal.SIGCONT)
     await asyncio.sleep(2)
+    for _ in range(100):
+        if not processes_in(short_path):
+            break
+        await asyncio.sleep(0.1)
     assert not processes_in(short_path)
 
 

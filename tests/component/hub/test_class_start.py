@@ -111,7 +111,9 @@ async def test_a_teacher_who_starts_the_class_keeps_no_student_waiting(
     machine.spawner.delay = 60
     wanted = [_server(number).user for number in range(10, 20)]
     starts = [asyncio.create_task(ada.api("POST", f"users/{n}/server", {})) for n in wanted]
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(20):
+        while machine.hub.servers.in_line < len(wanted) - AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     await students[0].log_in("student0", PASSWORD, then="/hub/spawn-pending/student0")
     assert machine.hub.servers.view(_server(0)).queue_position == 1
     # One of the batch comes by himself: he stands where he would without it.

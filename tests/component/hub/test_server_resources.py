@@ -63,11 +63,11 @@ async def test_a_start_takes_options_and_a_display_name(machine: Machine, bob: B
 async def test_a_start_under_way_is_202_and_a_running_server_400(
     machine: Machine, bob: Browser
 ) -> None:
-    machine.spawner.delay = 0.3
-    first, second = await asyncio.gather(
-        bob.api("POST", "users/bob/server"), bob.api("POST", "users/bob/server")
-    )
-    assert sorted((first.status, second.status)) == [201, 202]
+    machine.spawner.go_on.clear()
+    asked = [asyncio.create_task(bob.api("POST", "users/bob/server")) for _ in range(2)]
+    await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    machine.spawner.go_on.set()
+    assert sorted([(await answer).status for answer in asked]) == [201, 202]
     assert machine.spawner.starts == 1
     again = await bob.api("POST", "users/bob/server")
     assert (again.status, again.json["message"]) == (
@@ -163,12 +163,13 @@ async def test_a_named_server_is_forgotten_once_it_has_stopped(
 ) -> None:
     monkeypatch.setattr("appliance.hub.api.servers.SLOW_SECONDS", 0.1)
     await bob.api("POST", "users/bob/servers/lab")
-    machine.spawner.stop_delay = 0.4
+    machine.spawner.go_on.clear()
     slow = await bob.api("DELETE", "users/bob/servers/lab", {"remove": True})
     assert (slow.status, slow.body) == (202, "")
     assert (await bob.api("POST", "users/bob/servers/lab")).status == 400
     model = (await bob.api("GET", "users/bob")).json["servers"]["lab"]
     assert (model["pending"], model["ready"]) == ("stop", False)
+    machine.spawner.go_on.set()
     async with asyncio.timeout(5):
         while (await bob.api("GET", "users/bob/servers/lab")).status != 404:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -45,12 +45,15 @@ async def test_starting_and_stopping_by_the_api(machine: Machine, bob: Browser) 
 
 
 async def test_progress_reaches_early_and_late_listeners(machine: Machine, bob: Browser) -> None:
-    machine.spawner.delay = 0.4
+    machine.spawner.go_on.clear()
     start = asyncio.create_task(bob.api("POST", "users/bob/server", {}))
     await _until(machine, ServerState.STARTING)
     early = asyncio.create_task(bob.api("GET", "users/bob/server/progress"))
     await asyncio.sleep(0.1)
-    late = await bob.api("GET", "users/bob/server/progress")
+    later = asyncio.create_task(bob.api("GET", "users/bob/server/progress"))
+    await asyncio.sleep(0.3)
+    machine.spawner.go_on.set()
+    late = await later
     assert late.headers["content-type"].startswith("text/event-stream")
     assert _events(await early) == _events(late)
     assert [event["progress"] for event in _events(late)] == [0, 10, 100]
