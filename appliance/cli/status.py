@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,11 @@ from appliance.client.hub import HubClient
 from appliance.config.load import load
 from appliance.config.rendered import read_rendered
 from appliance.config.schema import Config
+from appliance.disk.health import TOPIC as DISK
+from appliance.doctor.machine import room
+from appliance.doctor.report import State
 from appliance.errors import ApplianceError, ConfigError
-from appliance.findings import Severity, read_findings
+from appliance.findings import Finding, Severity, read_findings
 from appliance.places import Places
 from appliance.rollout.addresses import root_urls
 from appliance.rollout.changes import find_changes
@@ -55,7 +59,7 @@ def gather(places: Places) -> dict[str, Any]:
         "memory": _memory(servers),
         "units": _units(places),
         "configuration": _configuration(places),
-        "findings": [asdict(one) for one in read_findings(places.health)],
+        "findings": [asdict(one) for one in _findings(places)],
     }
 
 
@@ -84,6 +88,21 @@ def show(places: Places, output: Output) -> int:
     text = "\n".join([head, *(f"  {label:<9}{value}" for label, value in rows)])
     output.data(status, text)
     return 0 if status["healthy"] else int(Exit.FAILED)
+
+
+def _findings(places: Places) -> list[Finding]:
+    """What upkeep found, and whether a disk is full at this moment: its look is minutes old, and
+    on a full disk nobody could write down what it found."""
+    found = read_findings(places.health)
+    full = next((one for one in room(places) if one.state is State.FAILED), None)
+    known = next((one for one in found if one.topic == DISK), None)
+    if full is None or (known is not None and known.severity is Severity.FAILED):
+        return found
+    now = Finding(
+        DISK, Severity.FAILED, f"a disk is full, {full.name}: {full.summary}", full.why, full.mend,
+        checked=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+    return [now, *(one for one in found if one is not known)]
 
 
 def _in_force(places: Places) -> Config | None:

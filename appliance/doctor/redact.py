@@ -38,6 +38,8 @@ _FIVE: Final = "[a-km-z2-9]{5}"
 _SCHEME: Final = r"\b[a-z][a-z0-9+.-]{0,20}://"
 # A port with a path behind it is no password, even if a user's name in the path has an @.
 _NO_PORT: Final = r"(?!\d{1,5}(?:[/?#]|$))"
+# Bounded, because users write what is read here: else a line of them could take minutes.
+_HIDDEN: Final = r"[^\s\"'<>]{1,1000}"
 _HOOK: Final = r"(?:api/)?(?:hooks?|services|webhooks?|workflows)/[^\s\"'<>]+"
 _PREFIXES: Final = r"gh[pousr]_|github_pat_|glpat-|xox[abpors]-|sk-|AKIA|eyJ"
 _RULES: Final[tuple[tuple[str, str], ...]] = (
@@ -51,7 +53,7 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
     ("link", rf"(?i)(?P<keep>[?&](?:[a-z_]{{1,30}}_)?(?:{_QUERY})=)(?P<sep>)[^&\s\"'<>]+"),
     ("link", r"(?i)(?P<keep>/hub/(?:setup|join|accept-share|forgot)/)(?P<sep>)[^\s\"'<>?]+"),
     ("link", r"(?i)(?P<keep>\bhttps?://[^\s/\"'<>]{1,255}/)(?P<sep>)" + _HOOK),
-    ("password", rf"(?P<keep>{_SCHEME}[^\s:/@\"'<>]{{0,80}}:)(?P<sep>){_NO_PORT}[^\s\"'<>]+(?=@)"),
+    ("password", rf"(?P<keep>{_SCHEME}[^\s:/@\"'<>]{{0,80}}:)(?P<sep>){_NO_PORT}{_HIDDEN}(?=@)"),
     ("password", rf"(?P<keep>{_SCHEME})(?P<sep>)[^\s:/@\"'<>]{{8,}}(?=@)"),
     ("password", r"(?i)(?P<keep>\bAUTH (?:PLAIN|LOGIN) )(?P<sep>)[A-Za-z0-9+/=]{4,}"),
     ("value of a secret name", rf"(?im)(?P<keep>[\"']?{_KEY}[\"']?)(?P<sep>{_BETWEEN}){_VALUE}"),
@@ -72,7 +74,7 @@ _ADDRESS: Final = re.compile(
     r"|(?<![:.\w])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}(?![:.\w])",
     re.IGNORECASE,
 )
-_MAIL: Final = re.compile(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\b")
+_MAIL: Final = re.compile(r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\b")
 _KEPT_ADDRESSES: Final = frozenset({"127.0.0.1", "0.0.0.0", "::1"})  # noqa: S104 - compared
 
 

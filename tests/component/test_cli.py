@@ -26,6 +26,7 @@ from appliance.config.edit import write_first
 from appliance.config.load import load
 from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
+from appliance.doctor import machine
 from appliance.errors import BadRequest, ConfigError, NotFound
 from appliance.findings import Finding, Severity, write_finding
 from appliance.names import ServerId, ServerName, Username
@@ -354,6 +355,20 @@ def test_status_says_what_is_wrong_when_nothing_runs(run: Run, places: Places) -
     assert "does not answer: nothing is configured yet" in done.out
     places.config_file.write_text("limits: {memry: 1}")
     assert run("status --json").json["configuration"]["state"] == "wrong"
+
+
+def test_status_sees_a_full_disk_itself(
+    run: Run, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_finding(places.health, Finding("disk", Severity.OK, "there is room on every disk"))
+    assert "room on every disk" in run("status").out
+    monkeypatch.setattr(machine, "disks", lambda _: [("/", 10**10, 0, 1000, 500)])
+    out = run("status").out
+    assert "disk: failed: a disk is full, room on /: only 0" in out
+    assert "room on every disk" not in out
+    known = Finding("disk", Severity.FAILED, "the disk of homes is full")
+    write_finding(places.health, known)
+    assert [one["summary"] for one in run("status --json").json["findings"]] == [known.summary]
 
 
 def test_status_tells_ordinary_users_to_become_root(
