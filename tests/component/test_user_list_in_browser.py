@@ -85,5 +85,5 @@ async def test_a_class_goes_into_the_archive(page: Page) -> None:
     await page.get_by_role("button", name="Archive the class").click()
     await page.goto("/hub/archives")
     await page.get_by_role("link", name="Algebra").click()
-    await expect(page.get_by_role("heading", name="21 people")).to_be_visible(timeout=10_000)
-    await expect(page.get_by_role("button", name="Make it again")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_role("heading", name="21 people")).to_be_visible()
+    await expect(page.get_by_role("button", name="Make it again")).to_be_visible()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 # Below the range from which Linux takes ports for connections (ip(7), ip_local_port_range), so that
-# none is in the way by chance; a part for each of the workers that run tests side by side.
+# none is in the way by chance; a part for each of the workers that run tests side by side. Each run
+# begins somewhere else there, for another's on the same machine.
 _FIRST: Final = 12_000
 _PER_WORKER: Final = 2_000
 _WORKERS: Final = 10
@@ -18,7 +19,8 @@ _WORKERS: Final = 10
 def _numbers() -> Iterator[int]:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % _WORKERS
     first = _FIRST + worker * _PER_WORKER
-    return itertools.cycle(range(first, first + _PER_WORKER))
+    begin = os.getpid() * 97 % _PER_WORKER
+    return (first + number % _PER_WORKER for number in itertools.count(begin))
 
 
 _ports: Final = _numbers()
@@ -33,4 +35,4 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
-    raise AssertionError("itertools.cycle ends never")
+    raise AssertionError("itertools.count ends never")
