@@ -60,8 +60,8 @@ def _sign(state: State) -> str:
 
 def _verdict(report: Report, *, quiet: bool) -> list[str]:
     everything = [*report.layers, *report.checks]
-    fixable = sum(one.fix is not None for one in everything)
-    hint = f"appliance doctor --fix mends {count(fixable, 'of them', 'of them')}" if fixable else ""
+    fixable = dict.fromkeys(one.name for one in everything if one.fix is not None)
+    hint = f"sudo appliance doctor --fix mends: {', '.join(fixable)}" if fixable else ""
     broken = sum(one.state is State.FAILED for one in everything)
     warnings = sum(one.state is State.WARNING for one in everything)
     if report.broken:

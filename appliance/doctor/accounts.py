@@ -84,7 +84,7 @@ def checks(places: Places) -> Iterator[Check]:
         if those:
             yield trouble.told_of(those)
     if not found:
-        yield fine(NAME, f"{len(made)} accounts and homes are as they were made")
+        yield fine(NAME, f"as they were made, each with its home: {len(made)}")
 
 
 def _compare(

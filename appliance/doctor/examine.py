@@ -59,7 +59,7 @@ def _of_the_machine(places: Places, system: System, config: Config | None) -> It
     yield from _safely("control groups", machine.control_groups)
     yield from _safely("clock", lambda: machine.clock(system, time.time(), _newest(places)))
     yield from _safely("units", lambda: machine.units(system, config))
-    yield from _safely("folders", lambda: machine.folders(places, system))
+    yield from _safely("folders", lambda: machine.folders(system, places))
     yield from _safely("dpkg", lambda: machine.packages(system))
     yield from _safely("own name", machine.own_name)
     yield from _safely("accounts", lambda: accounts.checks(places))

@@ -19,7 +19,7 @@ from appliance.doctor.report import Broken, Fix
 from appliance.doctor.settings import MEND, damaged, render_again
 from appliance.doctor.system import as_account
 from appliance.errors import ApplianceError, ConfigError
-from appliance.names import CHECK_USER
+from appliance.names import CHECK_USER, CHECK_USERS
 from appliance.places import Places
 from appliance.rollout.health import VERSION_HEADER
 from appliance.rollout.render import HUB_FILE
@@ -55,7 +55,24 @@ def hub(walk: Walk) -> str:
             mend="sudo appliance config get proxy", layer="proxy",
         )  # fmt: skip
     users = status["users"]["total"]
+    if not users and (known := _people_with_accounts(places)):
+        raise Broken(
+            "the database knows nobody",
+            why=f"accounts of people on this machine: {known}; the database is another one, or "
+            "was removed and made anew",
+            mend=_restore(),
+        )
     return f"version {status['version']} answers; users in the database: {users}"
+
+
+def _people_with_accounts(places: Places) -> int:
+    """How many the daemon has in its list; another check tells of a list that can't be read."""
+    try:
+        rows = json.loads(account_files(places).read_bytes())["accounts"]
+        ready = [row for row in rows if row["state"] == "ready"]
+        return len({row["user"] for row in ready} - CHECK_USERS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _check_through_proxy(walk: Walk) -> None:

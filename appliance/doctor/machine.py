@@ -23,6 +23,7 @@ from appliance.sizes import short_size
 OUR_UNITS: Final = (
     "appliance.target", *SOCKET_UNITS, *UNITS.values(), *PRELOAD_UNITS, "appliance-upkeep.timer",
 )  # fmt: skip
+RULES: Final = Path("/etc/tmpfiles.d/appliance.conf")
 CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _GROUPS: Final = Path("/sys/fs/cgroup")
@@ -192,23 +193,35 @@ def _unwanted(config: Config | None) -> set[str]:
     return off
 
 
-def folders(places: Places, system: System) -> Iterator[Check]:
+def folders(system: System, places: Places) -> Iterator[Check]:
     """Owners and modes of our own folders, as tmpfiles.d has them; users' homes are none of it."""
-    rules = Path("/etc/tmpfiles.d/appliance.conf")
-    wrong = [text for line in _lines(rules) if (text := _difference(line))]
+    wrong = [text for line in _lines(RULES) if (text := _difference(line))]
     create = Fix(
         "set owners and modes by systemd-tmpfiles",
-        partial(system.must, "systemd-tmpfiles", "--create", str(rules)),
+        partial(system.must, "systemd-tmpfiles", "--create", str(RULES)),
     )
-    if not rules.exists():
-        yield fail("folders", f"there is no {rules}", mend=INSTALLER)
+    if not RULES.exists():
+        yield fail("folders", f"there is no {RULES}", mend=INSTALLER)
     elif wrong:
         yield fail(
             "folders", f"not as they should be: {'; '.join(wrong[:5])}",
-            mend=f"sudo systemd-tmpfiles --create {rules}", fix=create,
+            mend=f"sudo systemd-tmpfiles --create {RULES}", fix=create,
+        )  # fmt: skip
+    elif open_to_all := _read_by_others(places):
+        names = " ".join(open_to_all)
+        yield fail(
+            "folders", f"everybody on this machine may read {names}",
+            why="there can be passwords in it", mend=f"sudo chmod 600 {names}",
+            fix=Fix("let root alone read it", partial(system.must, "chmod", "600", *open_to_all)),
         )  # fmt: skip
     else:
         yield fine("folders", "owners and modes are right")
+
+
+def _read_by_others(places: Places) -> list[str]:
+    """Of the files with secrets that people edit or copy by hand."""
+    files = [places.config_file, places.settings / "backup.passphrase"]
+    return [str(path) for path in files if path.exists() and path.stat().st_mode & 0o004]
 
 
 def _lines(rules: Path) -> list[list[str]]:

@@ -179,7 +179,7 @@ def message_of(items: Sequence[Item]) -> Message:
         char if char.isprintable() else " " for char in f"[{host}] {mended}{first}{more}"
     )
     lines = [line for item in items for line in (*item.lines(), "")]
-    lines.append("How it is now: sudo appliance status; the page Health of the hub.")
+    lines.append("How it is now: sudo appliance status; in the browser: Users and servers, Status.")
     return Message(
         subject[:200],
         "\n".join(lines) + "\n",

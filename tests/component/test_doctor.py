@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest_asyncio
 
 from appliance.cli.doctor import text_of
 from appliance.doctor import walk
+from appliance.doctor.hub_layers import account_files
 from appliance.doctor.report import Check, Report, State
 from appliance.doctor.system import System
 from appliance.names import CHECK_USER, ServerId
@@ -99,6 +101,25 @@ async def test_a_page_that_is_not_ours_is_another_program(appliance: Whole, tmp_
     assert broken.name == "proxy"
     assert broken.summary == f"port {port} is taken by another program"
     assert "stop" in broken.mend
+
+
+async def test_a_database_that_was_made_anew_is_told(appliance: Whole) -> None:
+    accounts = account_files(appliance.nginx.places)
+    rows = [
+        {"user": "ada", "name": "nb-ada", "uid": 60000, "state": "ready"},
+        {"user": CHECK_USER, "name": "nb-check", "uid": 60001, "state": "ready"},
+        {"user": "gone", "name": "nb-gone", "uid": 60002, "state": "retired"},
+    ]
+    accounts.parent.mkdir(parents=True, exist_ok=True)
+    accounts.write_text(json.dumps({"accounts": rows}))
+    try:
+        checks = await examined(appliance)
+    finally:
+        accounts.unlink()
+    broken = next(one for one in checks if one.state is State.FAILED)
+    assert (broken.name, broken.summary) == ("hub", "the database knows nobody")
+    assert "accounts of people on this machine: 1;" in broken.why
+    assert "restore" in broken.mend
 
 
 async def test_a_database_that_is_damaged_is_the_hubs_fault(appliance: Whole) -> None:
