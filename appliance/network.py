@@ -15,16 +15,15 @@ from appliance.places import Places
 _SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def outgoing_environment(config: Config, places: Places | None = None) -> dict[str, str]:
+def outgoing_environment(config: Config, places: Places) -> dict[str, str]:
     """Variables for a program that goes to the network; empty if nothing is set.
 
     The proxy's password is in them: give them to root's programs, show them to nobody.
     """
-    rendered = (places or Places.current()).rendered
     return outgoing_variables(
         proxy=_proxy_url(config),
         direct=config.network.direct,
-        authorities=rendered / AUTHORITIES_FILE if config.network.ca_file else None,
+        authorities=places.rendered / AUTHORITIES_FILE if config.network.ca_file else None,
     )
 
 

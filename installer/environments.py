@@ -91,16 +91,15 @@ class Environment:
         directory = self.directory(software, tools)
         return (directory / COMPLETE).exists() and (software / self.name).resolve() == directory
 
-    def ensure(
-        self, software: Path, tools: Tools, reporter: Reporter, finish: Finish | None = None
-    ) -> None:
-        """Build what is missing, then point the link there; `finish` adds what isn't a package."""
-        self.switch(software, self.build(software, tools, reporter, finish))
+    def ensure(self, software: Path, tools: Tools, reporter: Reporter) -> None:
+        """Build what is missing, then point the link there."""
+        self.switch(software, self.build(software, tools, reporter))
 
     def build(
         self, software: Path, tools: Tools, reporter: Reporter, finish: Finish | None = None
     ) -> Path:
-        """Build what is missing beside what is in use; the directory."""
+        """Build what is missing beside what is in use; the directory. `finish` adds what isn't a
+        package."""
         directory = self.directory(software, tools)
         if not (directory / COMPLETE).exists():
             remove_tree(directory)

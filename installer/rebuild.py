@@ -112,7 +112,7 @@ def online_environment(places: Places) -> dict[str, str]:
     return dict(environment)
 
 
-def mend_environments(places: Places, reporter: Reporter) -> None:
+def mend_environments(places: Places) -> None:
     """Try one way after the other; raises InstallError of the last."""
     failure: InstallError | None = None
     for way in ways(places):
@@ -169,7 +169,7 @@ def main() -> None:
             run(["systemctl", "daemon-reload"], failure="cannot reload units", reporter=reporter)
         if is_of_another_python(places.software / "hub"):
             reporter.stage("Building the environments for the system's new Python")
-            mend_environments(places, reporter)
+            mend_environments(places)
     except ApplianceError as err:
         reporter.failed(err)
         raise SystemExit(1) from err

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,6 @@ ROUND_SECONDS: Final = 480.0
 ONE_SECONDS: Final = 120.0
 """For one home: a million files take about that long on a busy disk."""
 
-Clock = Callable[[], float]
-
 
 def folders_of(places: Places) -> dict[str, Path]:
     """What lies where, by the names that people are told."""
@@ -50,20 +48,18 @@ def folders_of(places: Places) -> dict[str, Path]:
     }
 
 
-def look_around(
-    config: Config, places: Places, *, seconds: float = ROUND_SECONDS, now: Clock = time.time
-) -> Report:
+def look_around(config: Config, places: Places) -> Report:
     """One round; raises ApplianceError when the stores can't be read."""
     memory = Memory.read(memory_file(places))
     people, classes = owners(places), class_folders(places)
     limits = limits_of(config, places, people, memory)
     before = read_report(report_file(places))
     systems = find(folders_of(places).values())
-    round_ = _Round(systems, time.monotonic() + seconds, now)
+    round_ = _Round(systems, time.monotonic() + ROUND_SECONDS)
     most = config.disk.class_folder or 0
     found_classes = round_.classes(classes, most, before.classes)
     return Report(
-        at=now(),
+        at=time.time(),
         warn_percent=config.disk.warn_percent,
         users=round_.homes(people, limits, before.users),
         classes=found_classes,
@@ -103,10 +99,9 @@ def quota_word(one: FileSystem) -> str:
 class _Round:
     """What a round shares."""
 
-    def __init__(self, systems: Iterable[FileSystem], deadline: float, now: Clock) -> None:
+    def __init__(self, systems: Iterable[FileSystem], deadline: float) -> None:
         self._by_device = {Path(one.folder).stat().st_dev: one for one in systems}
         self._deadline = deadline
-        self._now = now
 
     def homes(
         self, people: Iterable[Owner], limits: Mapping[int, Limit], before: Mapping[str, Used]
@@ -161,7 +156,7 @@ class _Round:
             limit=said.limit or None,
             files_limit=said.files_limit or None,
             by=QUOTA if holds else MEASURED,
-            at=self._now(),
+            at=time.time(),
         )
 
     def _measured(self, folder: Path, before: Used | None) -> Used | None:
@@ -176,7 +171,7 @@ class _Round:
         except OSError as error:
             log.warning("cannot measure %s: %s", folder, error)
             return before
-        return Used(bytes=use.bytes, files=use.files, at=self._now(), complete=use.complete)
+        return Used(bytes=use.bytes, files=use.files, at=time.time(), complete=use.complete)
 
 
 def _when(before: Mapping[str, Used], name: str) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,19 +42,18 @@ class _OutOfTime(Exception):
 
 
 class _Counter:
-    def __init__(self, device: int, deadline: float, now: Callable[[], float]) -> None:
+    def __init__(self, device: int, deadline: float) -> None:
         self.use = Use()
         self.waiting = 0
         """Folders that are known and not entered yet."""
         self._device = device
         self._deadline = deadline
-        self._now = now
         self._linked: set[int] = set()
         self._looks = 0
 
     def count(self, status: os.stat_result) -> None:
         self._looks += 1
-        if self._looks % _LOOKS_BETWEEN_CLOCKS == 0 and self._now() > self._deadline:
+        if self._looks % _LOOKS_BETWEEN_CLOCKS == 0 and time.monotonic() > self._deadline:
             raise _OutOfTime
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             if status.st_ino in self._linked:
@@ -69,11 +68,11 @@ class _Counter:
         return status.st_dev == self._device
 
 
-def measure(top: Path, *, deadline: float, now: Callable[[], float] = time.monotonic) -> Use:
+def measure(top: Path, *, deadline: float) -> Use:
     """What a folder takes with all that is in it; raises OSError if it can't be entered."""
     descriptor = _enter(str(top), None)
     try:
-        counter = _Counter(os.fstat(descriptor).st_dev, deadline, now)
+        counter = _Counter(os.fstat(descriptor).st_dev, deadline)
         counter.count(os.fstat(descriptor))
         try:
             _walk(descriptor, counter)

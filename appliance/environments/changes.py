@@ -201,7 +201,7 @@ class Changer:
             return replace(outcome, directory=final.name, changed=False)
         made = not (final / COMPLETE).exists()
         if made:
-            self._finish(kind, work, final, after, run.what)
+            self._finish(kind, work, final, run.what)
         if dry_run:
             if made:
                 remove_tree(final)
@@ -222,7 +222,7 @@ class Changer:
         (run.directory / LOCKED).write_text(locked, "utf-8")
         return _record(before, plan.wanted, locked)
 
-    def _finish(self, kind: Kind, work: Path, final: Path, after: Record, what: str) -> None:
+    def _finish(self, kind: Kind, work: Path, final: Path, what: str) -> None:
         kind.finish(work)
         remove_tree(final)
         work.rename(final)

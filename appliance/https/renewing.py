@@ -60,7 +60,7 @@ def is_due(pair: Pair, names: Sequence[str], now: datetime) -> bool:
     return now >= renewal_time(pair) or not set(names) <= set(pair.names)
 
 
-def look_first(config: Config, places: Places, https: Https, look: Look | None = None) -> list[str]:
+def look_first(config: Config, places: Places, https: Https) -> list[str]:
     """Find what would go wrong with an order; raises ApplianceError. Returns notes.
 
     `config` is what is in force, `https` what is wanted.
@@ -69,7 +69,7 @@ def look_first(config: Config, places: Places, https: Https, look: Look | None =
 
     store = Store(places)
     check_clock(_server(config, places, https))
-    look = look or Look(resolve, public=https.directory is None)
+    look = Look(resolve, public=https.directory is None)
     return check_names(https.names, config, store, look, own_addresses())
 
 

@@ -1,7 +1,8 @@
 """What a curious student tries, run in a kernel of a real server; `run` tries one after the other.
 
 It is text that the kernel gets, so it stands alone. What comes of a try is only told here: whether
-it did harm is for root to judge (`attempts.py`), who looks at what was tried, and not at what is said.
+it did harm is for root to judge (`attempts.py`), who looks at what was tried, and not at what is
+said.
 """
 
 from __future__ import annotations

@@ -84,12 +84,10 @@ class Pair:
         return b"".join(parts).decode("ascii")
 
 
-def read_pair(
-    certificate: Path, key: Path, names: Sequence[str], *, now: datetime | None = None
-) -> Pair:
+def read_pair(certificate: Path, key: Path, names: Sequence[str]) -> Pair:
     """Read and check the files; CertificateError says which is wrong and how to mend it."""
     pair = make_pair(_read(certificate), _read(key), certificate=str(certificate), key=str(key))
-    check_pair(pair, names, file=str(certificate), now=now)
+    check_pair(pair, names, file=str(certificate))
     return pair
 
 
@@ -111,9 +109,9 @@ def make_pair(certificates: bytes, private: bytes, *, certificate: str, key: str
     return Pair(loaded, chain, tuple(_notes(chain, found, certificate)))
 
 
-def check_pair(pair: Pair, names: Sequence[str], *, file: str, now: datetime | None = None) -> None:
-    """Refuse a certificate that browsers would, for these names and at this time."""
-    now = now or datetime.now(UTC)
+def check_pair(pair: Pair, names: Sequence[str], *, file: str) -> None:
+    """Refuse a certificate that browsers would, for these names and now."""
+    now = datetime.now(UTC)
     what = f"cannot use {file}"
     if pair.ends <= now:
         raise CertificateError(

@@ -74,7 +74,7 @@ def render(
         "http {",
         _indent(_http(config, places, static)),
         _indent(_public_server(config, places, static, machine)),
-        _indent(_api_server(config, places)),
+        _indent(_api_server(places)),
         "}",
     ]
     return "\n".join(parts) + "\n"
@@ -309,7 +309,7 @@ location @{name} {{
     )
 
 
-def _api_server(config: Config, places: Places) -> str:
+def _api_server(places: Places) -> str:
     """For single-user servers: the hub's API, by token; a cookie has no business here."""
     return f"""\
 server {{

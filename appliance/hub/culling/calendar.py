@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -64,16 +64,13 @@ class Calendar:
         messages: Messages,
         db: Database,
         clock: Clock,
-        zone: tzinfo | None = None,
     ) -> None:
-        """Without a zone, times are the machine's own."""
         self._rules = rules
         self._keeps = keeps
         self._groups = groups
         self._messages = messages
         self._db = db
         self._clock = clock
-        self._zone = zone
         self._after: datetime | None = None
         """What is to come is later than this."""
         self._coming: _Coming | None = None
@@ -91,7 +88,7 @@ class Calendar:
         after = now
         if kept is not None and not self._rules.settings.stop_kept:
             after = now + timedelta(seconds=kept.left)
-        return next_stop(self._times, after, zone=self._zone)
+        return next_stop(self._times, after)
 
     async def run(self, servers: Servers, on_end: Callable[[str], None]) -> None:
         """Follow the calendar for ever."""
@@ -106,7 +103,7 @@ class Calendar:
         time.tzset()  # the machine may have been moved to another zone
         now, at = self._clock.now(), self._clock.monotonic()
         after = self._begin(now, at)
-        coming = next_stop(self._times, after, zone=self._zone)
+        coming = next_stop(self._times, after)
         lead = self._rules.settings.warning
         if coming is None or now < coming - timedelta(seconds=lead):
             return
@@ -157,7 +154,7 @@ class Calendar:
                 yield view
 
     def _warn(self, servers: Servers, coming: _Coming, leaves: datetime) -> None:
-        moment = f"{leaves.astimezone(self._zone):%H:%M}"
+        moment = f"{leaves.astimezone():%H:%M}"
         lasts = max(timedelta(minutes=1), leaves - self._clock.now())
         for view in self._concerned(servers):
             user = view.server.user
@@ -170,7 +167,7 @@ class Calendar:
         self, servers: Servers, coming: datetime, on_end: Callable[[str], None]
     ) -> None:
         some = asyncio.Semaphore(_AT_ONCE)
-        moment = f"{self._clock.now().astimezone(self._zone):%H:%M}"
+        moment = f"{self._clock.now().astimezone():%H:%M}"
 
         async def stop(view: ServerView) -> None:
             async with some:

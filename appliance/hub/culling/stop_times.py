@@ -11,7 +11,8 @@ from appliance.config.culling_schema import parse_stop_time
 def next_stop(
     times: Sequence[str], after: datetime, *, zone: tzinfo | None = None
 ) -> datetime | None:
-    """The first moment after another, in UTC; None without times.
+    """The first moment after another, in UTC; None without times. `zone` is for tests: without it,
+    the machine's.
 
     Each time comes once a day, whatever clocks do: one that is left out when they are put forward
     comes an hour later, and of two when they are put back the first counts.

@@ -92,7 +92,6 @@ class ServerLimits:
         spawner: Spawner,
         config: Config,
         rendered: Path,
-        machine: MachineSize | None = None,
     ) -> None:
         """`rendered` is hub.json: limits change without a new start of the hub."""
         self._db = db
@@ -100,7 +99,7 @@ class ServerLimits:
         self._groups = groups
         self._spawner = spawner
         self._rendered = rendered
-        self._machine = machine or MachineSize.read()
+        self._machine = MachineSize.read()
         self._book = LimitBook(_sections(config), self._machine)
         self._read = _version(rendered)
         self._sent: dict[str, Told] = {}
