@@ -29,6 +29,8 @@ NOTEBOOK_MAX: Final = 300
 _PAUSE_SECONDS: Final = 2.0
 _KEPT: Final = timedelta(days=30)
 _LATELY: Final = timedelta(hours=24)
+_MOST: Final = 500
+"""Of a user in that time; a server that says it without end would fill the disk."""
 _TITLE: Final = say("Out of memory")
 
 
@@ -81,14 +83,16 @@ class MemoryKills:
             if user_id is None:
                 return
             session.execute(delete(MemoryKill).where(MemoryKill.at < moment - _KEPT))
-            session.add(
-                MemoryKill(
-                    user_id=user_id,
-                    server_name=server.name,
-                    notebook=killed.notebook,
-                    at=moment,
+            known = session.scalar(_count_of(user_id, moment - _LATELY)) or 0
+            if known < _MOST:
+                session.add(
+                    MemoryKill(
+                        user_id=user_id,
+                        server_name=server.name,
+                        notebook=killed.notebook,
+                        at=moment,
+                    )
                 )
-            )
         self._counted()
         self._tell(killed)
 
@@ -136,6 +140,14 @@ def _sentence(killed: Killed, limit: str) -> str:
         "server may use. Your files are as they were. Stop what you don't need, work with less "
         "data at once, or ask for more memory.",
         limit=limit,
+    )
+
+
+def _count_of(user_id: int, since: object) -> Select[int]:
+    return (
+        select(func.count())
+        .select_from(MemoryKill)
+        .where(MemoryKill.user_id == user_id, MemoryKill.at > since)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.config.schema import Config
+from appliance.hub.limits import memory_kills
 from appliance.hub.limits.server_limits import ServerLimits
 from appliance.limits import GIB, MIB, Told
 from appliance.names import ServerId, Username
@@ -257,6 +258,20 @@ async def test_nobody_says_so_for_others(machine: Machine, people: ClassPeople) 
     assert await says_killed(machine, EMMY, notebook="a\x1b[2J\u202eb") == 204
     [card] = (await people.emmy.api("GET", "appliance/messages")).json["cards"]
     assert "a?[2J?b" in card["text"]
+
+
+async def test_a_server_that_says_so_without_end_fills_nothing(
+    machine: Machine, people: ClassPeople, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_kills, "_MOST", 3)
+    await people.emmy.post("/hub/spawn/emmy", {})
+    for _ in range(5):
+        assert await says_killed(machine, EMMY, notebook="x" * 300) == 204
+        clock.pass_time(5)
+    assert machine.hub.classroom.parts["memory_kills"].lately_in("algebra") == {"emmy": 3}
+    clock.pass_time(25 * 3600)
+    assert await says_killed(machine, EMMY) == 204
+    assert machine.hub.classroom.parts["memory_kills"].lately_in("algebra") == {"emmy": 1}
 
 
 class TestRunTime:
