@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import completion
 from appliance.cli.errors import require_root
-from appliance.cli.options import Json, Quiet, Yes
+from appliance.cli.options import Json, Quiet, UserOrAll, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -26,14 +25,7 @@ def status(*, json: Json = False) -> None:
 
 @app.command()
 def usage(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A user; else everybody.",
-            metavar="[USER]",
-            autocompletion=completion.user_names,
-        ),
-    ] = "",
+    name: UserOrAll = "",
     *,
     now: Annotated[
         bool, typer.Option("--now", help="Measure anew first, which may take minutes.")

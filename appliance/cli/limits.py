@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import completion
 from appliance.cli.errors import require_root
-from appliance.cli.options import Json, Quiet, Yes
+from appliance.cli.options import Json, Quiet, UserOrAll, Yes
 from appliance.cli.output import Output
 from appliance.places import Places
 
@@ -17,14 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Limits: what servers may use, and 
 
 @app.command()
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A user; else everybody.",
-            metavar="[USER]",
-            autocompletion=completion.user_names,
-        ),
-    ] = "",
+    name: UserOrAll = "",
     *,
     group: Annotated[
         str, typer.Option("--group", help="The members of this group or class.", metavar="NAME")

@@ -251,13 +251,15 @@ def test_ordinary_lines_stay_as_they_are() -> None:
     assert Redactor({}).clean(text) == text
 
 
-def test_long_lines_take_no_time() -> None:
-    Redactor({}).clean("a" * 400_000 + "-." * 100_000)
+ODD_PARTS = ("a://b:", "a://", "a-", "1.", "Aa1+", "a+", "a.")
 
 
-@pytest.mark.parametrize("part", ["a://b:", "a://", "a-", "1.", "Aa1+", "a+", "a."])
-def test_neither_do_lines_that_a_user_wrote_for_that(part: str) -> None:
-    line = part * (240_000 // len(part))
+@pytest.mark.parametrize(
+    "line",
+    [*(part * (240_000 // len(part)) for part in ODD_PARTS), "a" * 400_000 + "-." * 100_000],
+    ids=[*ODD_PARTS, "a and -."],
+)
+def test_lines_that_a_user_wrote_for_that_take_no_time(line: str) -> None:
     began = time.process_time()
     Redactor({}, people=["ada"]).clean(line)
     # By the square of its length it would be minutes.
