@@ -40,7 +40,8 @@ def build_wheels(
         (folder.outside / "constraints.txt").write_text(pins, "utf-8")
         command = _command(python, folder)
         if given:
-            shutil.copytree(given, folder.outside / "given")
+            # A link in it stays one: root would copy for others what they may not read.
+            shutil.copytree(given, folder.outside / "given", symlinks=True)
             command += ["--no-index", "--find-links", str(folder.inside / "given")]
         try:
             done = run_confined(command, folder=folder, environment=network, seconds=_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from appliance.environments.building import build_wheels
 from appliance.environments.changes import Changer, Outcome, Plan, Uv, alone
 from appliance.environments.distributions import Distributions
+from appliance.environments.kept_wheels import keep
 from appliance.environments.kinds import Everybody, Kernel, Kind, installed_tools
 from appliance.environments.records import (
     EVERYBODY,
@@ -26,7 +26,6 @@ from appliance.environments.requirements import asked_in, merged, removed
 from appliance.errors import ApplianceError, NotFound
 from appliance.places import Places
 from installer.environments import LOCKED
-from installer.files import write_file
 from installer.startup_code import compile_packages
 
 _INSTALL: Final = "cannot install {}"
@@ -233,17 +232,19 @@ class Shop:
             path = Path(url)
             place = self._own_wheels / path.name
             if not self.dry_run and path != place:
-                write_file(place, path.read_bytes())
+                keep(path, place)
             kept.append(f"{name} @ file://{path if self.dry_run else place}")
         return kept
 
     def _keep_wheels(self, outcome: Outcome) -> None:
         versions = outcome.added | {name: new for name, (_, new) in outcome.moved.items()}
         for path in self._given_wheels():
-            name, version, *_ = parse_wheel_filename(path.name)
+            try:
+                name, version, *_ = parse_wheel_filename(path.name)
+            except InvalidWheelFilename:
+                continue
             if versions.get(name) == str(version):
-                self._own_wheels.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, self._own_wheels / path.name)
+                keep(path, self._own_wheels / path.name)
 
 
 def _check_pins(

@@ -221,6 +221,34 @@ def test_what_came_from_a_folder_can_be_built_again_without_it(shop: Shop) -> No
     assert kept == {"tool-2.0-py3-none-any.whl", "dep-1.0-py3-none-any.whl"}
 
 
+@pytest.mark.parametrize("name", ["tool-9.0-py3-none-any.whl", "shadow", "pipe", "folder"])
+def test_what_is_no_wheel_is_not_copied_to_where_everybody_reads(
+    shop: Shop, places: Places, tmp_path: Path, name: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("root:$y$j9T$salt$hash")
+    path = tmp_path / "theirs" / name
+    path.parent.mkdir()
+    if name == "pipe":
+        os.mkfifo(path)
+    elif name == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(secret)
+    with pytest.raises(ApplianceError, match="cannot install from"):
+        shop.install("", [f"tool @ file://{path}"], did="test")
+    assert not (places.software / "wheels/own" / name).exists()
+
+
+def test_a_folder_of_wheels_may_hold_anything_else(
+    shop: Shop, places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / "wheels/notes.whl").write_text("no wheel, and no name of one")
+    shop.install("", ["tool==1.0"], did="test")
+    kept = [path.name for path in (places.software / "wheels/own").iterdir()]
+    assert "tool-1.0-py3-none-any.whl" in kept
+
+
 def test_a_kernel_of_its_own(shop: Shop, places: Places) -> None:
     shop.create("data", ["tool==1.0"], title="Data", python="", did="create")
     assert {"tool", "ipykernel", "pip"} <= _versions(shop, "data").keys()
