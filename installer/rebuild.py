@@ -22,7 +22,7 @@ from appliance.errors import ApplianceError, InstallError
 from appliance.findings import Finding, Severity, forget_finding, write_finding
 from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
-from installer.commands import run
+from installer.commands import run, succeeds
 from installer.environments import Environment, Tools
 from installer.events import Reporter
 from installer.point import Point, is_busy
@@ -32,6 +32,7 @@ PYTHON: Final = "/usr/bin/python3"
 OFFLINE_WHEELS: Final = "wheels/offline"
 """In /opt/appliance: what an installation without a network was made from."""
 
+_KERNELS_UNIT: Final = "appliance-environments"
 _USERS_CODE: Final = "from installer.rebuild import build_for_users; build_for_users()"
 
 
@@ -134,6 +135,22 @@ def mend_environments(places: Places) -> None:
         raise failure
 
 
+def repair_kernels(places: Places) -> bool:
+    """Begin to build the kernels' own environments anew, if there are any; nobody waits for it.
+
+    In a unit of its own, which ours would only be in the way of. What it can't do, such as without
+    a network, the daily look at environments tells, with the command.
+    """
+    if not any((places.settings / "environments").glob("*.json")):
+        return False
+    command = [str(places.software / "hub/bin/appliance"), "env", "repair", "--quiet"]
+    return succeeds(
+        "systemd-run", "--quiet", "--no-block", "--collect", f"--unit={_KERNELS_UNIT}",
+        "--property=Nice=10", "--property=TimeoutStartSec=1h", "--service-type=oneshot",
+        "--property=After=appliance-rebuild.service appliance-hub.service", "--", *command,
+    )  # fmt: skip
+
+
 _SELF: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); from installer.rebuild import main; main()"
 )
@@ -170,6 +187,7 @@ def main() -> None:
         if is_of_another_python(places.software / "hub"):
             reporter.stage("Building the environments for the system's new Python")
             mend_environments(places)
+            repair_kernels(places)
     except ApplianceError as err:
         reporter.failed(err)
         raise SystemExit(1) from err

@@ -83,11 +83,18 @@ class Work:
 
     def repair(self, name: str) -> None:
         names = [name] if name else [EVERYBODY, *Records(self.places).names()]
-        repaired = []
+        repaired, failures = [], []
         for one in names:
-            outcome = self._carry_out(one, partial(Shop.repair, name=one, did=_did()))
+            try:
+                outcome = self._carry_out(one, partial(Shop.repair, name=one, did=_did()))
+            except ApplianceError as error:
+                # It is in the way of none of the others.
+                failures.append(error)
+                continue
             if outcome.changed:
                 repaired.append(one or "everybody's")
+        if failures:
+            raise failures[0]
         text = f"built again: {', '.join(repaired)}" if repaired else "all are as they should be"
         self.output.done({"repaired": repaired}, text)
 

@@ -15,9 +15,9 @@ from appliance.findings import read_findings
 from appliance.network import authorities_text, outgoing_environment
 from appliance.places import Places
 from appliance.upkeep import updates
-from installer import releases
+from installer import rebuild, releases
 from installer.first_network import first_network_settings
-from installer.rebuild import is_of_another_python
+from installer.rebuild import is_of_another_python, repair_kernels
 from installer.releases import Wanted, available, fetch, is_newer, newest, take_bootstrap
 
 
@@ -151,3 +151,23 @@ def test_an_environment_of_another_python_is_found(tmp_path: Path) -> None:
     (environment / "lib/python3.13").mkdir()
     assert not is_of_another_python(environment, str(link))
     assert not is_of_another_python(tmp_path / "nothing", str(link))
+
+
+def test_kernels_of_their_own_are_rebuilt_beside_the_hub(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def succeeds(*words: str) -> bool:
+        asked.append(words)
+        return True
+
+    monkeypatch.setattr(rebuild, "succeeds", succeeds)
+    assert not repair_kernels(places)
+    (places.settings / "environments").mkdir(parents=True)
+    (places.settings / "environments/data.json").write_text("{}")
+    assert repair_kernels(places)
+    [words] = asked
+    assert words[0] == "systemd-run"
+    assert "--no-block" in words
+    assert words[-3:] == ("env", "repair", "--quiet")
