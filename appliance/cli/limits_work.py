@@ -11,6 +11,7 @@ from appliance.cli.output import Output
 from appliance.cli.people import confirm
 from appliance.client.hub import HubClient
 from appliance.config import edit as texts
+from appliance.config.limits_schema import Limits
 from appliance.config.load import check_text, read_text
 from appliance.config.schema import Config
 from appliance.config.setting import format_duration, format_size
@@ -185,11 +186,7 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
             "        more are at work, Linux stops the largest kernel of all: the machine needs",
             "        more memory.",
         ]
-    lines += [
-        "cpu     no limit: who works alone has the whole machine, and busy servers share it fairly",
-        "tasks   512 each: more than notebooks need, and what multiplies itself stays small",
-        "",
-    ]
+    lines += [*_left_alone(config.limits), ""]
     commands = [
         f"sudo appliance config set {key} {value}"
         if value is not None
@@ -197,6 +194,17 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
         for key, value in _changes(found, config).items()
     ]
     return [*lines, *(commands or ["It is set so already."])]
+
+
+def _left_alone(limits: Limits) -> list[str]:
+    """What doesn't depend on the machine: the defaults and why they are so, or what somebody set."""
+    cpu = "no limit: who works alone has the whole machine, and busy servers share it fairly"
+    if limits.cpu is not None:
+        cpu = f"{limits.cpu:g} cores each, as it is set"
+    tasks = f"{limits.tasks} each: more than notebooks need, and what multiplies itself stays small"
+    if limits.tasks != Limits().tasks:
+        tasks = f"{limits.tasks or 'as many as systemd allows'} each, as it is set"
+    return [f"cpu     {cpu}", f"tasks   {tasks}"]
 
 
 def _changes(found: Suggestion, config: Config) -> dict[str, object]:

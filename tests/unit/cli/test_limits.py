@@ -47,6 +47,15 @@ def test_what_fits_and_whether_there_is_room(
     assert (f"sudo appliance config set limits.class_size {people}" in text) is (people != 20)
 
 
+def test_limits_that_somebody_set_are_told_as_set() -> None:
+    found = make_suggestion(MachineSize(16 * GIB, 4), 20, [])
+    assert "cpu     no limit: who" in "\n".join(limits_work._explained(found, Config()))
+    config = Config.model_validate({"limits": {"cpu": 1.5, "tasks": 100}})
+    text = "\n".join(limits_work._explained(found, config))
+    assert "cpu     1.5 cores each, as it is set" in text
+    assert "tasks   100 each, as it is set" in text
+
+
 def test_what_servers_use_now_counts_from_five_on() -> None:
     machine = MachineSize(16 * GIB, 4)
     assert make_suggestion(machine, 30, [600 * MIB] * 4).measured is None
