@@ -197,7 +197,7 @@ def _explained(found: Suggestion, config: Config) -> list[str]:
 
 
 def _left_alone(limits: Limits) -> list[str]:
-    """What doesn't depend on the machine: the defaults and why they are so, or what somebody set."""
+    """What doesn't depend on the machine: the defaults and their reasons, or what somebody set."""
     cpu = "no limit: who works alone has the whole machine, and busy servers share it fairly"
     if limits.cpu is not None:
         cpu = f"{limits.cpu:g} cores each, as it is set"
