@@ -23,11 +23,15 @@ log = logging.getLogger("appliance.disk")
 GROUP: Final = "appliance-hub"
 _KINDS: Final = frozenset({"ext4", "ext3", "ext2"})
 
+_FORGOTTEN: Final = "lazytime"
+"""By ext4 of Linux 5.15, unless it is said again."""
+
 # linux/mount.h; the numbers of the calls are the same on every architecture.
 _SYS_FSPICK: Final = 433
 _SYS_FSCONFIG: Final = 431
 _HERE: Final = -100
 _CLOSE_ON_EXEC: Final = 1
+_SET_FLAG: Final = 0
 _SET_STRING: Final = 1
 _RECONFIGURE: Final = 7
 
@@ -42,7 +46,7 @@ def share_with_hub(folder: Path, *, mounts: Path = MOUNTS, group: str = GROUP) -
         number = grp.getgrnam(group).gr_gid
         if mount is None or not _is_open(mount):
             return False
-        _set_option(mount.point, "resgid", str(number))
+        _set_option(mount, "resgid", str(number))
     except (OSError, KeyError) as error:
         log.debug("the hub can't have what the disk keeps for root: %s", error)
         return False
@@ -58,13 +62,15 @@ def _is_open(mount: Mount) -> bool:
     )
 
 
-def _set_option(point: str, name: str, value: str) -> None:
+def _set_option(mount: Mount, name: str, value: str) -> None:
     """Change one option and nothing else, as mount(8) can't: it reads fstab, and sees the sandbox's
     flags for the file system's."""
     descriptor = _call(
-        _SYS_FSPICK, ctypes.c_int(_HERE), os.fsencode(point), ctypes.c_uint(_CLOSE_ON_EXEC)
+        _SYS_FSPICK, ctypes.c_int(_HERE), os.fsencode(mount.point), ctypes.c_uint(_CLOSE_ON_EXEC)
     )
     try:
+        if _FORGOTTEN in mount.options:
+            _configure(descriptor, _SET_FLAG, _FORGOTTEN.encode(), None)
         _configure(descriptor, _SET_STRING, name.encode(), value.encode())
         _configure(descriptor, _RECONFIGURE, None, None)
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.disk import reserved
+from appliance.disk.file_systems import Mount
 from appliance.disk.reserved import share_with_hub
 
 GROUP = grp.getgrgid(0).gr_name
@@ -18,7 +19,11 @@ GROUP = grp.getgrgid(0).gr_name
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr(reserved, "_set_option", lambda *words: calls.append(words))
+
+    def note(mount: Mount, name: str, value: str) -> None:
+        calls.append((mount.point, name, value))
+
+    monkeypatch.setattr(reserved, "_set_option", note)
     return calls
 
 
