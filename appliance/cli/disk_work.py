@@ -18,6 +18,7 @@ from appliance.disk.quotas import set_all
 from appliance.disk.report import Report, Used, read_report, report_file
 from appliance.disk.rounds import measure_all
 from appliance.errors import ApplianceError, NotFound
+from appliance.names import CHECK_USERS
 from appliance.places import Places
 from appliance.rollout.render import HUB_FILE
 
@@ -27,7 +28,7 @@ _MOST: Final = 10
 def status(places: Places, output: Output) -> None:
     report = read_report(report_file(places))
     found = rooms(find(folders_of(places).values()), places)
-    most = [_user(name, used) for name, used in biggest(report.users.items(), _MOST)]
+    most = [_user(name, used) for name, used in biggest(_people(report), _MOST)]
     value = {"file_systems": [asdict(room) for room in found], "biggest": most, **_when(report)}
     if output.as_json:
         output.data(value, "")
@@ -48,7 +49,7 @@ def status(places: Places, output: Output) -> None:
 
 def usage(places: Places, output: Output, name: str, *, now: bool) -> None:
     report = measure_all(places) if now else read_report(report_file(places))
-    users = [_user(user, used) for user, used in biggest(report.users.items(), len(report.users))]
+    users = [_user(user, used) for user, used in biggest(_people(report), len(report.users))]
     classes = [
         _user(one, used) for one, used in biggest(report.classes.items(), len(report.classes))
     ]
@@ -67,6 +68,11 @@ def usage(places: Places, output: Output, name: str, *, now: bool) -> None:
     rows += [_row({**one, "name": f"class {one['name']}"}) for one in classes]
     output.table(users, _COLUMNS, rows)
     output.say(_age(report))
+
+
+def _people(report: Report) -> list[tuple[str, Used]]:
+    """Without the accounts that checks use."""
+    return [(name, used) for name, used in report.users.items() if name not in CHECK_USERS]
 
 
 _COLUMNS: Final = ["name", "uses", "of", "used", "files", "seen"]

@@ -53,7 +53,8 @@ def finding_of(report: Report, settings: Disk) -> Finding:
             Severity.WARNING,
             f"{_counted(len(over))} full",
             why=f"{first_few(sorted(over))}: at the limit that the settings give",
-            mend="sudo appliance disk usage; to give more: appliance config set disk.home 5G",
+            mend="sudo appliance disk usage; "
+            "to give more: sudo appliance config set disk.home SIZE",
             details=details,
         )
     return Finding(TOPIC, Severity.OK, "there is room on every disk", details=details)

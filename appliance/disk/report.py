@@ -47,8 +47,14 @@ class Used:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more goes in: a quota stops a little before its limit."""
-        return (self.percent or 0) >= 100
+        """Whether no more goes in: a quota stops a little before its limit. What is measured alone
+        is full once it has all that it may."""
+        if self.by == QUOTA:
+            return (self.percent or 0) >= 100
+        return any(
+            limit and used >= limit
+            for used, limit in ((self.bytes, self.limit), (self.files, self.files_limit))
+        )
 
     @property
     def refuses(self) -> bool:

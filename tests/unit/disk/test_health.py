@@ -83,7 +83,9 @@ def test_the_biggest_come_first() -> None:
     [
         (Used(bytes=5, files=5), None, False),
         (Used(bytes=1, files=0, limit=200), 1, False),
-        (Used(bytes=199, files=0, limit=200), 100, True),
+        (Used(bytes=199, files=0, limit=200), 100, False),
+        (Used(bytes=199, files=0, limit=200, by=QUOTA), 100, True),
+        (Used(bytes=200, files=0, limit=200), 100, True),
         (Used(bytes=10, files=90, limit=100, files_limit=100), 90, False),
         (Used(bytes=10, files=100, limit=100, files_limit=100), 100, True),
     ],
