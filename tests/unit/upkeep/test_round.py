@@ -16,14 +16,14 @@ HOUR = 3600
 
 
 class Counted:
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, error: Exception | None = None) -> None:
         self.times = 0
-        self._fails = fails
+        self._error = ApplianceError("cannot look", why="it is dark") if fails else error
 
     def __call__(self, _config: Config, _places: Places) -> None:
         self.times += 1
-        if self._fails:
-            raise ApplianceError("cannot look", why="it is dark")
+        if self._error:
+            raise self._error
 
 
 @pytest.fixture
@@ -44,11 +44,12 @@ def test_chores_are_done_when_they_are_due(places: Places) -> None:
 def test_a_failure_is_told_and_the_others_go_on(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = Counted()
-    chores = [Chore("bad", 0, Counted(fails=True)), Chore("good", 0, good)]
-    assert do_round(chores, Config(), places) == ["bad"]
+    good, bug = Counted(), Counted(error=RecursionError("too deep"))
+    chores = [Chore("bad", 0, Counted(fails=True)), Chore("bug", 0, bug), Chore("good", 0, good)]
+    assert do_round(chores, Config(), places) == ["bad", "bug"]
     assert good.times == 1
     assert "bad: cannot look: it is dark" in caplog.text
+    assert "bug: a bug of the appliance" in caplog.text
 
 
 def test_a_clock_that_was_set_back_and_a_damaged_record_make_everything_due(
