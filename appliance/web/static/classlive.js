@@ -46,7 +46,7 @@ function detail(one) {
   if (one.queue_position) return words.place.replace("#", one.queue_position);
   if (one.near === "memory") return words.nearMemory;
   if (one.near === "cpu") return words.nearCpu;
-  if (one.near === "disk") return words.nearDisk;
+  if (one.near === "disk") return one.disk_percent >= 100 ? words.fullDisk : words.nearDisk;
   if (one.memory_kills) return words.memoryOut.replace("#", one.memory_kills);
   if (!one.idle_minutes) return "";
   const idle = words.idle.replace("#", one.idle_minutes);
