@@ -31,6 +31,17 @@ KILLED: Final = (
     "until ls -d new-* >/dev/null 2>&1; do sleep 0.02; done; "
     "kill -KILL $changing; wait $changing"
 )
+CONDA: Final = """\
+name: lab
+channels: [conda-forge]
+dependencies:
+  - python=3.11
+  - tinydep
+  - r-ggplot2
+  - mkl
+  - pip
+  - pip: [ownthing]
+"""
 WHERE: Final = "import sys; print(sys.prefix)"
 PURELIB: Final = "import sysconfig; print(sysconfig.get_path('purelib'))"
 OWN: Final = "~/own/bin/python"
@@ -172,6 +183,33 @@ def test_going_back_and_being_interrupted(room: Preloaded) -> None:
     assert in_force(room) == before
     assert env(room, "history").count("*") == 1
     assert "new-" not in room.machine.execute("ls /opt/appliance/environments")
+
+
+@pytest.mark.long
+def test_files_of_requirements_and_of_conda(room: Preloaded) -> None:
+    """What can be had comes; of the rest it is said why not, and by --strict nothing comes."""
+    machine = room.machine
+    machine.write_file("/root/class/requirements.txt", "tinytool<2\n-e .\n-r more.txt\n")
+    machine.write_file("/root/class/more.txt", "ownthing  # a comment\n")
+    machine.write_file("/root/class/environment.yml", CONDA)
+    before = in_force(room)
+    refused = machine.fail(f"appliance env install -r /root/class/requirements.txt --strict {FROM}")
+    assert "-e ." in refused.stderr
+    assert in_force(room) == before
+    said = machine.attempt(
+        f"appliance env install -r /root/class/requirements.txt"
+        f" --conda /root/class/environment.yml {FROM} 2>&1",
+        timeout=120,
+    )
+    assert said.code == 0, said.describe()
+    for words in ("requirements.txt:2: -e .", "r-ggplot2", "apt-get install", "mkl"):
+        assert words in said.stdout
+    python = "/opt/appliance/user/bin/python"
+    machine.execute(f"{python} -c 'import tinytool, tinydep, ownthing'")
+    assert "tinytool==1.0" in env(room, "freeze")
+    env(room, "rollback")
+    machine.fail(f"{python} -c 'import ownthing'")
+    assert in_force(room) == before
 
 
 @pytest.mark.long

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -91,6 +93,24 @@ def test_plain_http_leads_to_https_but_for_the_authority(room: Preloaded) -> Non
     assert machine.execute(f"curl -fsS http://{HOST}/hub/ca.crt") == machine.read_file(CA)
     assert machine.execute("appliance https ca 2>/dev/null") == machine.read_file(CA)
     assert SITE in machine.execute("appliance status")
+
+
+def test_only_modern_tls_and_hsts_when_it_is_wished_for(room: Preloaded) -> None:
+    machine = room.machine
+    head = f"{CURL} -o /dev/null -D - {SITE}/hub/login"
+    assert "strict-transport-security" not in machine.execute(head).lower()
+    machine.execute("appliance config set https.hsts 5m", timeout=60)
+    assert "strict-transport-security: max-age=300\r" in machine.execute(head).lower()
+    machine.execute("appliance config unset https.hsts", timeout=60)
+    # Of programs that would still do with less, none gets it.
+    tries = (
+        "-tls1_1 -cipher ALL:@SECLEVEL=0", "-tls1 -cipher ALL:@SECLEVEL=0",
+        "-tls1_2 -cipher AES128-SHA:AES256-SHA:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0",
+    )  # fmt: skip
+    for words in tries:
+        machine.fail(f"openssl s_client -connect {HOST}:443 {words} </dev/null")
+    for words in ("-tls1_2", "-tls1_3"):
+        machine.execute(f"openssl s_client -connect {HOST}:443 {words} </dev/null")
 
 
 def test_log_in_by_https_sets_cookies_for_https_alone(room: Preloaded) -> None:
@@ -189,9 +209,15 @@ def test_certificate_of_ones_own_is_checked_and_a_broken_one_leaves_the_old(
     assert "it is not PEM" in told["why"]
     assert presented(machine) == ours
 
-    give(machine, authority.issue([HOST], days=10))
-    told = finding(machine)
-    assert (told["severity"], told["details"]["step"]) == ("warning", 14)
+    steps = []
+    for days in (30.5, 14.5, 3.5):
+        # One of its days is over.
+        give(machine, authority.issue([HOST], days=days))
+        told = finding(machine)
+        assert told["severity"] != "ok", told
+        steps.append(told["details"]["step"])
+    assert steps == [30, 14, 3]
+    assert "certificate" in machine.attempt("appliance status").stdout
     assert presented(machine, ours) != ours
 
 
@@ -225,3 +251,69 @@ def test_users_servers_on_a_host_name_of_their_own(room: Preloaded) -> None:
     machine.allowed.errors.append("su:auth")
     tried = json.loads(machine.execute("appliance isolation test --json", timeout=60))
     assert tried["passed"]
+
+
+ACME: Final = "/run/acme"
+PUBLIC: Final = "hub.school.test"
+
+
+def _start_acme(machine: Commands) -> None:
+    """An ACME server of Debian's in the machine; where names lead, its other program says."""
+    authority = Authority()
+    for program in ("pebble", "pebble-challtestsrv"):
+        found = shutil.which(program)
+        if found is None:
+            pytest.skip(f"needs {program}: apt-get install pebble")
+        machine.write_file(f"{ACME}/{program}", Path(found).read_bytes(), mode=0o755)
+    made = authority.issue(["127.0.0.1"])
+    for name, text in {"ca": authority.pem, "crt": made.pem, "key": made.key_pem()}.items():
+        machine.write_file(f"{ACME}/{name}.pem", text)
+    settings = {
+        "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+        "certificate": f"{ACME}/crt.pem", "privateKey": f"{ACME}/key.pem",
+        "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "",
+    }  # fmt: skip
+    machine.write_file(f"{ACME}/pebble.json", json.dumps({"pebble": settings}))
+    machine.execute(
+        f"echo 127.0.0.1 {PUBLIC} >>/etc/hosts;"
+        f" systemd-run --unit=names {ACME}/pebble-challtestsrv -management 127.0.0.1:8055"
+        " -dns01 127.0.0.1:8053 -http01 '' -https01 '' -tlsalpn01 '' -defaultIPv6 ''"
+        " -defaultIPv4 127.0.0.1;"
+        " systemd-run --unit=acme --setenv=PEBBLE_VA_NOSLEEP=1"
+        f" {ACME}/pebble -config {ACME}/pebble.json -strict -dnsserver 127.0.0.1:8053"
+    )
+    machine.wait_until(
+        f"curl -fsS --cacert {ACME}/ca.pem https://127.0.0.1:15000/roots/0 >{ACME}/root.pem"
+    )
+
+
+@pytest.mark.long
+def test_certificate_of_an_acme_server_is_ordered_renewed_and_kept(room: Preloaded) -> None:
+    machine = room.machine
+    machine.execute("appliance config unset http.content_host", timeout=60)
+    machine.execute("appliance config unset http.host; appliance https off", timeout=60)
+    _start_acme(machine)
+    order = (
+        f"appliance https letsencrypt --domain {PUBLIC} --email admin@school.test"
+        f" --directory https://127.0.0.1:14000/dir --directory-ca {ACME}/ca.pem"
+    )
+    # A name that leads nowhere is told before anybody is asked.
+    nowhere = machine.fail(order.replace(PUBLIC, "nowhere.test"), timeout=60)
+    assert "nowhere.test" in nowhere.stderr
+    assert status(machine)["mode"] == "off"
+    machine.execute(order, timeout=120)
+    curl = f"curl -fsS --cacert {ACME}/root.pem"
+    machine.execute(f"{curl} https://{PUBLIC}/hub/login | grep -q password")
+    assert "308" in machine.execute(f"curl -sSI http://{PUBLIC}/hub/login").splitlines()[0]
+    assert finding(machine)["severity"] == "ok"
+    number = f"{curl} -w '%{{certs}}' -o /dev/null https://{PUBLIC}/hub/health | grep -m1 Serial"
+    first = machine.execute(number)
+    machine.execute("appliance https renew", timeout=120)
+    machine.wait_until(f"{number} | grep -qvF '{first.strip()}'")
+    # An authority that is gone takes nothing from what is served.
+    machine.execute("systemctl stop acme names")
+    machine.fail("appliance https renew", timeout=120)
+    machine.execute(f"{curl} https://{PUBLIC}/hub/health")
+    told = finding(machine)
+    assert told["severity"] == "warning", told
+    assert "could not be renewed" in told["summary"]
