@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from appliance.cli.output import Output
+from appliance.cli.output import Output, count
 from appliance.cli.people import confirm
 from appliance.client.hub import HubClient
 from appliance.config import edit as texts
@@ -22,6 +22,7 @@ from appliance.names import ServerId, ServerName, Username, parse_group_name, pa
 from appliance.places import Places
 from appliance.rollout.health import Deadline
 from appliance.rollout.services import ask_spawner
+from appliance.sizes import short_size
 from appliance.systemd_spawner.told import ToldStore
 
 _ASK_SECONDS: Final = 10.0
@@ -155,45 +156,48 @@ def suggest(
     people = class_size or config.limits.class_size
     uses = [int(row["memory_bytes"] or 0) for row in running_servers(places)]
     found = make_suggestion(MachineSize.read(), people, uses)
-    output.data(found.model(), "" if output.quiet else "\n".join(_explained(found, config)))
+    lines = _explained(found, config, is_applied=apply)
+    output.data(found.model(), "" if output.quiet else "\n".join(lines))
     if places.trial:
         output.say(_ONLY_A_TRIAL)
     if apply:
         _apply(places, output, found, yes=yes)
 
 
-def _explained(found: Suggestion, config: Config) -> list[str]:
-    machine, size = found.machine, format_size
-    total, shared = size(_round(machine.memory)), size(_round(machine.for_servers))
+def _explained(found: Suggestion, config: Config, *, is_applied: bool = False) -> list[str]:
+    machine = found.machine
+    total, shared = short_size(machine.memory), short_size(machine.for_servers)
     lines = [
-        f"This machine has {total} of memory and {machine.cores} cores. {shared} are for servers,",
-        "the rest keeps the hub and the system alive.",
+        f"This machine has {total} of memory and {count(machine.cores, 'core')}. {shared} are for",
+        "servers, the rest keeps the hub and the system alive.",
         "",
-        f"memory  {size(found.memory)} each, for {found.people} at work at the same time",
-        f"        Three times a fair share ({size(_round(found.share))}), since hardly ever do all",
+        f"memory  {format_size(found.memory)} each, for {found.people} at work at the same time",
+        f"        Three times a fair share ({short_size(found.share)}), since hardly ever do all",
         "        want most at once; but enough to work with, and at most half of what is for all.",
     ]
     if found.measured:
-        median, largest = (size(_round(one)) for one in found.measured.numbers)
+        median, largest = (short_size(one) for one in found.measured.numbers)
         lines.append(
             f"        {found.measured.servers} servers run now: half use up to {median}, the "
             f"largest {largest}."
         )
     if found.room_for < found.people:
-        typical = size(_round(found.typical))
+        typical = short_size(found.typical)
         lines += [
             f"        Careful: at {typical} each there is room for {found.room_for} at once. When",
             "        more are at work, Linux stops the largest kernel of all: the machine needs",
             "        more memory.",
         ]
-    lines += [*_left_alone(config.limits), ""]
+    lines += _left_alone(config.limits)
+    if is_applied:
+        return lines
     commands = [
         f"sudo appliance config set {key} {value}"
         if value is not None
         else f"sudo appliance config unset {key}"
         for key, value in _changes(found, config).items()
     ]
-    return [*lines, *(commands or ["It is set so already."])]
+    return [*lines, "", *(["To set it:", *commands] if commands else ["It is set so already."])]
 
 
 def _left_alone(limits: Limits) -> list[str]:
@@ -231,12 +235,6 @@ def _apply(places: Places, output: Output, found: Suggestion, *, yes: bool) -> N
 
     # What is suggested was the output already.
     change_text(places, Output(quiet=output.quiet or output.as_json), change, yes=yes)
-
-
-def _round(size: int) -> int:
-    """To what can be read."""
-    step = MIB if size < 1024 * MIB else 100 * MIB
-    return size // step * step
 
 
 # Before memory is lowered

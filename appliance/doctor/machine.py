@@ -24,7 +24,8 @@ OUR_UNITS: Final = (
     "appliance.target", *SOCKET_UNITS, *UNITS.values(), *PRELOAD_UNITS, "appliance-upkeep.timer",
 )  # fmt: skip
 RULES: Final = Path("/etc/tmpfiles.d/appliance.conf")
-CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
+_IN_WORDS: Final = {"cpu": "processor", "memory": "memory", "pids": "processes"}
+CONTROLLERS: Final = frozenset(_IN_WORDS)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _MIB: Final = 2**20
@@ -111,7 +112,7 @@ def control_groups() -> Iterator[Check]:
             mend="boot with systemd.unified_cgroup_hierarchy=1",
         )  # fmt: skip
         return
-    missing = sorted(CONTROLLERS - found)
+    missing = [_IN_WORDS[one] for one in sorted(CONTROLLERS - found)]
     if missing:
         yield warn(
             "control groups", f"servers have no limits for: {', '.join(missing)}",

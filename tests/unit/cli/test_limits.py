@@ -45,6 +45,8 @@ def test_what_fits_and_whether_there_is_room(
     text = "\n".join(limits_work._explained(found, Config()))
     assert ("Careful" in text) is not has_room
     assert (f"sudo appliance config set limits.class_size {people}" in text) is (people != 20)
+    applied = "\n".join(limits_work._explained(found, Config(), is_applied=True))
+    assert "sudo appliance" not in applied
 
 
 def test_limits_that_somebody_set_are_told_as_set() -> None:

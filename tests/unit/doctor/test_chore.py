@@ -114,7 +114,7 @@ def test_a_clock_before_our_own_files(programs: Programs) -> None:
 def test_no_control_groups(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu")
     (check,) = machine.control_groups()
-    assert check.summary == "servers have no limits for: memory, pids"
+    assert check.summary == "servers have no limits for: memory, processes"
     (tmp_path / "cgroup.controllers").unlink()
     (check,) = machine.control_groups()
     assert check.state == "warning"
