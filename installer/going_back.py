@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from appliance.cli.audit_files import Log
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.rollout.health import Deadline, wait_for_health
 from appliance.rollout.preload import PRELOAD_UNITS
-from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import HUB_UNIT, PROXY_UNIT, SOCKET_UNITS, SPAWNER_UNIT
 from installer.commands import succeeds
 from installer.events import Reporter
@@ -56,7 +55,7 @@ def go_back(point: Point, reporter: Reporter) -> list[str]:
 
 def _wait(places: Places, reporter: Reporter) -> None:
     try:
-        config = read_rendered(places.rendered / HUB_FILE)
+        config = read_in_force(places)
     except ConfigError as err:
         # The older release's file, which that release reads.
         reporter.output(f"not checked whether it answers: {err}")

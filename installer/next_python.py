@@ -14,11 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError, InstallError
 from appliance.network import outgoing_environment
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 from installer.cache import trusted_cache
 from installer.commands import run
 from installer.environment_steps import own_requirements
@@ -95,7 +94,7 @@ def main() -> int:
     if version is None:
         return 0
     try:
-        config = read_rendered(places.rendered / HUB_FILE)
+        config = read_in_force(places)
         os.environ.update(online_environment(places) | outgoing_environment(config, places))
         fetch(places, version, reporter)
     except (ApplianceError, InstallError) as err:

@@ -11,12 +11,12 @@ from typing import Final
 
 from appliance.config.edit import write_first
 from appliance.config.load import check_text, read_text
+from appliance.config.rendered import HUB_FILE
 from appliance.config.schema import Config
 from appliance.errors import InstallError
 from appliance.places import Places
 from appliance.rollout.health import Deadline, Unhealthy, wait_for_health
 from appliance.rollout.render import (
-    HUB_FILE,
     PROXY_FILE,
     SOURCE_FILE,
     NginxText,

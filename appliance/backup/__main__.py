@@ -10,10 +10,9 @@ from dataclasses import replace
 from appliance.backup.create import Wanted
 from appliance.backup.job import back_up
 from appliance.backup.place import place_of
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError, Conflict
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 
 log = logging.getLogger("appliance.backup")
 
@@ -24,7 +23,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     places = Places.current()
     try:
-        config = read_rendered(places.rendered / HUB_FILE)
+        config = read_in_force(places)
         place = place_of(config.backup.folder, places)
         wanted = replace(Wanted.by_settings(config.backup, place), scheduled=True)
         made = back_up(config, places, wanted)

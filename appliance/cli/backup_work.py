@@ -29,17 +29,16 @@ from appliance.cli.errors import UsageError
 from appliance.cli.output import Output, age, count, size
 from appliance.cli.people import confirm
 from appliance.config.files import write_atomically
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ConfigError
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 
 
 def settings_in_force(places: Places) -> Config:
     """What the programs have; defaults on a machine that has nothing yet, or something broken."""
     try:
-        return read_rendered(places.rendered / HUB_FILE)
+        return read_in_force(places)
     except ConfigError:
         return Config()
 

@@ -64,11 +64,10 @@ def _settings(incomplete: str) -> list[Setting]:
 
 def _configuration() -> Config | None:
     """What is in force, for whoever may read it."""
-    from appliance.config.rendered import read_rendered
-    from appliance.rollout.render import HUB_FILE
+    from appliance.config.rendered import read_in_force
 
     try:
-        return read_rendered(Places.current().rendered / HUB_FILE)
+        return read_in_force(Places.current())
     except ApplianceError:
         return None
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from appliance.cli.output import Output, count, size
 from appliance.cli.people import confirm
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.disk import prepare as preparing
 from appliance.disk.file_systems import find
 from appliance.disk.health import biggest
@@ -20,7 +20,6 @@ from appliance.disk.rounds import measure_all
 from appliance.errors import ApplianceError, NotFound
 from appliance.names import CHECK_USERS
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 
 _MOST: Final = 10
 
@@ -106,7 +105,7 @@ def _age(report: Report) -> str:
 
 
 def apply(places: Places, output: Output) -> int:
-    problems = set_all(read_rendered(places.rendered / HUB_FILE), places)
+    problems = set_all(read_in_force(places), places)
     if not any(one.quota.users_counted for one in find([places.homes])):
         problems.append(
             "the homes' disk has no quotas, so limits are only measured: appliance disk prepare"
@@ -135,7 +134,7 @@ def prepare(places: Places, output: Output, *, dry_run: bool, agreed: bool) -> i
         confirm("Do it?")
     for plan in to_do:
         carry_out(plan, say=output.say)
-    set_all(read_rendered(places.rendered / HUB_FILE), places)
+    set_all(read_in_force(places), places)
     after = _plans(places)
     output.data({"file_systems": [asdict(plan) for plan in after]}, _done(after))
     return int(any(plan.state != "ready" for plan in after))

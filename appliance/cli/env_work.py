@@ -15,7 +15,7 @@ from appliance import audit
 from appliance.audit import Action, AuditLog
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output, count, size, stamp
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.environments.changes import Changer, Outcome
 from appliance.environments.conda import parse_conda
@@ -26,7 +26,6 @@ from appliance.environments.requirements import Asked, parse_file, parse_words
 from appliance.environments.switching import after_switch
 from appliance.errors import ApplianceError
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 
 _SHOWN_MAX: Final = 40
 
@@ -262,7 +261,7 @@ class Work:
 def read_config(places: Places) -> Config | None:
     """The settings in force; None where there are none that can be read."""
     try:
-        return read_rendered(places.rendered / HUB_FILE)
+        return read_in_force(places)
     except ApplianceError:
         return None
 

@@ -13,7 +13,7 @@ from typing import Any
 from appliance.cli.errors import Exit, UsageError
 from appliance.cli.output import Output, count
 from appliance.config.https_schema import HttpsMode, ascii_name, is_ip_address
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import HUB_FILE, read_rendered
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.findings import Severity
@@ -31,7 +31,6 @@ from appliance.proxy.tls import CA_PATH
 from appliance.rollout.addresses import own_addresses, root_urls
 from appliance.rollout.apply import make_applier
 from appliance.rollout.health import check_port
-from appliance.rollout.render import HUB_FILE
 
 
 @dataclass(frozen=True, slots=True)

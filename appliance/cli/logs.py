@@ -13,11 +13,10 @@ from typing import Final
 from appliance.cli.errors import UsageError
 from appliance.cli.output import Output
 from appliance.client.hub import HubClient, parse_server
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError, BadRequest, ConfigError, NotFound
 from appliance.names import parse_service_name, service_unit
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import LOGGED, UNITS
 
 # No user has this name, so no server is meant.
@@ -68,7 +67,7 @@ def _service(places: Places, name: str) -> str:
     if not name or name in LOGGED:
         return ""
     try:
-        services = read_rendered(places.rendered / HUB_FILE).services
+        services = read_in_force(places).services
     except ConfigError:
         return ""
     if name in services and not services[name].command:

@@ -19,7 +19,7 @@ from appliance.cli.output import Output, count, printable, size
 from appliance.cli.preloading import gather_preloading, preloading_text
 from appliance.client.hub import HubClient
 from appliance.config.load import load
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import HUB_FILE, read_in_force
 from appliance.config.schema import Config
 from appliance.disk.health import TOPIC as DISK
 from appliance.doctor.machine import room
@@ -30,7 +30,6 @@ from appliance.places import Places
 from appliance.rollout.addresses import root_urls
 from appliance.rollout.changes import find_changes
 from appliance.rollout.health import find_fault
-from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import UNITS
 from appliance.rollout.transaction import Marker
 
@@ -107,7 +106,7 @@ def _findings(places: Places) -> list[Finding]:
 
 def _in_force(places: Places) -> Config | None:
     try:
-        return read_rendered(places.rendered / HUB_FILE)
+        return read_in_force(places)
     except ConfigError:
         return None
 
@@ -172,7 +171,7 @@ def _configuration(places: Places) -> dict[str, Any]:
         return said
     try:
         wanted = load(places.config_file)
-        changes = find_changes(read_rendered(places.rendered / HUB_FILE), wanted)
+        changes = find_changes(read_in_force(places), wanted)
     except ConfigError as error:
         return {**said, "state": "wrong", "problems": [str(one) for one in error.problems]}
     state = "differs" if changes else "in_force"

@@ -15,11 +15,10 @@ from typing import Any
 from appliance import __version__
 from appliance.cli.errors import Exit, UsageError
 from appliance.cli.output import Output, count, size
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, Conflict, InstallError
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 from installer.events import Reporter
 from installer.going_back import done_since, go_back
 from installer.point import Point, exclusively
@@ -56,7 +55,7 @@ class Upgrading:
 
     @property
     def config(self) -> Config:
-        return read_rendered(self.places.rendered / HUB_FILE)
+        return read_in_force(self.places)
 
     # Looking
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr, ValidationError
 
 from appliance.config.schema import Config
 from appliance.errors import ConfigError, Problem
+from appliance.places import Places
+
+HUB_FILE: Final = "hub.json"
+
+
+def read_in_force(places: Places) -> Config:
+    """What all programs go by until the configuration is reloaded; raises ConfigError."""
+    return read_rendered(places.rendered / HUB_FILE)
 
 
 def read_rendered(path: Path) -> Config:

@@ -10,7 +10,7 @@ from typing import Final
 
 from appliance import __version__
 from appliance.client.hub import HubUnreachable
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import HUB_FILE, read_rendered
 from appliance.db import migrations
 from appliance.doctor.browser import Answer
 from appliance.doctor.front import OF_THE_PROXY
@@ -22,7 +22,6 @@ from appliance.errors import ApplianceError, ConfigError
 from appliance.names import CHECK_USER, CHECK_USERS
 from appliance.places import Places
 from appliance.rollout.health import VERSION_HEADER
-from appliance.rollout.render import HUB_FILE
 from appliance.rollout.services import HUB_UNIT
 
 _SOCKETS: Final = ("appliance-hub.socket", "appliance-hub-admin.socket", HUB_UNIT)

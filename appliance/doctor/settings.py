@@ -9,7 +9,7 @@ from functools import partial
 
 from appliance.config.files import locked
 from appliance.config.load import check_text, load, read_text
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.doctor.report import Check, Fix, fail, fine, warn
 from appliance.errors import ApplianceError, ConfigError
@@ -18,7 +18,6 @@ from appliance.proxy.machine import nginx_text
 from appliance.rollout.apply import make_applier
 from appliance.rollout.changes import find_changes
 from appliance.rollout.render import (
-    HUB_FILE,
     PROXY_FILE,
     SOURCE_FILE,
     check_nginx,
@@ -37,7 +36,7 @@ def best_known(places: Places) -> Config:
     Raises ConfigError with the reason why there are none at all.
     """
     try:
-        return read_rendered(places.rendered / HUB_FILE)
+        return read_in_force(places)
     except ConfigError as error:
         for path in (places.rendered / SOURCE_FILE, places.config_file):
             try:
@@ -102,7 +101,7 @@ def checks(places: Places) -> Iterator[Check]:
 def _compare(places: Places) -> Check:
     try:
         wanted = load(places.config_file)
-        changes = find_changes(read_rendered(places.rendered / HUB_FILE), wanted)
+        changes = find_changes(read_in_force(places), wanted)
     except ConfigError as error:
         first = str(error.problems[0]) if error.problems else error.why
         return warn(

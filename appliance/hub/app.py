@@ -14,6 +14,7 @@ from appliance.access.configured import configured_roles
 from appliance.access.roles import Roles
 from appliance.audit import AuditLog
 from appliance.clock import Clock
+from appliance.config.rendered import HUB_FILE
 from appliance.config.schema import Config, FrontEnd, ProxyProgram, ServerProgram
 from appliance.db.reserve import Reserve
 from appliance.db.session import Database
@@ -225,7 +226,7 @@ def _open(
     groups = Groups(db=db)
     limits = ServerLimits(
         db=db, clock=clock, groups=groups, spawner=spawner, config=config,
-        rendered=places.rendered / "hub.json",
+        rendered=places.rendered / HUB_FILE,
     )  # fmt: skip
     return _Core(
         config=config, places=places, clock=clock, db=db, groups=groups, limits=limits,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.db.errors import SchemaTooNewError, StorageError
 from appliance.db.reserve import Reserve
@@ -61,7 +61,7 @@ def main() -> int:
     _log_to_stderr()
     places = Places.current()
     try:
-        config = read_rendered(places.rendered / "hub.json")
+        config = read_in_force(places)
         places.hub_state.mkdir(mode=0o700, parents=True, exist_ok=True)
         reserve = None if places.trial else Reserve(places.hub_state / "reserve")
         spawner, runner = _make_spawner(config, places)

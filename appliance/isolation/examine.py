@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, Final
 
 from appliance.client.hub import HubClient
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError, NotFound
 from appliance.findings import Finding, Severity, write_finding
 from appliance.isolation.attempts import Attempt, Said, Verdict, attempts, controls
@@ -20,7 +20,6 @@ from appliance.isolation.scene import Scene, set_up
 from appliance.isolation.student import Student
 from appliance.names import Username
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 
 TOPIC: Final = "isolation"
 _STOP_SECONDS: Final = 20.0
@@ -138,7 +137,7 @@ def _worthless(name: str, why: str) -> ApplianceError:
 @contextmanager
 def _students(places: Places, hub: HubClient) -> Iterator[tuple[Student, Student]]:
     """The two accounts, open only meanwhile."""
-    config = read_rendered(places.rendered / HUB_FILE)
+    config = read_in_force(places)
     opened: list[Student] = []
     try:
         for body in ({}, {"neighbour": True}):

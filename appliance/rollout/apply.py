@@ -23,7 +23,7 @@ from appliance.config.edit import keep_version, write_config
 from appliance.config.files import locked
 from appliance.config.kinds import Reload
 from appliance.config.load import check_text, read_text
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import HUB_FILE, read_rendered
 from appliance.config.rules import find_hints
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
@@ -40,7 +40,6 @@ from appliance.rollout.health import (
     wait_for_health,
 )
 from appliance.rollout.render import (
-    HUB_FILE,
     PROXY_FILE,
     NginxText,
     Rendered,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.files import write_atomically
-from appliance.config.rendered import dump_json
+from appliance.config.rendered import HUB_FILE, dump_json
 from appliance.config.schema import Config, ServerProgram
 from appliance.errors import ApplianceError
 from appliance.network import authorities_text
@@ -27,7 +27,6 @@ from appliance.places import Places
 from appliance.proxy.machine import find_nginx
 
 HUB_GROUP: Final = "appliance-hub"
-HUB_FILE: Final = "hub.json"
 SPAWNER_FILE: Final = "spawner.json"
 PRELOAD_FILE: Final = "preload.json"
 PROXY_FILE: Final = "nginx.conf"

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.files import sync_folder, write_atomically
+from appliance.config.rendered import HUB_FILE
 from appliance.locks import is_held
 from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE, PRELOAD_FILE, PROXY_FILE, SOURCE_FILE, SPAWNER_FILE
+from appliance.rollout.render import PRELOAD_FILE, PROXY_FILE, SOURCE_FILE, SPAWNER_FILE
 
 # hub.json last, as when they are written: it says what is in force.
 _FILES: Final = (

@@ -11,7 +11,7 @@ from typing import Final
 
 from appliance.client.first_admins import FirstAdmins, SetupLink
 from appliance.client.hub import HubClient
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, BadRequest
 from appliance.names import Username, parse_username
@@ -19,7 +19,6 @@ from appliance.places import Places
 from appliance.proxy.machine import find_nginx
 from appliance.rollout.addresses import root_urls
 from appliance.rollout.health import Deadline, wait_for_health
-from appliance.rollout.render import HUB_FILE
 from appliance.trial.children import become_subreaper, end_all
 from appliance.trial.sockets import TrialSockets
 from appliance.trial.supervisor import Supervisor, say_on_terminal
@@ -44,7 +43,7 @@ class Greeting:
         self._quiet = quiet
 
     def __call__(self) -> None:
-        config = read_rendered(self._places.rendered / HUB_FILE)
+        config = read_in_force(self._places)
         wait_for_health(config, Deadline.after(_START_SECONDS))
         admins = FirstAdmins(HubClient.of(self._places))
         names = wanted_admins(self._places) or ([] if admins.count() else [own_name()])

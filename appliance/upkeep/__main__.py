@@ -6,10 +6,9 @@ import logging
 import os
 import sys
 
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.errors import ApplianceError
 from appliance.places import Places
-from appliance.rollout.render import HUB_FILE
 from appliance.upkeep.chores import all_chores
 from appliance.upkeep.round import do_round
 
@@ -20,7 +19,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     places = Places.current()
     try:
-        config = read_rendered(places.rendered / HUB_FILE)
+        config = read_in_force(places)
         failed = do_round(all_chores(), config, places, everything="--all" in sys.argv[1:])
     except ApplianceError as error:
         logging.getLogger("appliance.upkeep").error("%s", error)  # noqa: TRY400 - a sentence

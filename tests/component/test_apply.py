@@ -19,7 +19,7 @@ import pytest
 
 from appliance.config.edit import set_value, write_first
 from appliance.config.load import load
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import HUB_FILE, read_in_force
 from appliance.config.schema import Config, Reload
 from appliance.errors import ApplianceError, ConfigError, SpawnRefused
 from appliance.places import Places
@@ -35,7 +35,6 @@ from appliance.rollout.health import (
     wait_for_health,
 )
 from appliance.rollout.render import (
-    HUB_FILE,
     PRELOAD_FILE,
     PROXY_FILE,
     SPAWNER_FILE,
@@ -124,7 +123,7 @@ def test_a_change_is_told_to_whom_it_concerns(
         Reload.NEXT_START,
     ]
     assert not any(services.proxy_restarts)
-    assert read_rendered(places.rendered / HUB_FILE).limits.memory == 2**31
+    assert read_in_force(places).limits.memory == 2**31
     assert not Marker(places).exists
     assert len(list(places.config_history.iterdir())) == 4
 
@@ -232,7 +231,7 @@ def test_no_rollback_keeps_the_change(places: Places, applier: Applier) -> None:
 
     with pytest.raises(ApplianceError, match="cannot restart"):
         applier.change(change, roll_back=False)
-    assert read_rendered(places.rendered / HUB_FILE).limits.tasks == 666
+    assert read_in_force(places).limits.tasks == 666
     assert not Marker(places).exists
 
 
@@ -327,7 +326,7 @@ def test_a_crash_in_the_middle_is_healed_by_the_next_command(
         cwd=Path(__file__).parents[2], check=False,
     )  # fmt: skip
     assert done.returncode == 9
-    assert read_rendered(places.rendered / HUB_FILE).passwords.min_length == 9
+    assert read_in_force(places).passwords.min_length == 9
     assert Marker(places).is_left_over
     assert "cut off" in applier.reload().healed
     assert snapshot(places) == before
@@ -343,14 +342,14 @@ def test_a_stopped_appliance_gets_the_change_at_its_start(
     outcome = applier.change(lambda text: set_value(text, "limits.tasks", ["100"], name="f"))
     assert outcome.stopped
     assert services.told == []
-    assert read_rendered(places.rendered / HUB_FILE).limits.tasks == 100
+    assert read_in_force(places).limits.tasks == 100
 
 
 def test_render_tells_nobody(places: Places, applier: Applier, services: FakeServices) -> None:
     places.config_file.write_text("limits: {tasks: 100}\n")
     applier.render()
     assert services.told == []
-    assert read_rendered(places.rendered / HUB_FILE).limits.tasks == 100
+    assert read_in_force(places).limits.tasks == 100
     assert lock_file(places).exists()
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from appliance.config.edit import set_value, write_first
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config, ProxyProgram, Reload
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.proxy.nginx import render
 from appliance.proxy.static_files import StaticRoots
 from appliance.rollout.apply import Applier, ApplyFailed, Outcome
-from appliance.rollout.render import HUB_FILE, PROXY_FILE
+from appliance.rollout.render import PROXY_FILE
 from tests.fakes.chp import TOKEN, Chp, configurable_http_proxy
 from tests.fakes.nginx import trial_places
 from tests.fakes.ports import free_port
@@ -51,7 +51,7 @@ class Appliance:
 
     @property
     def program(self) -> ProxyProgram:
-        return read_rendered(self.places.rendered / HUB_FILE).proxy.program
+        return read_in_force(self.places).proxy.program
 
     def snapshot(self) -> list[str]:
         files = [self.places.config_file, *sorted(self.places.rendered.iterdir())]

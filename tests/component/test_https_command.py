@@ -19,7 +19,7 @@ from appliance.cli.https_work import Asked
 from appliance.cli.output import Output
 from appliance.config.edit import write_first
 from appliance.config.kinds import Reload
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, ConfigError
 from appliance.findings import Finding, Severity, read_findings
@@ -29,7 +29,6 @@ from appliance.places import Places
 from appliance.proxy.certificates import CertificateError
 from appliance.rollout.apply import Applier, ApplyFailed
 from appliance.rollout.health import Deadline
-from appliance.rollout.render import HUB_FILE
 from tests.fakes.browser import Encrypted, send
 from tests.fakes.certificates import Authority, write_pair
 from tests.fakes.nginx import Proxy, proxy, rendered_text
@@ -72,7 +71,7 @@ class Rig:
 
     @property
     def config(self) -> Config:
-        return read_rendered(self.places.rendered / HUB_FILE)
+        return read_in_force(self.places)
 
     async def do(self, command: Callable[..., Any], *words: Any, **more: Any) -> Any:
         return await asyncio.to_thread(command, self.places, Output(True), *words, **more)

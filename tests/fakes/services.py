@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from appliance.config.kinds import Reload
-from appliance.config.rendered import read_rendered
+from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
 from appliance.places import Places
 from appliance.rollout.health import VERSION_HEADER, Deadline
-from appliance.rollout.render import HUB_FILE
 
 
 class HealthPage:
@@ -65,7 +64,7 @@ class FakeServices:
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         self.close()
-        config = read_rendered(self.places.rendered / HUB_FILE)
+        config = read_in_force(self.places)
         if not self.works(config):
             raise ApplianceError("cannot restart the hub", why="it ended with 78")
         self._page = HealthPage(config.http.port, path=f"{config.base_url}hub/health")
