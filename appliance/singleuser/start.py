@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Final
 
+from .damaged_settings import set_damaged_aside
 from .full_home import make_do
 from .lean import make_imports_lean, make_requests_lean, make_start_lean
 from .listening import NoSocketError, take_socket
@@ -46,6 +47,7 @@ def main() -> int:
     app = SingleUserApp.instance(appliance=settings, listening=listening)
     app.initialize([])
     make_requests_lean()
+    set_damaged_aside()
     gc.freeze()
     gc.enable()
     app.start()

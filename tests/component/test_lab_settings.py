@@ -25,6 +25,7 @@ import os
 if os.environ.get("UNCHANGED"):
     import appliance.singleuser.start
     appliance.singleuser.start.make_requests_lean = lambda: None
+    appliance.singleuser.start.set_damaged_aside = lambda: None
 """
 SETTINGS = ".jupyter/lab/user-settings/@jupyterlab/"
 THEMES = SETTINGS + "apputils-extension/themes.jupyterlab-settings"
@@ -36,7 +37,6 @@ CASES = {
         SETTINGS + "notebook-extension/tracker.jupyterlab-settings": "{}",
     },
     "settings that don't fit": {THEMES: '{"theme": 7}'},
-    "broken settings": {THEMES: "{"},
     "empty file": {THEMES: ""},
     "other language": {
         SETTINGS + "translation-extension/plugin.jupyterlab-settings": '{"locale": "de_DE"}'
@@ -100,9 +100,8 @@ async def test_list_is_the_same_to_the_byte(pair: Pair, case: str) -> None:
     # A second time from memory.
     for _ in range(2):
         ours, unchanged = await pair.ask("lab/api/settings")
-        assert ours.status == unchanged.status == (500 if case == "broken settings" else 200)
-        if ours.status == 200:
-            assert ours.body == unchanged.body
+        assert ours.status == unchanged.status == 200
+        assert ours.body == unchanged.body
     if case == "extension of one's own":
         assert any(one["id"] == "x:plugin" for one in ours.json()["settings"])
 
@@ -121,6 +120,40 @@ async def test_settings_that_do_not_fit_are_told_in_the_log(pair: Pair) -> None:
         assert "Failed validating settings (@jupyterlab/apputils-extension:themes)" in (
             await asyncio.to_thread(server.log.read_text)
         )
+
+
+@pytest.mark.parametrize("name", ["", "/@jupyterlab/apputils-extension:themes"])
+@pytest.mark.parametrize(
+    "content",
+    [b'{"theme": "Jupyter', b"\0" * 40, b'{"theme": "\xff"}'],
+    ids=["half", "nul", "bytes"],
+)
+async def test_damaged_settings_are_set_aside(pair: Pair, content: bytes, name: str) -> None:
+    await asyncio.to_thread(_furnish, pair.home, CASES["own settings"])
+    path = pair.home / THEMES
+    path.write_bytes(content)
+    before = pair.ours.log.stat().st_size
+    ours, _ = await pair.ask(f"lab/api/settings{name}")
+    assert ours.status == 200
+    given = [ours.json()] if name else ours.json()["settings"]
+    settings = {one["id"]: one for one in given}
+    assert settings["@jupyterlab/apputils-extension:themes"]["settings"] == {}
+    assert not path.exists()
+    aside = path.with_name(f"{path.name}.damaged")
+    assert aside.read_bytes() == content
+    if not name:
+        assert settings["@jupyterlab/notebook-extension:tracker"]["raw"] == "{}"
+        told = (await asyncio.to_thread(pair.ours.log.read_text))[before:]
+        assert f"damaged settings were set aside as {aside}" in told
+
+
+async def test_what_cannot_be_set_aside_is_told_as_before(pair: Pair) -> None:
+    await asyncio.to_thread(_furnish, pair.home, {THEMES: "{"})
+    path = pair.home / THEMES
+    path.with_name(f"{path.name}.damaged").mkdir()
+    for reply in await pair.ask("lab/api/settings"):
+        assert reply.status == 500
+        assert "Failed loading settings" in reply.body.decode()
 
 
 async def test_strangers_get_nothing(pair: Pair) -> None:
