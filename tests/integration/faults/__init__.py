@@ -14,6 +14,7 @@ try; lost counts what somebody had been told was kept, or was using, and that wa
 | `visitors.py` | clients that are slow, servers that don't end, names that aren't resolved |
 | `power_cuts.py` | the power goes while people sign up, settings change, backups and upgrades run |
 | `machine_trouble.py` | full and read-only disks, clocks that jump, bombs, reboots |
+| `elsewhere.py` | the tests that prove the rest, which are printed below the table |
 
 Rows of the first kind of machine ("native") share one on this host's kernel; the others ("whole")
 have one of User-Mode Linux, whose power can be cut. `test_faults.py` runs the native rows a few

@@ -7,7 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.integration.faults import by_hand, kills, machine_trouble, power_cuts, visitors
+from tests.integration.faults import (
+    by_hand,
+    elsewhere,
+    kills,
+    machine_trouble,
+    power_cuts,
+    visitors,
+)
 from tests.integration.faults.table import Fault, Row, as_table, run_rows, write_rows
 from tests.integration.faults.watching import open_room
 from tests.integration.images import Debian
@@ -47,6 +54,8 @@ def main() -> int:
         with power_cuts.open_ground(options.debian) as ground:
             done += run_rows(whole, ground, tries=tries, told=told)
     print(as_table(done))  # noqa: T201 - what it is for
+    if not options.names:
+        print(f"\n{elsewhere.as_list()}")  # noqa: T201
     if options.json:
         write_rows(options.json, done)
     return 0 if done and all(row.is_good for row in done) else 1

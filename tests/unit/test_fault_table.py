@@ -1,0 +1,33 @@
+"""The table of faults: that what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faults import (
+    by_hand,
+    elsewhere,
+    kills,
+    machine_trouble,
+    power_cuts,
+    visitors,
+)
+
+FOLDER = Path(__file__).parents[1] / "integration"
+MODULES = (by_hand, kills, machine_trouble, power_cuts, visitors)
+
+
+@pytest.mark.parametrize("name", [name for tests in elsewhere.TESTS.values() for name in tests])
+def test_tests_that_it_leaves_things_to_are_there(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert re.search(rf"(?m)^def {re.escape(test)}\(", (FOLDER / file).read_text("utf-8"))
+    assert f"`{name}`" in elsewhere.as_list()
+
+
+def test_every_row_is_tried() -> None:
+    rows = [row for module in MODULES for row in module.ROWS]
+    assert all(row.tries >= 1 and row.few <= row.tries for row in rows)
+    assert len({row.name for row in rows}) == len(rows)
