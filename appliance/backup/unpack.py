@@ -39,12 +39,20 @@ def check_member(member: tarfile.TarInfo, part: str) -> None:
     for path in paths:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise _hostile(part, f"{path[:200]!r} leads out of the folder")
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()) and (
-        member.type not in (tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE)
+    if (
+        not (member.isreg() or member.isdir() or member.issym() or member.islnk())
+        and member.type not in (tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE)
+        and not _is_whiteout(member)
     ):
         raise _hostile(part, f"{member.name[:200]!r} is a device, or of an unknown kind")
     if member.isreg() and member.uid == 0 and member.mode & _SET_ID:
         raise _hostile(part, f"{member.name[:200]!r} would run with root's rights")
+
+
+def _is_whiteout(member: tarfile.TarInfo) -> bool:
+    """The device 0:0 is none. Linux lets everybody make it: layers of containers mark by it what
+    isn't there any more."""
+    return member.ischr() and (member.devmajor, member.devminor) == (0, 0)
 
 
 def _hostile(part: str, why: str) -> Hostile:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -509,6 +510,19 @@ def test_no_depth_of_folders_is_in_the_way_of_a_restore(
     assert (places.homes / "nb-bob" / "lab.ipynb").read_text() == "nb-bob"
     [program] = [one for one in everything_in(shared) if one.name == "program"]
     assert (program.shown.count("/"), program.status.st_mode & 0o7777) == (1100, 0o755)
+
+
+def test_what_containers_leave_in_homes_is_in_nobodys_way(
+    places: Places, new: Places, place: Place, machine: FakeMachine
+) -> None:
+    shared = places.class_files / "classes" / "bio"
+    shared.mkdir(parents=True)
+    for folder in (places.homes / "nb-ada", shared):
+        # A whiteout, for which nobody needs a right.
+        os.mknod(folder / "gone", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    restored(new, create(places, Wanted(place)).backup, machine)
+    assert (new.homes / "nb-ada" / "lab.ipynb").read_text() == "nb-ada"
+    assert stat.S_ISCHR((new.homes / "nb-ada" / "gone").lstat().st_mode)
 
 
 class RealOwners(FakeMachine):
