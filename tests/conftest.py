@@ -18,9 +18,10 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 # Files of machine tests that take a minute and more: with the short ones at the end, no worker
-# waits long for the other. The first makes the installed disk, which the next two do without.
+# waits long for the other. While the first makes Debian 12's installed disk, the second does
+# without and makes Debian 13's base.
 LONGEST_FIRST: Final = (
-    "test_main_job", "test_interrupted_install", "test_spawner_daemon", "test_bad_luck",
+    "test_main_job", "test_spawner_daemon", "test_interrupted_install", "test_bad_luck",
     "test_jupyterhub_singleuser", "test_preload_life", "test_services", "test_crowd_disk_clock",
     "test_faults", "test_preload_confinement", "test_class_story", "test_disk",
     "test_proxy_in_front", "test_preload_attacks", "test_isolation",

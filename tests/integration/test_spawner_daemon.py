@@ -105,7 +105,7 @@ class Spawner:
 
 @pytest.fixture(
     scope="module",
-    params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)],
+    params=[Debian.TRIXIE, pytest.param(Debian.BOOKWORM, marks=pytest.mark.long)],
 )
 def spawner(request: pytest.FixtureRequest) -> Iterator[Spawner]:
     with Machine(request.param) as machine:
