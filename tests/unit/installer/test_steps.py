@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from appliance.systemd_spawner.files import DAEMON_FILES
 from installer import result
 from installer.environment_steps import kept_requirements, own_requirements
 from installer.events import Reporter
-from installer.files import point_link, write_file
+from installer.files import point_link, remove_tree, write_file
 from installer.machine_steps import CommandLink, SpawnerFiles, Units, units_source
 from installer.plan import carry_out
 from installer.service_steps import Configuration
@@ -197,3 +198,18 @@ def test_who_becomes_an_admin(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_lifetimes_are_said_in_words(expires_at: str, said: str) -> None:
     assert result.lifetime(expires_at, now=datetime(2030, 1, 1, tzinfo=UTC)) == said
+
+
+def test_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    here = os.open(home, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("a", dir_fd=here)
+        inner = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    remove_tree(home)
+    remove_tree(home)
+    assert not home.exists()
