@@ -48,7 +48,7 @@ class _Counter:
         """Folders that are known and not entered yet."""
         self._device = device
         self._deadline = deadline
-        self._linked: set[int] = set()
+        self._linked: set[tuple[int, int]] = set()
         self._looks = 0
 
     def count(self, status: os.stat_result) -> None:
@@ -56,11 +56,12 @@ class _Counter:
         if self._looks % _LOOKS_BETWEEN_CLOCKS == 0 and time.monotonic() > self._deadline:
             raise _OutOfTime
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-            if status.st_ino in self._linked:
+            file = status.st_dev, status.st_ino
+            if file in self._linked:
                 return
             # Beyond that each name counts.
             if len(self._linked) < NAMES_MAX:
-                self._linked.add(status.st_ino)
+                self._linked.add(file)
         self.use.bytes += status.st_blocks * _BLOCK
         self.use.files += 1
 
@@ -117,10 +118,12 @@ def _look(folder: int, counter: _Counter) -> list[str]:
         for entry in entries:
             with suppress(FileNotFoundError):
                 status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
-                if not counter.is_ours(status):
+                is_folder = stat.S_ISDIR(status.st_mode)
+                # Files of an overlay say that they are on the disk of their layer.
+                if is_folder and not counter.is_ours(status):
                     continue
                 counter.count(status)
-                if not stat.S_ISDIR(status.st_mode):
+                if not is_folder:
                     continue
                 if counter.waiting >= NAMES_MAX:
                     counter.use.complete = False

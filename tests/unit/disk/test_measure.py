@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -129,3 +131,22 @@ def test_links_without_end_are_counted_by_name(
         os.link(tmp_path / f"{number}", tmp_path / f"{number}-again")
     # Two files are known by either name, two count twice, and there is the folder itself.
     assert measure(tmp_path, deadline=LATER).files == 2 + 2 * 2 + 1
+
+
+def test_files_of_an_overlay_count_though_they_name_the_disk_of_their_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/file").write_bytes(b"x" * 50_000)
+    plain, really = measure(tmp_path, deadline=LATER), os.stat
+
+    def layered(path: str, *, dir_fd: int, follow_symlinks: bool) -> SimpleNamespace:
+        found = really(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        names = ("st_dev", "st_ino", "st_mode", "st_nlink", "st_blocks")
+        status = SimpleNamespace(**{name: getattr(found, name) for name in names})
+        status.st_dev += not stat.S_ISDIR(found.st_mode)
+        return status
+
+    monkeypatch.setattr(os, "stat", layered)
+    assert measure(tmp_path, deadline=LATER) == plain
+    assert plain.bytes >= 50_000
