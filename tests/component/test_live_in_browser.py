@@ -24,7 +24,6 @@ MEGABYTE = 2**20
 
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.hub.app.known_cost", lambda _db: 4)
     monkeypatch.setattr("appliance.native_auth.authenticator.MIN_COST", 4)
 
 

@@ -30,7 +30,6 @@ ROSTER = "/hub/classes/math/roster"
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of passwords are made; what a hash costs has tests of its own."""
-    monkeypatch.setattr("appliance.hub.app.known_cost", lambda _db: 4)
     monkeypatch.setattr("appliance.native_auth.authenticator.MIN_COST", 4)
 
 

@@ -28,7 +28,6 @@ PAPERS: Final = {"a4": (595, 842), "letter": (612, 792)}
 @pytest.fixture
 async def room(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
     """bob teaches math."""
-    monkeypatch.setattr("appliance.hub.app.known_cost", lambda _db: 4)
     monkeypatch.setattr("appliance.native_auth.authenticator.MIN_COST", 4)
     async with AsyncExitStack() as stack:
         machine = await stack.enter_async_context(machine_with_people())

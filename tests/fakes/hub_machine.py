@@ -6,9 +6,10 @@ import asyncio
 import json
 import re
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.cookies import SimpleCookie
 from pathlib import Path
 from types import CodeType
@@ -21,6 +22,8 @@ from jinja2.bccache import Bucket
 
 from appliance.clock import Clock
 from appliance.config.schema import Config
+from appliance.db.session import Database
+from appliance.hub import app
 from appliance.hub.app import Hub, make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.places import Places
@@ -113,6 +116,17 @@ class Compiled(BytecodeCache):
 _COMPILED = Compiled()
 
 
+@cache
+def _empty_database() -> bytes:
+    """As the migrations make it, which have tests of their own and are half of a hub's start."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "hub.sqlite")
+        database = Database.at(path)
+        database.open()
+        database.close()
+        return path.read_bytes()
+
+
 class Machine:
     """A hub that runs until the test ends; `restart` is what kill -9 and systemd do."""
 
@@ -138,6 +152,8 @@ class Machine:
     async def __aenter__(self) -> Self:
         self.places.hub_state.mkdir(parents=True, exist_ok=True)
         self.places.run.mkdir(parents=True, exist_ok=True)
+        if not self.places.database.exists():
+            self.places.database.write_bytes(_empty_database())
         await self._start()
         return self
 
@@ -146,7 +162,11 @@ class Machine:
 
     async def _start(self) -> None:
         environment = partial(Environment, bytecode_cache=_COMPILED)
-        with mock.patch.object(templating, "Environment", environment):
+        with (
+            mock.patch.object(templating, "Environment", environment),
+            # Tests log in a thousand times; the cost has tests of its own.
+            mock.patch.object(app, "known_cost", return_value=4),
+        ):
             self.hub = make_hub(
                 self.config, self.places, self.spawner, clock=self.clock,
                 service_runner=self.service_runner,
