@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.fakes.wheels import make_wheel
+from tests.integration.classroom import wait_for
 from tests.integration.images import Debian
 from tests.integration.preloaded import Preloaded, open_native
 
@@ -31,6 +32,15 @@ for path in "{SHARED}", "{SHARED}/task.txt", "{SHARED}/..":
     status = os.stat(path)
     lists = {{name: os.getxattr(path, name) for name in os.listxattr(path)}}
     print(status.st_uid, status.st_gid, oct(status.st_mode), lists)'
+"""
+OVERDUE: Final = """\
+import datetime, json, pathlib, time
+folder = pathlib.Path("/var/lib/appliance/upkeep")
+since = datetime.datetime.now().astimezone() - datetime.timedelta(days=2)
+(folder / "backup.json").write_text(json.dumps({"since": since.isoformat()}))
+# What else a round would do needs a network.
+names = ("environment", "updates", "next-python")
+(folder / "last.json").write_text(json.dumps(dict.fromkeys(names, time.time())))
 """
 COUNT: Final = """\
 import threading, time
@@ -158,6 +168,30 @@ def test_undone(room: Room) -> None:
     room.sh("appliance restore --undo --yes")
     assert room.users() == ["ada", "amy", "cat", "eve"]
     assert room.log_in("amy", "copper window eleven")
+
+
+def test_due_ones_are_made_by_themselves_and_the_last_of_a_day_is_kept(room: Room) -> None:
+    room.sh("appliance backup create --without-homes")
+
+    def names(*, scheduled: bool) -> set[str]:
+        found = room.answer("appliance backup list --json")
+        return {one["name"] for one in found if one["scheduled"] is scheduled}
+
+    old, by_hand = names(scheduled=True), names(scheduled=False)
+    assert len(old) == 1
+    assert by_hand
+    room.sh("systemctl is-enabled appliance-upkeep.timer")
+    # Two days ago somebody began to want backups, and none was made.
+    room.machine.write_file("/root/overdue.py", OVERDUE)
+    room.sh("python3 /root/overdue.py; systemctl start appliance-upkeep.service")
+    new = wait_for(lambda: names(scheduled=True), lambda now: not now & old)
+    room.machine.wait_until("! systemctl is-active -q appliance-backup.service")
+    assert names(scheduled=True) == new
+    assert len(new) == 1
+    assert names(scheduled=False) == by_hand
+    # Once a night, not once a round.
+    room.sh("systemctl start appliance-upkeep.service")
+    room.machine.fail("systemctl is-active appliance-backup.service")
 
 
 def test_encrypted_and_a_wrong_passphrase(room: Room) -> None:

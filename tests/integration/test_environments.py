@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import tarfile
 import tempfile
@@ -210,6 +211,34 @@ def test_files_of_requirements_and_of_conda(room: Preloaded) -> None:
     env(room, "rollback")
     machine.fail(f"{python} -c 'import ownthing'")
     assert in_force(room) == before
+
+
+@pytest.mark.long
+def test_extensions_of_jupyterlab_are_switched_for_everybody(room: Preloaded) -> None:
+    name = "@tests/shine"
+    folder = f"/opt/appliance/user/share/jupyter/labextensions/{name}"
+    build = {"_build": {"load": "static/shine.js", "extension": "./extension"}}
+    package = {"name": name, "version": "1.0", "jupyterlab": build}
+    room.machine.write_file(f"{folder}/package.json", json.dumps(package))
+    room.machine.write_file(f"{folder}/static/shine.js", "")
+
+    def is_off() -> bool:
+        room.start("zoe")
+        page = room.machine.execute(
+            f"curl -sSf -H 'Authorization: token {room.token_of('zoe')}'"
+            " http://127.0.0.1/user/zoe/lab"
+        )
+        room.stop("zoe")
+        data = re.search(r'(?s)id="jupyter-config-data"[^>]*>(.*?)</script>', page)
+        assert data
+        return name in str(json.loads(data[1]).get("disabledExtensions"))
+
+    assert name in env(room, "extensions")
+    env(room, f"extension off {name}")
+    assert is_off()
+    env(room, f"extension on {name}")
+    assert not is_off()
+    room.machine.execute(f"rm -r {folder}")
 
 
 @pytest.mark.long

@@ -107,6 +107,26 @@ def test_dry_run_says_what_would_happen_and_changes_nothing(
 
 
 @pytest.mark.long
+def test_the_channel_and_the_pin_say_what_counts_as_a_release(
+    room: Preloaded, tmp_path: Path
+) -> None:
+    for version in ("6.0.1", "6.1.0", "6.2.0b1"):
+        wheel = release(version, tmp_path)
+        room.machine.write_file(f"/srv/releases/{wheel.name}", wheel.read_bytes())
+    room.machine.execute("appliance config set updates.source /srv/releases", timeout=60)
+    asked = {"": "6.1.0", "updates.channel beta": "6.2.0b1", "updates.pin 6.0": "6.0.1"}
+    for setting, newest in asked.items():
+        if setting:
+            room.machine.execute(f"appliance config set {setting}", timeout=60)
+        said = json.loads(room.machine.execute("appliance upgrade --check --json"))
+        assert (said["newest"], said["newer"]) == (newest, True), setting
+    # What is upgraded to is the same.
+    said = json.loads(room.machine.execute("appliance upgrade --dry-run --json"))
+    assert said["to"] == "6.0.1"
+    room.machine.execute("appliance config unset updates", timeout=60)
+
+
+@pytest.mark.long
 def test_a_release_whose_migration_fails_is_seen_before_anything_is_switched(
     room: Preloaded, server: int, tmp_path: Path
 ) -> None:
