@@ -257,6 +257,16 @@ ACME: Final = "/run/acme"
 PUBLIC: Final = "hub.school.test"
 
 
+CONNECT: Final = """\
+import socket
+try:
+    socket.socket(socket.AF_UNIX).connect("/run/appliance/front/http.sock")
+    print("reached")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
 def _start_acme(machine: Commands) -> None:
     """An ACME server of Debian's in the machine; where names lead, its other program says."""
     authority = Authority()
@@ -317,3 +327,42 @@ def test_certificate_of_an_acme_server_is_ordered_renewed_and_kept(room: Preload
     told = finding(machine)
     assert told["severity"] == "warning", told
     assert "could not be renewed" in told["summary"]
+
+
+@pytest.mark.long
+def test_behind_another_web_server_as_the_command_says(room: Preloaded) -> None:
+    """nginx with the snippet as it is printed: log-in, and a cell by its websocket."""
+    machine, authority = room.machine, Authority()
+    name = "front.test"
+    made = authority.issue([name])
+    machine.execute("appliance config unset http.content_host", timeout=60)
+    machine.execute("appliance config unset http.host; appliance https off", timeout=60)
+    told = json.loads(machine.execute(f"appliance https behind nginx --name {name} --json"))
+    for command in told["commands"]:
+        machine.execute(command.removeprefix("sudo "), timeout=60)
+    machine.write_file(f"/etc/ssl/{name}.crt", made.pem)
+    machine.write_file(f"/etc/ssl/private/{name}.key", made.key_pem(), mode=0o600)
+    machine.write_file("/root/authority.crt", authority.pem)
+    machine.write_file(
+        "/root/front/nginx.conf",
+        "user www-data; pid /run/front.pid; error_log /root/front/errors;\n"
+        f"events {{}}\nhttp {{ access_log off;\n{told['snippet']}\n}}\n",
+    )
+    machine.execute(f"echo 127.0.0.1 {name} >>/etc/hosts; nginx -c /root/front/nginx.conf")
+    site, curl = f"https://{name}", "curl -sS --cacert /root/authority.crt"
+    assert "308" in machine.execute(f"curl -sSI http://{name}/hub/login").splitlines()[0]
+    head = machine.execute(f"{curl} -o /dev/null -D - {site}/hub/login")
+    assert head.startswith("HTTP/1.1 200"), head
+    cookies = re.findall(r"(?mi)^set-cookie: (.*?)\r?$", head)
+    assert cookies
+    assert all("secure" in one.lower() for one in cookies), "it was told that this is HTTPS"
+    machine.attempt("appliance server start bob", timeout=90)
+    program = "SSL_CERT_FILE=/root/authority.crt /opt/appliance/user/bin/python -I"
+    words = f"/opt/inside/notebook.py {site}/user/bob {room.token_of('bob')}"
+    kernel = machine.execute(f"{program} {words} start").strip()
+    said = machine.execute(f"{program} {words} run {kernel}", stdin="print(6 * 7)")
+    assert said == "42\n"
+    # Users' programs can't come that way and say that they are somebody else.
+    said = machine.execute(f"{program} {words} run {kernel}", stdin=CONNECT)
+    assert said in {"FileNotFoundError\n", "PermissionError\n"}
+    machine.execute("nginx -c /root/front/nginx.conf -s stop")
