@@ -255,6 +255,47 @@ def test_what_is_around_it(machine: Commands) -> None:
     machine.execute("appliance config unset pages.language; appliance user remove eve --yes")
 
 
+def test_logs_of_every_layer(machine: Commands, room: Preloaded) -> None:
+    machine.execute("appliance user add zoe; appliance server start zoe", timeout=90)
+    layers = ("proxy", "hub", "spawner", "preload", "disk", "zoe")
+    found = {
+        name: json.loads(machine.execute(f"appliance logs {name} -n 5 --json")) for name in layers
+    }
+    for name, said in found.items():
+        assert 0 < len(said["lines"]) <= 5, name
+    assert any("Hub appliance: proxy" in line for line in found["proxy"]["lines"]), found["proxy"]
+    assert found["hub"]["lines"] != found["spawner"]["lines"]
+    unknown = machine.attempt("appliance logs nobody-here")
+    assert "nobody-here" in unknown.stderr
+    room.stop_all()
+
+
+def test_the_status_page_says_what_is_wrong_and_what_mends_it(machine: Commands) -> None:
+    finding = {
+        "topic": "backup", "severity": "failed", "summary": "the last backup broke off",
+        "why": "the disk was pulled out", "mend": "sudo appliance backup create", "details": {},
+        "checked": "2030-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    machine.execute("appliance user passwd ada --stdin", stdin="violet lantern seventeen")
+    place = "/var/lib/appliance/health/backup.json"
+    machine.execute(f"test ! -e {place} || mv {place} /root/backup.json")
+    machine.write_file(place, json.dumps(finding))
+    machine.execute(
+        "cd /root; rm -f jar;"
+        " xsrf=$(curl -sS -c jar http://127.0.0.1/hub/login"
+        ' | sed -n \'s/.*name="_xsrf" value="\\([^"]*\\)".*/\\1/p\' | head -1);'
+        " curl -sS -o /dev/null -b jar -c jar --data-urlencode _xsrf=$xsrf --data username=ada"
+        " --data-urlencode 'password=violet lantern seventeen' http://127.0.0.1/hub/login"
+    )
+    page = machine.execute("curl -sSf -b /root/jar http://127.0.0.1/hub/admin/status")
+    # The page begins sentences with capital letters.
+    for words in ("he last backup broke off", "he disk was pulled out"):
+        assert words in page
+    assert "<code>sudo appliance backup create</code>" in page
+    assert "the last backup broke off" in machine.attempt("appliance status").stdout
+    machine.execute(f"rm {place}; test ! -e /root/backup.json || mv /root/backup.json {place}")
+
+
 def test_a_support_bundle_has_no_secret_of_this_machine(machine: Commands) -> None:
     machine.execute(
         "printf 'planted-mail-secret' | appliance config set mail.password -;"
