@@ -13,11 +13,12 @@ from tests.integration.faults import (
     kills,
     machine_trouble,
     power_cuts,
+    releases,
     visitors,
 )
 
 FOLDER = Path(__file__).parents[1] / "integration"
-MODULES = (by_hand, kills, machine_trouble, power_cuts, visitors)
+MODULES = (by_hand, kills, machine_trouble, power_cuts, releases, visitors)
 
 
 @pytest.mark.parametrize("name", [name for tests in elsewhere.TESTS.values() for name in tests])

@@ -12,6 +12,7 @@ try; lost counts what somebody had been told was kept, or was using, and that wa
 | `kills.py` | programs that are killed, D-Bus and systemd that start anew |
 | `by_hand.py` | settings and accounts that somebody changed or broke |
 | `visitors.py` | clients that are slow, servers that don't end, names that aren't resolved |
+| `releases.py` | backups of one release on another |
 | `power_cuts.py` | the power goes while people sign up, settings change, backups and upgrades run |
 | `machine_trouble.py` | full and read-only disks, clocks that jump, bombs, reboots |
 | `elsewhere.py` | the tests that prove the rest, which are printed below the table |

@@ -13,13 +13,14 @@ from tests.integration.faults import (
     kills,
     machine_trouble,
     power_cuts,
+    releases,
     visitors,
 )
 from tests.integration.faults.table import Fault, Row, as_table, run_rows, write_rows
 from tests.integration.faults.watching import open_room
 from tests.integration.images import Debian
 
-NATIVE = (*kills.ROWS, *by_hand.ROWS, *visitors.ROWS)
+NATIVE = (*kills.ROWS, *by_hand.ROWS, *visitors.ROWS, *releases.ROWS)
 WHOLE = (*power_cuts.ROWS, *machine_trouble.ROWS)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 import shlex
-from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
+from tests.fakes.certificates import Authority
 from tests.integration.commands import Commands
 from tests.integration.faults.table import Fault, Tally
 from tests.integration.faults.watching import seconds_until_healthy
@@ -141,6 +142,74 @@ def port_taken(room: Preloaded, tries: int, tally: Tally) -> None:
         machine.execute("pkill -f '[h]ttp.server 8081'")
 
 
+_HOST: Final = "appliance"
+_SERVED: Final = (
+    'python3 -c "import hashlib, ssl; print(hashlib.sha256(ssl.PEM_cert_to_DER_cert('
+    f"ssl.get_server_certificate(('{_HOST}', 443)))).hexdigest())\""
+)
+
+
+# The certificate is due; what else a round does needs a network.
+_AN_HOUR_LATER: Final = """
+import json, pathlib, time
+names = ("environment", "updates", "next-python")
+record = pathlib.Path("/var/lib/appliance/upkeep/last.json")
+record.write_text(json.dumps(dict.fromkeys(names, time.time())))
+"""
+
+
+def _wrong_certificates() -> dict[str, tuple[str, str]]:
+    """What somebody may put in the place of a good one: the certificate, its key."""
+    authority, between = Authority(), Authority("Between", above=Authority())
+    good = authority.issue([_HOST])
+    ended = authority.issue([_HOST], days=1, begins=timedelta(days=-3))
+    to_come = authority.issue([_HOST], begins=timedelta(days=3))
+    foreign = authority.issue(["other.test"])
+    return {
+        "it has ended": (ended.pem, ended.key_pem()),
+        "it has not begun": (to_come.pem, to_come.key_pem()),
+        "another certificate's key": (good.pem, between.issue([_HOST]).key_pem()),
+        "a key with a password": (good.pem, good.key_pem("secret")),
+        "another name": (foreign.pem, foreign.key_pem()),
+        "half of it": (good.pem[:300], good.key_pem()),
+        "nothing": ("", good.key_pem()),
+    }
+
+
+def wrong_certificates(room: Preloaded, tries: int, tally: Tally) -> None:
+    """What is served stays, though nginx is restarted, and it is said what is wrong."""
+    machine, good = room.machine, Authority().issue([_HOST], days=90)
+    files = {"certificate": "/root/site.crt", "key": "/root/site.key"}
+    words = " ".join(f"--{name} {path}" for name, path in files.items())
+
+    def give(certificate: str, key: str) -> None:
+        machine.write_file(files["certificate"], certificate)
+        machine.write_file(files["key"], key, mode=0o600)
+
+    give(good.pem, good.key_pem())
+    machine.execute(f"appliance https files {words} --name {_HOST}", timeout=90)
+    served = machine.execute(_SERVED)
+    wrong = list(_wrong_certificates().items())
+    try:
+        for number in range(tries):
+            what, pair = wrong[number % len(wrong)]
+            give(*pair)
+            refused = machine.attempt(f"appliance https files {words} --name {_HOST}", timeout=90)
+            problems = [] if refused.code and "why" in refused.stderr else ["it was taken"]
+            machine.execute("systemctl restart appliance-proxy.service")
+            machine.wait_until(_SERVED, timeout=20)
+            machine.execute(f"python3 -c {shlex.quote(_AN_HOUR_LATER)}")
+            machine.attempt("systemctl start appliance-upkeep.service", timeout=300)
+            told = json.loads(machine.read_file("/var/lib/appliance/health/certificate.json"))
+            if told["severity"] == "ok":
+                problems.append("nobody is told")
+            if machine.execute(_SERVED) != served:
+                problems.append("another certificate is served")
+            tally.count([f"{what}: {problem}" for problem in problems])
+    finally:
+        machine.execute("appliance https off", timeout=90)
+
+
 _ACCOUNT_CHANGES: Final = {
     "its account is deleted": "userdel ACCOUNT",
     "its account has another name": "usermod -l other-ACCOUNT ACCOUNT",
@@ -182,7 +251,7 @@ def accounts_changed_by_hand(room: Preloaded, tries: int, tally: Tally) -> None:
         seconds_until_healthy(machine)
 
 
-def _judge_account(machine: Commands, name: str, *, uid: str, started: bool) -> Sequence[str]:
+def _judge_account(machine: Commands, name: str, *, uid: str, started: bool) -> list[str]:
     if not started:
         return []
     pid = machine.execute(f"systemctl show -P MainPID {unit_of(name)}").strip()
@@ -205,6 +274,8 @@ ROWS: Final = (
           20, 1, two_admins_at_once),
     Fault("port taken by another program", "refused, names the program, serves on",
           5, 1, port_taken),
+    Fault("wrong certificate (7 ways)", "refused; the old one is served, also by a new nginx; told",
+          14, 0, wrong_certificates),
     Fault("accounts changed by hand (7 ways)", "own user and home, or refused in words; no file"
           " lost", 14, 7, accounts_changed_by_hand),
 )  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Final
 
 from tests.integration.commands import Commands
 from tests.integration.faults.table import Fault, Tally
-from tests.integration.faults.watching import seconds_until_healthy
+from tests.integration.faults.watching import as_if_limits_bite, seconds_until_healthy
 from tests.integration.preloaded import Preloaded, unit_of
 
 _PAGE_SECONDS: Final = 2.0
@@ -140,15 +141,37 @@ def no_name_server(room: Preloaded, tries: int, tally: Tally) -> None:
 
 
 def interrupted_package_installation(room: Preloaded, tries: int, tally: Tally) -> None:
-    """dpkg was cut off; the installer says so and what to do, and what runs goes on."""
+    """dpkg was cut off, or is at work; the installer says so, and what runs goes on."""
     machine = room.machine
     for _ in range(tries):
         machine.execute("touch /var/lib/dpkg/updates/0001")
         told = machine.attempt("python3 /run/bootstrap.py --check", timeout=60)
         problems = [] if "dpkg --configure -a" in told.stdout + told.stderr else ["no advice"]
         machine.execute("rm /var/lib/dpkg/updates/0001")
+        problems += _another_installation(machine)
         seconds_until_healthy(machine)
         tally.count(problems)
+
+
+_HOLDER: Final = """
+import fcntl, time
+with open("/var/lib/dpkg/lock-frontend", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def _another_installation(machine: Commands) -> list[str]:
+    """Somebody holds dpkg's lock: that is waited for, and said with the program."""
+    machine.write_file("/run/holder.py", _HOLDER)
+    machine.execute("systemd-run -q --unit=holder python3 /run/holder.py")
+    machine.wait_until("journalctl -o cat -u holder | grep -q held", timeout=20)
+    with as_if_limits_bite(machine):
+        told = machine.attempt("python3 /run/bootstrap.py --check", timeout=60)
+    machine.execute("systemctl stop holder")
+    said = told.stdout + told.stderr
+    return [] if re.search(r"python3 .* is running: will wait for it", said) else ["no word of it"]
 
 
 def many_people(room: Preloaded, tries: int, tally: Tally) -> None:
@@ -181,7 +204,7 @@ ROWS: Final = (
     Fault("server that doesn't end (stopped, deaf)", "gone within 30 s, nothing left", 6, 2,
           server_that_does_not_end),
     Fault("no name server, no Internet", "nothing waits for it", 3, 1, no_name_server),
-    Fault("interrupted dpkg", "said, with the command; what runs goes on", 2, 1,
-          interrupted_package_installation),
+    Fault("interrupted dpkg; dpkg's lock is held", "said, with the command; what runs goes on",
+          2, 1, interrupted_package_installation),
     Fault("10,000 users", "a page of 100 within 0.5 s", 2, 0, many_people),
 )  # fmt: skip
