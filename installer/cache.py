@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from appliance.errors import ApplianceError
 from installer.files import remove_tree, sync_directory, write_file
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -35,7 +36,17 @@ def trusted_cache(cache: Path, *, boot_id: Path = _BOOT_ID) -> Iterator[Path]:
             remove_tree(cache)
         cache.mkdir(exist_ok=True)
         write_file(mark, now)
-        yield cache
-        os.sync()
-        mark.unlink()
-        sync_directory(mark.parent)
+        try:
+            yield cache
+        except ApplianceError:
+            # What uv has kept is whole, whatever it could not get. With the mark, the next boot
+            # would throw away all packages that are here, for a name that was misspelt.
+            _settle(mark)
+            raise
+        _settle(mark)
+
+
+def _settle(mark: Path) -> None:
+    os.sync()
+    mark.unlink()
+    sync_directory(mark.parent)

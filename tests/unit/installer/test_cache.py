@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import InstallError
 from installer.cache import trusted_cache
 
 
@@ -44,6 +45,18 @@ def test_after_a_power_cut_the_cache_is_not_trusted(tmp_path: Path, boot_id: Pat
     boot_id.write_text("second\n")
     with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
         assert not (cache / "wheel").exists()
+
+
+def test_packages_stay_when_one_of_them_could_not_be_had(tmp_path: Path, boot_id: Path) -> None:
+    with (
+        contextlib.suppress(InstallError),
+        trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache,
+    ):
+        (cache / "wheel").touch()
+        raise InstallError("cannot fetch", why="no network")
+    boot_id.write_text("second\n")
+    with trusted_cache(tmp_path / "cache", boot_id=boot_id) as cache:
+        assert (cache / "wheel").exists()
 
 
 def test_two_builds_take_turns(tmp_path: Path, boot_id: Path) -> None:
