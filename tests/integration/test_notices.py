@@ -107,11 +107,36 @@ def test_of_a_disk_that_is_full(room: Preloaded) -> None:
         " fallocate -l 20M /srv/appliance/most; systemctl start appliance-disk.service"
     )
     found = told(room)
-    machine.execute("umount /srv/appliance")
+    machine.execute("umount /srv/appliance; systemctl start appliance-disk.service")
     assert topics(found) == {"disk": "worse"}
     (letter,) = found["mail"]
     assert "is full" in letter["subject"]
     assert "sudo appliance disk usage" in letter["text"]
+    assert topics(told(room)) == {}
+    assert topics(told(room)) == {"disk": "mended"}
+
+
+def test_of_homes_that_are_only_measured(room: Preloaded) -> None:
+    """The file system of this machine has no quotas."""
+    machine = room.machine
+    machine.execute("appliance user add hoarder; appliance server start hoarder", timeout=90)
+    room.stop_all()
+    machine.execute("appliance config set disk.home 20M", timeout=90)
+    usage = "appliance disk usage hoarder --now --json"
+    (before,) = json.loads(machine.execute(usage))["users"]
+    assert (before["limit_bytes"], before["enforced"]) == (20 * 2**20, False)
+    assert before["percent"] < 50
+    machine.execute("runuser -u nb-hoarder -- fallocate -l 21M /home/nb-hoarder/most")
+    (after,) = json.loads(machine.execute(usage))["users"]
+    assert after["percent"] >= 100
+    machine.execute("systemctl start appliance-disk.service", timeout=60)
+    found = told(room)
+    assert topics(found) == {"disk": "worse"}
+    (letter,) = found["mail"]
+    assert "the home of hoarder" in letter["text"]
+    # And nobody is kept out.
+    machine.execute("appliance server start hoarder", timeout=90)
+    room.stop_all()
 
 
 def test_of_a_certificate_that_ends_at_each_step(room: Preloaded) -> None:
