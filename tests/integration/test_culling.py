@@ -26,6 +26,8 @@ culling:
   exempt_users: [dean]
 group_culling:
   patient: {{timeout: 1h}}
+group_limits:
+  elders: {{run_time: 10m}}
 servers:
   start_at_login: false
 """
@@ -129,3 +131,34 @@ def test_the_clock_stops_all_but_those_that_are_kept(room: Preloaded) -> None:
     assert "busy" in running(room)
     wait_for(lambda: running(room), lambda names: "busy" not in names, seconds=60)
     wait_for(lambda: running(room), lambda names: names == {"keeper", "dean"}, seconds=20)
+
+
+# A server that was started a day ago, to a hub that has just been started.
+AGED: Final = """\
+import sqlite3
+with sqlite3.connect("/var/lib/appliance/hub/hub.sqlite") as db:
+    changed = db.execute(
+        "UPDATE servers SET started = datetime(started, '-1 day') WHERE user_id ="
+        " (SELECT id FROM users WHERE name = 'dean')"
+    )
+    assert changed.rowcount == 1
+"""
+
+
+def test_no_server_runs_longer_than_its_group_may(room: Preloaded) -> None:
+    """Used, exempt from all else, and warned before."""
+    machine = room.machine
+    ask(room, "POST", "groups/elders", {"users": ["dean"]})
+    if "dean" not in running(room):
+        room.start("dean")
+    machine.write_file("/run/aged.py", AGED)
+    machine.execute(
+        "systemctl stop appliance-hub.service;"
+        " setpriv --reuid appliance-hub --regid appliance-hub --clear-groups"
+        " python3 /run/aged.py; systemctl start appliance-hub.service"
+    )
+    (warning,) = wait_for(lambda: cards(room, "dean"), bool, seconds=60)
+    assert "It will be stopped in less than 5 minutes" in warning
+    assert "dean" in running(room)
+    wait_for(lambda: running(room), lambda names: "dean" not in names, seconds=200)
+    assert "the longest that it may run" in cards(room, "dean")[0]
