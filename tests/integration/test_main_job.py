@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -105,6 +106,18 @@ def test_server_is_limited_and_confined(day: Day) -> None:
     assert day.bob_lab
     # What fits a machine of 1 GB.
     assert day.cgroup("memory.max") == str(384 * 2**20)
+    fits = json.loads(day.machine.execute("appliance limits suggest --class-size 4 --json"))
+    assert fits["class_size"] == 4
+    assert fits["memory"] >= 384 * 2**20
+    assert fits["memory"] < fits["machine"]["memory"] < 2**30
+    # What is kept for the hub, whatever servers do.
+    users = Path(BOB_CGROUP).parent
+    most = int(day.machine.execute(f"cat {users}/memory.max"))
+    assert most < 0.86 * fits["machine"]["memory"]
+    assert day.machine.execute(f"cat {users}/cpu.weight").strip() == "20"
+    hub = f"{users.parent}/appliance-hub.service"
+    assert int(day.machine.execute(f"cat {hub}/memory.min")) == 160 * 2**20
+    assert day.machine.execute(f"cat {users.parent}/memory.min").strip() == str(256 * 2**20)
     assert day.cgroup("memory.swap.max") == "0"
     assert day.cgroup("pids.max") == "512"
     show = day.machine.execute(
@@ -206,6 +219,11 @@ with socket.socket(socket.AF_UNIX) as daemon:
 """
 
 
+LAB_LIMITS = {
+    "cpu_weight": 300, "io_weight": 50, "swap": "64M", "memory_guarantee": "96M", "run_time": "8h",
+}  # fmt: skip
+
+
 def _set_limits(day: Day, path: str, body: str) -> None:
     day.machine.execute(
         "curl -sSf --unix-socket /run/appliance/admin.sock -H 'Content-Type: application/json'"
@@ -220,13 +238,22 @@ def test_limits_of_a_class_and_a_user_hold_at_once(day: Day) -> None:
     assert day.cgroup("memory.max") == str(550 * 2**20)
     # A daemon that is started anew knows who is in which group.
     day.machine.execute("systemctl restart appliance-spawner.service", timeout=60)
-    day.machine.execute("appliance config set group_limits.lab.cpu_weight 300", timeout=90)
+    more = "\\n".join(f"    {name}: {value}" for name, value in LAB_LIMITS.items())
+    day.machine.execute(
+        f"sed -i 's/^    memory: 550M$/&\\n{more}/' /etc/appliance/config.yaml &&"
+        " appliance config reload",
+        timeout=90,
+    )
     assert (day.cgroup("memory.max"), day.cgroup("cpu.weight")) == (str(550 * 2**20), "300")
+    assert day.cgroup("memory.swap.max") == str(64 * 2**20)
+    assert day.cgroup("memory.low") == str(96 * 2**20)
+    assert day.machine.execute(f"systemctl show -P IOWeight {BOB_UNIT}").strip() == "50"
     # Set on a page, never beyond what may be set there.
     _set_limits(day, "users/bob", '{"cpu": 0.8, "tasks": 300}')
     assert (day.cgroup("cpu.max"), day.cgroup("pids.max")) == ("80000 100000", "300")
     shown = json.loads(day.machine.execute("appliance limits show bob --json"))
     assert shown["limits"]["memory"]["name"] == "lab"
+    assert shown["limits"]["run_time"]["value"] == 8 * 3600
     day.machine.execute(f"python3 - <<'END'\n{TOO_MUCH}END")
     # Linux counts whole pages.
     most = shown["most"]["memory"]
