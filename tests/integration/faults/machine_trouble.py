@@ -11,6 +11,7 @@ from tests.integration.classroom import Classroom, wait_for
 from tests.integration.faults.power_cuts import Ground
 from tests.integration.faults.table import Fault, Tally
 
+_STUCK_SECONDS: Final = 90
 _PAGE_SECONDS: Final = 5.0
 """On one slow virtual processor; idle, a page takes a tenth of a second there."""
 
@@ -193,6 +194,54 @@ def bombs(ground: Ground, tries: int, tally: Tally) -> None:
     room.machine.execute("appliance config unset limits.memory", timeout=90)
 
 
+_SLOW: Final = "/srv/slow"
+_STUCK: Final = {
+    "frozen": ("echo 1 >GROUP/cgroup.freeze", "echo 0 >GROUP/cgroup.freeze"),
+    # Linux lets a program that writes there wait, and nothing ends it.
+    "its disk doesn't answer": (
+        f"truncate -s 64M /root/slow; mkfs.ext4 -q -F /root/slow; mkdir -p {_SLOW};"
+        f" mount -o loop /root/slow {_SLOW}; chmod 777 {_SLOW}; fsfreeze -f {_SLOW};"
+        " setsid sh -c 'echo $$ >GROUP/cgroup.procs; exec setpriv --reuid nb-ice --regid nb-ice"
+        f" --clear-groups touch {_SLOW}/file' >/dev/null 2>&1 </dev/null &"
+        " timeout 20 sh -c 'until ps -u nb-ice -o stat= | grep -q ^D; do sleep 0.2; done'",
+        f"fsfreeze -u {_SLOW}; umount {_SLOW}",
+    ),
+}
+"""What makes it so, and what ends it; GROUP stands for the server's control group."""
+
+
+def stuck_servers(ground: Ground, tries: int, tally: Tally) -> None:
+    """A program of the server's takes no signal; it is said in time, and others go on."""
+    room, machine = ground.classroom, ground.classroom.machine
+    if "ice" not in room.names():
+        room.add("ice", "water")
+    unit = "appliance-user-ice.service"
+    for number in range(tries):
+        what = list(_STUCK)[number % len(_STUCK)]
+        room.start("ice")
+        group = f"/sys/fs/cgroup{machine.execute(f'systemctl show -P ControlGroup {unit}').strip()}"
+        begin, end = (command.replace("GROUP", group) for command in _STUCK[what])
+        try:
+            machine.execute(begin)
+            began = time.monotonic()
+            stopped = machine.attempt("appliance server stop ice", timeout=150)
+            seconds = time.monotonic() - began
+            problems = [] if seconds < _STUCK_SECONDS else [f"an answer took {seconds:.0f} s"]
+            if stopped.code and "why" not in stopped.stderr:
+                problems.append(f"not told: {stopped.stderr.strip()[-200:]}")
+            room.start("water")
+            machine.execute("appliance server stop water", timeout=90)
+        finally:
+            machine.attempt(end)
+        gone = "timeout 60 sh -c 'while pgrep -u nb-ice >/dev/null; do sleep 0.5; done'"
+        if machine.attempt(gone, timeout=90).code:
+            problems.append("processes are left")
+        room.start("ice")
+        machine.execute("appliance server stop ice", timeout=90)
+        tally.count([f"{what}: {problem}" for problem in problems + ground.problems()])
+        tally.notes.append(f"{what}: the answer took {seconds:.0f} s")
+
+
 def reboots(ground: Ground, tries: int, tally: Tally) -> None:
     """The machine is started anew during class: everybody is back with a click."""
     room, machine = ground.classroom, ground.classroom.machine
@@ -222,5 +271,7 @@ ROWS: Final = (
           8, 1, clock_jumps),
     Fault("bombs of memory, forks, descriptors, output, processor, files",
           "log-in page within 5 s on one slow processor; nothing left", 6, 1, bombs),
+    Fault("server that takes no signal (frozen; its disk doesn't answer)", "an answer within 90 s,"
+          " others start and stop; nothing left afterwards", 4, 2, stuck_servers),
     Fault("reboot during class", "everybody back with a click, files kept", 3, 1, reboots),
 )  # fmt: skip
