@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -12,7 +13,8 @@ from appliance.errors import ApplianceError
 from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables
 from appliance.places import Places
 
-_SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def outgoing_environment(config: Config, places: Places) -> dict[str, str]:
@@ -27,6 +29,20 @@ def outgoing_environment(config: Config, places: Places) -> dict[str, str]:
     )
 
 
+def outgoing_in_shell(config: Config, places: Places, environ: Mapping[str, str]) -> dict[str, str]:
+    """The same for a program that is started from somebody's shell, to lay over its variables.
+
+    A proxy that the shell names counts more than that of the settings. Authorities don't: shells
+    often name the system's file, and the settings' has those and more.
+    """
+    found = outgoing_environment(config, places)
+    for name in _PROXIES:
+        given = environ.get(name) or environ.get(name.upper())
+        if given:
+            found[name] = found[name.upper()] = given
+    return found
+
+
 def authorities_text(config: Config) -> str:
     """What authorities.pem holds, or "" if the system's own are enough; raises ApplianceError."""
     name = config.network.ca_file
@@ -38,7 +54,7 @@ def authorities_text(config: Config) -> str:
     try:
         own = Path(name).read_text("ascii", errors="replace")
         ssl.create_default_context(cadata=own)
-        system = _SYSTEM_AUTHORITIES.read_text("ascii") if _SYSTEM_AUTHORITIES.exists() else ""
+        system = SYSTEM_AUTHORITIES.read_text("ascii") if SYSTEM_AUTHORITIES.exists() else ""
     except (ssl.SSLError, ValueError) as error:
         raise ApplianceError(what, why="it holds no certificates", mend=mend) from error
     except OSError as error:

@@ -14,7 +14,7 @@ AUTHORITIES_FILE: Final = "authorities.pem"
 """In the rendered folder: the system's authorities and those of network.ca_file."""
 
 _ALWAYS_DIRECT: Final = ("localhost", "127.0.0.1", "::1")
-_AUTHORITY_VARIABLES: Final = (
+AUTHORITY_VARIABLES: Final = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
@@ -34,5 +34,5 @@ def outgoing_variables(
         # Some programs read the one spelling, some the other.
         found |= {name.upper(): value for name, value in found.items()}
     if authorities:
-        found |= dict.fromkeys(_AUTHORITY_VARIABLES, str(authorities))
+        found |= dict.fromkeys(AUTHORITY_VARIABLES, str(authorities))
     return found

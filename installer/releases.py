@@ -23,7 +23,7 @@ from appliance import __version__
 from appliance.config.schema import Config
 from appliance.config.updates_schema import Channel, Updates
 from appliance.errors import InstallError
-from appliance.network import outgoing_environment
+from appliance.network import outgoing_in_shell
 from appliance.places import Places
 
 PYTHON: Final = "/usr/bin/python3"
@@ -107,8 +107,8 @@ def version_of(wheel: Path) -> str:
 
 
 def environment(config: Config, places: Places) -> dict[str, str]:
-    """For bootstrap.py: the way to the network of the settings, unless the shell has one."""
-    return {**outgoing_environment(config, places), **os.environ}
+    """For bootstrap.py: with the settings' way to the network, unless the shell has a proxy."""
+    return {**os.environ, **outgoing_in_shell(config, places, os.environ)}
 
 
 def _ask(words: Sequence[str], config: Config, places: Places, seconds: float) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 from appliance.environments.sandbox import Folder, run_confined, shared_folder
 from appliance.errors import ApplianceError
+from appliance.outgoing import AUTHORITIES_FILE, AUTHORITY_VARIABLES
 
 _SECONDS: Final = 3600
 _LINES: Final = 12
@@ -44,7 +45,8 @@ def build_wheels(
             shutil.copytree(given, folder.outside / "given", symlinks=True)
             command += ["--no-index", "--find-links", str(folder.inside / "given")]
         try:
-            done = run_confined(command, folder=folder, environment=network, seconds=_SECONDS)
+            variables = _with_readable_authorities(network, folder)
+            done = run_confined(command, folder=folder, environment=variables, seconds=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ApplianceError(what, why=str(error), mend="try again") from error
         if done.returncode:
@@ -63,6 +65,16 @@ def _command(python: Path, folder: Folder) -> list[str]:
         str(folder.inside / "wheels"), "-r", str(folder.inside / "requirements.txt"),
         "--constraint", str(folder.inside / "constraints.txt"),
     ]  # fmt: skip
+
+
+def _with_readable_authorities(network: Mapping[str, str], folder: Folder) -> dict[str, str]:
+    """The same variables, with a copy of the authorities: nobody may not read where they are."""
+    given = network.get("PIP_CERT") or network.get("SSL_CERT_FILE")
+    if not given:
+        return dict(network)
+    shutil.copyfile(given, folder.outside / AUTHORITIES_FILE)
+    copied = str(folder.inside / AUTHORITIES_FILE)
+    return {**network, **dict.fromkeys(AUTHORITY_VARIABLES, copied)}
 
 
 def _take_over(folder: Path, taken: Path) -> None:

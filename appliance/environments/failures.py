@@ -24,6 +24,8 @@ _NETWORK: Final = re.compile(
     r"Temporary failure in name resolution|certificate|network connectivity is disabled",
     re.IGNORECASE,
 )
+_PROXY_LOGIN: Final = re.compile(r"proxy authorization required|\b407\b", re.IGNORECASE)
+_UNTRUSTED: Final = re.compile(r"invalid peer certificate|CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
 _FULL: Final = re.compile(r"No space left|os error 28|Disk quota exceeded", re.IGNORECASE)
 
 
@@ -87,6 +89,14 @@ def _network(flat: str, name: str) -> tuple[str, str] | None:
         return None
     found = re.search(r"https?://[^\s`'\"/]+", flat)
     where = f" ({found[0]})" if found else ""
+    if _PROXY_LOGIN.search(flat):
+        why = f"the proxy on the way to the package index{where} wants another name and password"
+        mend = "sudo appliance config set network.proxy_user NAME; then: "
+        return why, mend + "sudo appliance config set network.proxy_password --stdin"
+    if _UNTRUSTED.search(flat):
+        why = f"this machine doesn't trust the authority of the package index's certificate{where}"
+        mend = "where the network opens TLS: sudo appliance config set network.ca_file FILE"
+        return why, mend
     return (
         f"the package index can't be reached{where}",
         "try again when the network is back; for a proxy: sudo appliance config set network.proxy",

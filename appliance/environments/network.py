@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.schema import Config
-from appliance.network import outgoing_environment
+from appliance.network import SYSTEM_AUTHORITIES, outgoing_in_shell
 from appliance.places import Places
 
 _FILES: Final = (
@@ -27,13 +27,21 @@ _SETTINGS: Final = (
 def package_network(
     config: Config | None, places: Places, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Variables for uv and pip: pip.conf's, over them the appliance's, over them the caller's."""
+    """Variables for uv and pip: pip.conf's, over them the caller's, over them the appliance's way
+    to the network, unless the caller has a proxy."""
     chosen = environ.get("PIP_CONFIG_FILE", "")
     files = [Path(name).expanduser() for name in (*_FILES, *([chosen] if chosen else []))]
     own = {name: value for name, value in environ.items() if name.startswith("PIP_")}
-    own |= {name: environ[name] for name in environ if name.lower().endswith("_proxy")}
-    outgoing = outgoing_environment(config, places) if config else {}
-    return {**pip_variables(files), **outgoing, **own}
+    outgoing = outgoing_in_shell(config or Config(), places, environ)
+    return {**_system_authorities(environ), **pip_variables(files), **own, **outgoing}
+
+
+def _system_authorities(environ: Mapping[str, str]) -> dict[str, str]:
+    """uv knows authorities of its own, and not those that somebody gave to this machine."""
+    given = environ.get("SSL_CERT_FILE", "")
+    if not given and not SYSTEM_AUTHORITIES.exists():
+        return {}
+    return {"SSL_CERT_FILE": given or str(SYSTEM_AUTHORITIES)}
 
 
 def pip_variables(files: list[Path]) -> dict[str, str]:

@@ -8,6 +8,7 @@ where it has them, so that code written for its servers finds what it looks for.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 from appliance.limits import Effective
@@ -36,6 +37,12 @@ def activity_interval(settings: ServerSettings) -> int:
     return min(300, max(5, settings.culling_timeout // 4))
 
 
+def servers_authorities(places: Places) -> Path:
+    """Where users' servers find the authorities' file: the rendered folder is hidden from them."""
+    folder = places.rendered if places.trial else places.run
+    return folder / AUTHORITIES_FILE
+
+
 def server_environment(
     server: ServerId,
     *,
@@ -56,7 +63,7 @@ def server_environment(
         **outgoing_variables(
             proxy=settings.network_proxy,
             direct=settings.network_direct,
-            authorities=places.rendered / AUTHORITIES_FILE if settings.network_ca_file else None,
+            authorities=servers_authorities(places) if settings.network_ca_file else None,
         ),
         "JUPYTERHUB_USER": server.user,
         "JUPYTERHUB_SERVER_NAME": server.name,

@@ -18,7 +18,9 @@ from typing import Final, NamedTuple
 
 from appliance.limits import Effective
 from appliance.names import ServerId
+from appliance.outgoing import AUTHORITIES_FILE
 from appliance.places import Places
+from appliance.systemd_spawner.environment import servers_authorities
 from appliance.systemd_spawner.programs import STOCK
 from appliance.systemd_spawner.settings import ServerSettings
 
@@ -129,6 +131,7 @@ def service_properties(
             places,
             memory=limits.memory,
             forks=settings.forks_servers or settings.forks_kernels,
+            authorities=bool(settings.network_ca_file),
         ),
         *SANDBOX,
         denied_property(denied_addresses),
@@ -167,10 +170,17 @@ def _process(
     ]
 
 
-def _file_systems(home: str, places: Places, *, memory: int, forks: bool) -> list[Property]:
+def _file_systems(
+    home: str, places: Places, *, memory: int, forks: bool, authorities: bool
+) -> list[Property]:
     sockets = [str(places.api_socket.parent)]
     if forks:
         sockets.append(str(places.preload_sockets))
+    shown = [(path, path, True, MS_REC) for path in sockets]
+    if authorities:
+        # Certificates alone, from a folder that is hidden.
+        source = str(places.rendered / AUTHORITIES_FILE)
+        shown.append((source, str(servers_authorities(places)), True, 0))
     return [
         Property("ProtectSystem", "s", "strict"),
         # Other homes aren't there at all, which is stronger than their mode.
@@ -191,7 +201,7 @@ def _file_systems(home: str, places: Places, *, memory: int, forks: bool) -> lis
                 ("/dev/shm", f"mode=1777,nosuid,nodev,size={memory // 2}"),  # noqa: S108
             ],
         ),
-        Property("BindReadOnlyPaths", "a(ssbt)", [(path, path, True, MS_REC) for path in sockets]),
+        Property("BindReadOnlyPaths", "a(ssbt)", shown),
         # systemd tells everybody who asks by D-Bus how others' servers were started.
         Property(
             "InaccessiblePaths",

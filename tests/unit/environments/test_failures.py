@@ -30,6 +30,16 @@ SAID = {
         "error: Failed to fetch: `https://index.example/simple/numpy/`\n dns error",
         "can't be reached (https://index.example)",
     ),
+    "proxy": (
+        "error: Failed to fetch: https://index.example/simple/numpy/\n"
+        "cause: tunnel error: proxy authorization required",
+        "the proxy on the way to the package index (https://index.example) wants another name",
+    ),
+    "authority": (
+        "error: Failed to fetch: https://index.example/simple/numpy/\n"
+        "cause: invalid peer certificate: UnknownIssuer",
+        "doesn't trust the authority of the package index's certificate (https://index.example)",
+    ),
     "pinned": (
         "Because oldweb depends on tornado<6 and you require tornado==6.5, we can conclude that\n"
         "your requirements are unsatisfiable.",

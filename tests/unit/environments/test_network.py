@@ -32,6 +32,21 @@ def test_the_appliances_proxy_counts_and_the_callers_more(tmp_path: Path) -> Non
     assert found["https_proxy"] == "http://proxy.example:3128"
     found = package_network(config, places, {"https_proxy": "http://other.example"})
     assert found["https_proxy"] == "http://other.example"
+    # Whichever spelling the caller has, no program finds the other proxy by the other one.
+    found = package_network(config, places, {"HTTPS_PROXY": "http://other.example"})
+    assert found["https_proxy"] == found["HTTPS_PROXY"] == "http://other.example"
+
+
+def test_the_appliances_authorities_count_more_than_the_systems(tmp_path: Path) -> None:
+    config = Config.model_validate({"network": {"ca_file": "/etc/ssl/school-ca.pem"}})
+    places = Places.of_trial(tmp_path)
+    shell = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt")
+    found = package_network(config, places, shell)
+    own = str(places.rendered / "authorities.pem")
+    assert found["PIP_CERT"] == found["SSL_CERT_FILE"] == own
+    # uv knows nothing of the system's by itself.
+    found = package_network(None, places, {"SSL_CERT_FILE": "/etc/shell.pem"})
+    assert found["SSL_CERT_FILE"] == "/etc/shell.pem"
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -102,6 +102,16 @@ def test_of_the_appliances_sockets_only_the_proxys_is_seen() -> None:
     ]
 
 
+def test_authorities_are_shown_where_servers_are_told_of_them() -> None:
+    found = service(make_server_settings(network_ca_file="/etc/ssl/school-ca.pem"))
+    assert found["BindReadOnlyPaths"][-1] == (
+        "/var/lib/appliance/rendered/authorities.pem",
+        "/run/appliance/authorities.pem",
+        True,
+        0,
+    )
+
+
 @pytest.mark.parametrize(
     "settings",
     [
