@@ -32,7 +32,8 @@ FILES = (
 def test_install_with_bad_luck(fresh_machine: Machine, tmp_path: Path) -> None:
     machine, release = fresh_machine, make_release(CHECKOUT, tmp_path)
     _all_that_is_in_the_way_is_told_before_anything_changes(machine, release)
-    _power_goes_away(machine, release, "Unpacking nginx")
+    _somebody_installs_something(machine)
+    _power_goes_away(machine, release, "waiting for python3", "Unpacking nginx")
     _power_goes_away(machine, release, "pip install .*environments/user-")
     output = release.install(machine)
     link = Installed(release.wheel, release, output).setup_link(machine.http_base)
@@ -71,13 +72,31 @@ def _all_that_is_in_the_way_is_told_before_anything_changes(
     machine.execute(f"systemctl stop old-website; date -s @{time.time():.0f}")
 
 
-def _power_goes_away(machine: Machine, release: Release, line: str) -> None:
-    """Install until the log has a line, and a moment longer."""
+# Holds the lock of apt and dpkg until somebody says that he waits, and a moment longer.
+HOLDER = f"""\
+import fcntl, pathlib, time
+log = pathlib.Path("{LOG}")
+with open("/var/lib/dpkg/lock-frontend", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    while not log.exists() or b"waiting for" not in log.read_bytes():
+        time.sleep(0.5)
+    time.sleep(3)
+"""
+
+
+def _somebody_installs_something(machine: Machine) -> None:
+    machine.write_file("/root/holder.py", HOLDER)
+    machine.execute("systemd-run --unit=holder python3 /root/holder.py")
+
+
+def _power_goes_away(machine: Machine, release: Release, *lines: str) -> None:
+    """Install until the log has each of the lines, and a moment longer."""
     with ThreadPoolExecutor(1) as pool:
         install = pool.submit(release.install, machine)
-        while machine.attempt(f"grep -qE '{line}' {LOG}").code != 0:
-            assert not install.done(), install.result()
-            time.sleep(0.2)
+        for line in lines:
+            while machine.attempt(f"grep -qE '{line}' {LOG}").code != 0:
+                assert not install.done(), install.result()
+                time.sleep(0.2)
         time.sleep(1)
         assert not install.done(), install.result()
         machine.cut_power()
