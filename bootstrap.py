@@ -83,7 +83,8 @@ RESERVED = frozenset(
 DONE, REFUSED, NOT_ROOT, INTERRUPTED = 0, 1, 77, 130
 
 PROXY_ADVICE = "behind a proxy: sudo https_proxy=http://HOST:PORT http_proxy=http://HOST:PORT ..."
-NETWORK_ADVICE = "see whether this machine reaches it; " + PROXY_ADVICE + "; no network: --wheels"
+NETWORK_ADVICE = "see whether this machine reaches it; " + PROXY_ADVICE
+NETWORK_ADVICE += "; where the network opens TLS: --ca-file FILE; no network: --wheels"
 
 
 class Problem(NamedTuple):

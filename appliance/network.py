@@ -6,11 +6,10 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
-from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables
+from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables, proxy_url
 from appliance.places import Places
 
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -63,11 +62,6 @@ def authorities_text(config: Config) -> str:
 
 
 def _proxy_url(config: Config) -> str:
-    """The proxy with name and password, as programs want it."""
     network = config.network
-    if not network.proxy or not network.proxy_user:
-        return network.proxy
-    given = network.proxy_password
-    password = quote(given.get_secret_value(), safe="") if given else ""
-    scheme, _, host = network.proxy.partition("://")
-    return f"{scheme}://{quote(network.proxy_user, safe='')}:{password}@{host}"
+    password = network.proxy_password.get_secret_value() if network.proxy_password else ""
+    return proxy_url(network.proxy, network.proxy_user, password)

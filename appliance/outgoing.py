@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 AUTHORITIES_FILE: Final = "authorities.pem"
 """In the rendered folder: the system's authorities and those of network.ca_file."""
@@ -18,6 +19,14 @@ AUTHORITY_VARIABLES: Final = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
+
+
+def proxy_url(proxy: str, user: str, password: str) -> str:
+    """The proxy with name and password, as programs want it."""
+    if not proxy or not user:
+        return proxy
+    scheme, _, host = proxy.partition("://")
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}"
 
 
 def outgoing_variables(

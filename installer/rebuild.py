@@ -10,6 +10,7 @@ Run by the system's Python straight from the wheel, so: standard library only.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Final
 
 from appliance.errors import ApplianceError, InstallError
 from appliance.findings import Finding, Severity, forget_finding, write_finding
-from appliance.outgoing import AUTHORITIES_FILE
+from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables, proxy_url
 from appliance.places import Places
 from installer.commands import run, succeeds
 from installer.environments import Environment, Tools
@@ -32,6 +33,7 @@ PYTHON: Final = "/usr/bin/python3"
 OFFLINE_WHEELS: Final = "wheels/offline"
 """In /opt/appliance: what an installation without a network was made from."""
 
+_SETTINGS_IN_FORCE: Final = "hub.json"
 _KERNELS_UNIT: Final = "appliance-environments"
 _USERS_CODE: Final = "from installer.rebuild import build_for_users; build_for_users()"
 
@@ -103,14 +105,24 @@ def ways(places: Places) -> list[dict[str, str]]:
 
 
 def online_environment(places: Places) -> dict[str, str]:
-    """pip's settings of this machine, by the code that the installation used."""
+    """pip's settings of this machine, by the code that the installation used, and the proxy."""
     bootstrap = import_module("installer.bootstrap")
     authorities = places.rendered / AUTHORITIES_FILE
     options = argparse.Namespace(
         trial=None, wheels=None, ca_file=str(authorities) if authorities.exists() else None
     )
     environment: Mapping[str, str] = bootstrap.child_environment(bootstrap.Machine(), options)
-    return dict(environment)
+    return {**environment, **_proxy_variables(places)}
+
+
+def _proxy_variables(places: Places) -> dict[str, str]:
+    """The settings' proxy; read here, since what else reads them needs an environment that runs."""
+    try:
+        network = json.loads((places.rendered / _SETTINGS_IN_FORCE).read_bytes())["network"]
+        url = proxy_url(network["proxy"], network["proxy_user"], network["proxy_password"] or "")
+        return outgoing_variables(proxy=url, direct=network["direct"], authorities=None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def mend_environments(places: Places) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError, InstallError
 from appliance.findings import read_findings
@@ -17,7 +20,7 @@ from appliance.places import Places
 from appliance.upkeep import updates
 from installer import rebuild, releases
 from installer.first_network import first_network_settings
-from installer.rebuild import is_of_another_python, repair_kernels
+from installer.rebuild import is_of_another_python, online_environment, repair_kernels
 from installer.releases import Wanted, available, fetch, is_newer, newest, take_bootstrap
 
 
@@ -67,6 +70,16 @@ def test_a_folder_is_looked_through_without_a_network(places: Places, tmp_path: 
     assert newest(available(beta, places, Wanted()), "") == "7.2.0rc1"
     wheel = fetch(Wanted(version="7.1.0"), stable, places, tmp_path / "fetched")
     assert take_bootstrap(wheel, tmp_path).read_text() == "print('bootstrap')\n"
+
+
+def test_a_file_that_is_damaged_is_told(places: Places, tmp_path: Path) -> None:
+    wheel = _wheel(tmp_path, "7.1.0", "installer/bootstrap.py")
+    whole = bytearray(wheel.read_bytes())
+    for damaged in (whole[:-30], whole.replace(b"print", b"PRINT")):
+        wheel.write_bytes(damaged)
+        with pytest.raises(InstallError) as caught:
+            fetch(Wanted(source=str(wheel)), _config(), places, tmp_path / "fetched")
+        assert "damaged" in caught.value.why
 
 
 def test_what_is_no_release_is_refused(tmp_path: Path) -> None:
@@ -130,6 +143,27 @@ def test_programs_of_root_are_told_of_proxy_and_authorities(places: Places) -> N
     assert outgoing_environment(Config(), places) == {}
     with pytest.raises(ApplianceError, match=r"cannot use network\.ca_file"):
         authorities_text(config)
+
+
+def test_environments_are_built_anew_by_the_proxy_of_the_settings(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "installer.bootstrap", import_module("bootstrap"))
+    network = {
+        "proxy": "http://proxy.school:3128",
+        "proxy_user": "me",
+        "proxy_password": "pa:ss",
+        "direct": [".school"],
+    }
+    places.rendered.mkdir(parents=True, exist_ok=True)
+    rendered = places.rendered / "hub.json"
+    rendered.write_text(dump_json(_config(network=network), secrets=True))
+    found = online_environment(places)
+    assert found["https_proxy"] == found["HTTPS_PROXY"] == "http://me:pa%3Ass@proxy.school:3128"
+    assert found["no_proxy"].endswith(",.school")
+    # What can't be read is no reason not to try.
+    rendered.write_text("{")
+    assert "me:pa" not in online_environment(places).get("https_proxy", "")
 
 
 def test_authorities_that_are_none_are_refused(tmp_path: Path) -> None:
