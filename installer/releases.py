@@ -86,7 +86,23 @@ def fetch(wanted: Wanted, config: Config, places: Places, folder: Path) -> Path:
     words = ["--fetch", str(folder), *wanted.words(config.updates)]
     words += ["--version", wanted.version] if wanted.version else []
     said = _ask(words, config, places, _FETCH_SECONDS)
-    return Path(said.splitlines()[-1])
+    wheel = Path(said.splitlines()[-1])
+    _must_be_whole(wheel)
+    return wheel
+
+
+def _must_be_whole(wheel: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            damaged = file.testzip() is not None
+    except zipfile.BadZipFile:
+        damaged = True
+    if damaged:
+        raise InstallError(
+            f"cannot upgrade to {wheel.name}",
+            why="the file is damaged",
+            mend="download or copy it again",
+        )
 
 
 def take_bootstrap(wheel: Path, folder: Path) -> Path:
