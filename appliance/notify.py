@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import Final
 
 # SD_LISTEN_FDS_START of sd_listen_fds(3).
 _FIRST_DESCRIPTOR: Final = 3
+_REFUSAL_SECONDS: Final = 5.0
 
 
 def notify(state: str) -> bool:
@@ -59,3 +61,14 @@ def watchdog_interval() -> float | None:
     if not allowed.isdecimal() or watched != str(os.getpid()):
         return None
     return int(allowed) / 2_000_000
+
+
+def wait_before_refusing() -> None:
+    """Wait before a program that systemd starts for a socket ends with 78, so that it is no loop.
+
+    Whoever waits at the socket has it started again at once. TriggerLimitBurst= (systemd.socket(5))
+    is no help: it closes the socket for good, and that also after crashes, from which a program
+    has to come back.
+    """
+    if "NOTIFY_SOCKET" in os.environ:
+        time.sleep(_REFUSAL_SECONDS)

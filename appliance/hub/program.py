@@ -23,7 +23,7 @@ from appliance.errors import ApplianceError, ConfigError
 from appliance.hub.app import make_hub
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.interfaces import ServiceRunner, Spawner
-from appliance.notify import listen_fds
+from appliance.notify import listen_fds, wait_before_refusing
 from appliance.places import Places
 
 log = logging.getLogger("appliance.hub")
@@ -70,6 +70,7 @@ def main() -> int:
         for problem in getattr(err, "problems", []):
             log.critical("%s", problem)
         log.critical("cannot start: %s", err)
+        wait_before_refusing()
         return _EX_CONFIG
     except ApplianceError as err:
         log.critical("cannot start: %s", err)

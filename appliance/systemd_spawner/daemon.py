@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import ApplianceError
-from appliance.notify import listen_fds, notify, watchdog_interval
+from appliance.notify import listen_fds, notify, wait_before_refusing, watchdog_interval
 from appliance.places import Places
 from appliance.systemd_spawner.accounts import Accounts, StoreDamagedError
 from appliance.systemd_spawner.bus import Bus
@@ -103,7 +103,10 @@ def main() -> int:
         return _run(Places.installed())
     except ApplianceError as err:
         log.error("%s", err)  # noqa: TRY400 - a sentence for people, not a traceback
-        return _EXIT_CONFIG if isinstance(err, StoreDamagedError) else 1
+        if not isinstance(err, StoreDamagedError):
+            return 1
+        wait_before_refusing()
+        return _EXIT_CONFIG
 
 
 def _log_to_journal() -> None:

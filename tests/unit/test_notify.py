@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.notify import listen_fds, notify, watchdog_interval
+from appliance.notify import listen_fds, notify, wait_before_refusing, watchdog_interval
 
 
 def test_a_message_reaches_the_socket_that_the_environment_names(
@@ -53,3 +53,16 @@ def test_the_watchdog_hears_twice_in_its_time(
     monkeypatch.setenv("WATCHDOG_USEC", microseconds)
     monkeypatch.setenv("WATCHDOG_PID", pid or str(os.getpid()))
     assert watchdog_interval() == expected
+
+
+@pytest.mark.parametrize(("address", "waits"), [("", []), ("/nowhere/notify", [5.0])])
+def test_who_refuses_keeps_systemd_from_trying_again_at_once(
+    address: str, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("appliance.notify.time.sleep", waited.append)
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if address:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+    wait_before_refusing()
+    assert waited == waits

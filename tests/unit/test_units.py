@@ -133,6 +133,11 @@ def test_a_configuration_that_cannot_be_used_is_not_tried_for_ever(name: str) ->
     assert "WatchdogSec=" in text
 
 
+@pytest.mark.parametrize("path", sorted(UNITS.glob("*.socket")), ids=lambda path: path.name)
+def test_a_socket_is_there_however_often_its_program_was_killed(path: Path) -> None:
+    assert "TriggerLimitBurst=0\n" in path.read_text()
+
+
 def test_the_target_brings_everything_up() -> None:
     text = (UNITS / "appliance.target").read_text()
     for path in ALL:

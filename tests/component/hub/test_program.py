@@ -125,6 +125,16 @@ async def test_a_configuration_that_cannot_be_used_ends_it_with_78(
     assert "Traceback" not in told
 
 
+async def test_systemd_is_kept_waiting_by_a_configuration_that_cannot_be_used(
+    folder: Folder,
+) -> None:
+    (folder.places.rendered / "hub.json").write_text("{")
+    began = time.monotonic()
+    code, _ = await _ended(await folder.spawn(NOTIFY_SOCKET="/nowhere/notify"))
+    assert code == 78
+    assert time.monotonic() - began > 5
+
+
 async def test_a_database_of_a_later_program_ends_it_with_78(folder: Folder) -> None:
     db = Database.at(folder.places.database)
     db.open()
