@@ -189,6 +189,7 @@ def while_upgrading(ground: Ground, tries: int, tally: Tally) -> None:
             wheel = release(new, Path(folder), *[with_a_migration] * number)
             place = f"/root/{wheel.name}"
             machine.write_file(place, wheel.read_bytes())
+            machine.execute("sync")  # The file is the admin's, and there before all begins.
         line = f"appliance upgrade --yes --source {place}"
         ground.cut_while(lambda line=line: _run(ground, line), most_seconds=seconds)
         machine.attempt(
