@@ -42,6 +42,7 @@ from appliance.systemd_spawner.starter import (
     Starter,
     cannot_start,
     credentials_folder,
+    does_not_end,
     runs_already,
 )
 from appliance.systemd_spawner.status_text import StartedHow
@@ -133,8 +134,10 @@ class Servers:
             state = self._units.state(server.unit)
             if state is None:
                 return
-            if not state.ended or time.monotonic() > deadline:
+            if not state.ended:
                 raise runs_already(server)
+            if time.monotonic() > deadline:
+                raise does_not_end(server)
             # An ended unit that nobody has read yet; systemd forgets it in its next round.
             self.look(server.unit, claimed=True)
             self._units.release(server.unit)

@@ -271,3 +271,13 @@ def cannot_start(server: ServerId) -> str:
 
 def runs_already(server: ServerId) -> SpawnRefused:
     return SpawnRefused(cannot_start(server), why="it runs already")
+
+
+def does_not_end(server: ServerId) -> SpawnRefused:
+    """Linux can't kill what waits for a disk; systemd forgets the unit when that is over."""
+    return SpawnRefused(
+        cannot_start(server),
+        why="a program of its last run has not ended: it waits for a disk or a file server that "
+        "doesn't answer",
+        mend="try again when it answers; if it never does, an admin can start the machine anew",
+    )

@@ -57,6 +57,21 @@ def test_a_running_server_is_not_started_again(servers: Servers, places: Places)
     assert socket_of(places).stat().st_ino == inode
 
 
+def test_what_is_left_of_the_last_run_is_not_said_to_run(
+    servers: Servers, units: FakeUnits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.systemd_spawner.servers._FORGET_SECONDS", 0.1)
+    # systemd keeps a unit for as long as a process of it is there.
+    monkeypatch.setattr(units, "release", lambda unit: None)
+    servers.start(ADA, TOKEN)
+    units.end(ADA.unit, UnitState("failed", "timeout", 1, 0, "ab"))
+    with pytest.raises(SpawnRefused, match="a program of its last run has not ended") as refused:
+        servers.start(ADA, TOKEN)
+    assert "when it answers" in str(refused.value.mend)
+    del units.loaded[ADA.unit]
+    servers.start(ADA, TOKEN)
+
+
 def test_of_two_starts_at_once_one_wins(servers: Servers, units: FakeUnits) -> None:
     units.gate.clear()
     first = threading.Thread(target=servers.start, args=(ADA, TOKEN))
