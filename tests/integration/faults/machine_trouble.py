@@ -229,15 +229,18 @@ def stuck_servers(ground: Ground, tries: int, tally: Tally) -> None:
             problems = [] if seconds < _STUCK_SECONDS else [f"an answer took {seconds:.0f} s"]
             if stopped.code and "why" not in stopped.stderr:
                 problems.append(f"not told: {stopped.stderr.strip()[-200:]}")
+            again = machine.attempt("appliance server start ice", timeout=90)
+            if again.code and "has not ended: it waits for a disk" not in again.stderr:
+                problems.append(f"the next start: {again.stderr.strip()[-200:]}")
             room.start("water")
             machine.execute("appliance server stop water", timeout=90)
         finally:
             machine.attempt(end)
+        machine.execute("appliance server stop ice", timeout=90)
         gone = "timeout 60 sh -c 'while pgrep -u nb-ice >/dev/null; do sleep 0.5; done'"
         if machine.attempt(gone, timeout=90).code:
             problems.append("processes are left")
-        room.start("ice")
-        machine.execute("appliance server stop ice", timeout=90)
+        machine.execute("appliance server start ice && appliance server stop ice", timeout=90)
         tally.count([f"{what}: {problem}" for problem in problems + ground.problems()])
         tally.notes.append(f"{what}: the answer took {seconds:.0f} s")
 
