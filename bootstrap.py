@@ -809,14 +809,25 @@ def ca_bundle(extra: str, software: str) -> str:
     """The system's authorities and those given to pip or to us, in one file."""
     if not extra or extra == SYSTEM_AUTHORITIES:
         return SYSTEM_AUTHORITIES if os.path.exists(SYSTEM_AUTHORITIES) else ""
+    texts = []
+    for path in (SYSTEM_AUTHORITIES, extra):
+        if os.path.exists(path):
+            with open(path, encoding="ascii", errors="replace") as file:
+                texts.append(file.read().rstrip())
+    # What the settings' authorities are rendered to has the system's already.
+    if len(texts) == 2 and texts[0] in texts[1]:
+        return extra
     bundle = software + "/ca-bundle.pem"
-    os.makedirs(software, exist_ok=True)
-    with open(bundle + ".new", "w", encoding="ascii", errors="replace") as out:
-        for path in (SYSTEM_AUTHORITIES, extra):
-            if os.path.exists(path):
-                with open(path, encoding="ascii", errors="replace") as file:
-                    out.write(file.read().rstrip() + "\n")
-    os.replace(bundle + ".new", bundle)
+    try:
+        os.makedirs(software, exist_ok=True)
+        with open(bundle + ".new", "w", encoding="ascii", errors="replace") as out:
+            out.write("\n".join([*texts, ""]))
+        os.replace(bundle + ".new", bundle)
+    except OSError as error:
+        # The regular upkeep only looks, and may not write there.
+        if error.errno != errno.EROFS:
+            raise
+        return bundle if os.path.exists(bundle) else extra
     return bundle
 
 

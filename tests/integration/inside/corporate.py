@@ -103,7 +103,8 @@ def main() -> None:
     site = ThreadingHTTPServer(SITE, Site)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(FOLDER / "site.pem")
-    site.socket = context.wrap_socket(site.socket, server_side=True)
+    # Whoever connects and says nothing keeps nobody else waiting.
+    site.socket = context.wrap_socket(site.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=site.serve_forever, daemon=True).start()
     open_to_all = Proxies(("127.0.0.1", 3129), OpenProxy)
     threading.Thread(target=open_to_all.serve_forever, daemon=True).start()
