@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -299,3 +300,32 @@ def test_an_index_that_cannot_be_reached_is_not_one_without_releases(tmp_path: P
     told = releases(f"http://127.0.0.1:{free_port()}/simple")
     assert told.returncode
     assert "the package index can't be reached" in told.stderr
+
+
+def test_authorities_are_put_together_where_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, own, both = (tmp_path / name for name in ("system.pem", "own.pem", "both.pem"))
+    system.write_text("SYSTEM\n")
+    own.write_text("OWN\n")
+    both.write_text("SYSTEM\nOWN\n")
+    monkeypatch.setattr(bootstrap, "SYSTEM_AUTHORITIES", str(system))
+    software = tmp_path / "software"
+    assert bootstrap.ca_bundle("", str(software)) == str(system)
+    assert bootstrap.ca_bundle(str(both), str(software)) == str(both)
+    assert not software.exists()
+    bundle = bootstrap.ca_bundle(str(own), str(software))
+    assert Path(bundle).read_text() == both.read_text()
+
+
+def test_authorities_are_found_where_nothing_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.pem"
+    own.write_text("OWN\n")
+
+    def refuse(*_words: object, **_named: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(bootstrap.os, "makedirs", refuse)
+    assert bootstrap.ca_bundle(str(own), str(tmp_path / "software")) == str(own)

@@ -6,7 +6,6 @@ import json
 import sys
 import zipfile
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from installer import rebuild, releases
 from installer.first_network import first_network_settings
 from installer.rebuild import is_of_another_python, online_environment, repair_kernels
 from installer.releases import Wanted, available, fetch, is_newer, newest, take_bootstrap
+from tests.fakes.bootstrap import bootstrap
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_programs_of_root_are_told_of_proxy_and_authorities(places: Places) -> N
 def test_environments_are_built_anew_by_the_proxy_of_the_settings(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "installer.bootstrap", import_module("bootstrap"))
+    monkeypatch.setitem(sys.modules, "installer.bootstrap", bootstrap)
     network = {
         "proxy": "http://proxy.school:3128",
         "proxy_user": "me",
