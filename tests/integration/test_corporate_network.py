@@ -18,7 +18,7 @@ from tests.fakes.wheels import make_wheel
 from tests.integration.images import Debian
 from tests.integration.preloaded import Preloaded, open_native
 
-pytestmark = [pytest.mark.machine]
+pytestmark = [pytest.mark.machine, pytest.mark.long]
 
 FOLDER: Final = "/srv/corporate"
 INDEX: Final = "https://pypi.test/simple"
@@ -102,7 +102,6 @@ def seen(room: Preloaded) -> set[str]:
     return set(log.splitlines())
 
 
-@pytest.mark.long
 def test_packages_releases_and_notices_go_that_way(room: Preloaded) -> None:
     machine = room.machine
     machine.execute(f"{BARE} appliance env install tinytool", timeout=120)
@@ -125,14 +124,12 @@ def test_packages_releases_and_notices_go_that_way(room: Preloaded) -> None:
     assert {"CONNECT chat.test:443", "POST chat.test /hooks/secret"} <= seen(room)
 
 
-@pytest.mark.long
 def test_what_is_built_from_source_comes_that_way(room: Preloaded) -> None:
     room.machine.execute(f"{BARE} appliance env install --build fromsource", timeout=180)
     room.machine.execute("/opt/appliance/user/bin/python -c 'import fromsource'")
     assert "GET pypi.test /files/fromsource-1.0.tar.gz" in seen(room)
 
 
-@pytest.mark.long
 def test_the_installer_takes_the_release_that_way(room: Preloaded) -> None:
     proxy = f"http://hub:{quote(SECRET, safe='')}@127.0.0.1:3128"
     program = "$(ls /opt/appliance/hub/lib/python3*/site-packages/installer/bootstrap.py)"
@@ -144,7 +141,6 @@ def test_the_installer_takes_the_release_that_way(room: Preloaded) -> None:
     room.machine.fail(command, timeout=60)
 
 
-@pytest.mark.long
 def test_without_the_authority_or_the_password_it_is_said_what_is_missing(room: Preloaded) -> None:
     machine = room.machine
     machine.execute("appliance config unset network.ca_file", timeout=90)

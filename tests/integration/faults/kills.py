@@ -95,7 +95,9 @@ def _agrees(room: Preloaded, name: str) -> list[str]:
 
 
 def bus_restarted(room: Preloaded, tries: int, tally: Tally) -> None:
-    _upset(room, "systemctl restart dbus.service", tries, tally)
+    # D-Bus's own unit gives up when it is started anew too often, which isn't what is tried here.
+    command = "systemctl reset-failed dbus.service; systemctl restart dbus.service"
+    _upset(room, command, tries, tally)
 
 
 def systemd_starts_anew(room: Preloaded, tries: int, tally: Tally) -> None:
