@@ -60,16 +60,17 @@ def is_due(pair: Pair, names: Sequence[str], now: datetime) -> bool:
     return now >= renewal_time(pair) or not set(names) <= set(pair.names)
 
 
-def look_first(config: Config, places: Places, https: Https) -> list[str]:
+def look_first(config: Config, places: Places, https: Https, look: Look | None = None) -> list[str]:
     """Find what would go wrong with an order; raises ApplianceError. Returns notes.
 
-    `config` is what is in force, `https` what is wanted.
+    `config` is what is in force, `https` what is wanted; `look` asks another name server than the
+    system's.
     """
     from appliance.https.orders import check_clock
 
     store = Store(places)
     check_clock(_server(config, places, https))
-    look = Look(resolve, public=https.directory is None)
+    look = look or Look(resolve, public=https.directory is None)
     return check_names(https.names, config, store, look, own_addresses())
 
 
