@@ -448,7 +448,7 @@ def test_one_users_files_come_back_beside_what_is_there(places: Places, place: P
     for wrong in ("../nb-bob/lab.ipynb", "/etc/passwd"):
         with pytest.raises(BadRequest):
             one(places, backup, "ada", wrong)
-    with pytest.raises(BackupError, match="Not found"):
+    with pytest.raises(NotFound, match="no file or folder of that name"):
         one(places, backup, "ada", "nothing.txt")
     with pytest.raises(NotFound, match="no such user"):
         one(places, backup, "zoe")
