@@ -263,7 +263,7 @@ def test_logs_of_every_layer(machine: Commands, room: Preloaded) -> None:
     }
     for name, said in found.items():
         assert 0 < len(said["lines"]) <= 5, name
-    assert any("Hub appliance: proxy" in line for line in found["proxy"]["lines"]), found["proxy"]
+    assert any("/hub/" in line for line in found["proxy"]["lines"]), found["proxy"]
     assert found["hub"]["lines"] != found["spawner"]["lines"]
     unknown = machine.attempt("appliance logs nobody-here")
     assert "nobody-here" in unknown.stderr

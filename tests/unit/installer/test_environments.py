@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,9 @@ def test_old_environments_go_when_no_process_uses_them(
     sleeper.symlink_to("/bin/sleep")
     dataclasses.replace(environment, pinned="a==2\n").ensure(software, tools, REPORTER)
     with subprocess.Popen([str(sleeper), "60"]) as process:
+        # exec(2) closes the parent's pipe a moment before the new program has its arguments.
+        while str(sleeper) not in Path(f"/proc/{process.pid}/cmdline").read_text():
+            time.sleep(0.01)
         assert prune(software) == []
         assert old.exists()
         process.kill()
