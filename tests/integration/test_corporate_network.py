@@ -118,6 +118,7 @@ def test_packages_releases_and_notices_go_that_way(room: Preloaded) -> None:
         assert {"CONNECT pypi.test:443", "GET pypi.test /simple/hub-appliance/"} <= seen(room)
     # The daily look comes from a unit that may write to little.
     unit = "systemd-run --quiet --wait --pipe --property=ProtectSystem=strict"
+    unit += " --property=PrivateTmp=yes"
     told = machine.execute(f"{unit} appliance upgrade --check --json", timeout=60)
     assert json.loads(told)["newest"] == "77.0"
     machine.execute(f"{BARE} appliance notices test", timeout=60)
