@@ -213,14 +213,15 @@ def wrong_certificates(room: Preloaded, tries: int, tally: Tally) -> None:
 _ACCOUNT_CHANGES: Final = {
     "its account is deleted": "userdel ACCOUNT",
     "its account has another name": "usermod -l other-ACCOUNT ACCOUNT",
-    "its account has another number": "usermod -u 45678 ACCOUNT",
+    "its account has another number": "usermod -u NUMBER ACCOUNT",
     "its number is another account's": "useradd -o -u $(id -u ACCOUNT) -M twin-ACCOUNT"
     " && userdel -f ACCOUNT",
     "its home is gone": "mv HOME HOME.away",
     "its home is somebody else's": "chown -R nobody HOME",
     "its home is a link": "mv HOME HOME.away && ln -s /etc HOME",
 }
-"""What somebody with root and little care does; ACCOUNT and HOME stand for the user's."""
+"""What somebody with root and little care does; ACCOUNT and HOME stand for the user's,
+NUMBER for one that is free."""
 
 
 def accounts_changed_by_hand(room: Preloaded, tries: int, tally: Tally) -> None:
@@ -236,7 +237,8 @@ def accounts_changed_by_hand(room: Preloaded, tries: int, tally: Tally) -> None:
         account, home = f"nb-{name}", f"/home/nb-{name}"
         uid = machine.execute(f"id -u {account}").strip()
         machine.execute(f"echo mine >{home}/kept && chown {account} {home}/kept")
-        machine.execute(command.replace("ACCOUNT", account).replace("HOME", home))
+        command = command.replace("ACCOUNT", account).replace("HOME", home)
+        machine.execute(command.replace("NUMBER", str(45678 + number)))
         etc = machine.execute("stat -c '%u %a' /etc /etc/passwd")
         started = machine.attempt(f"appliance server start {name}", timeout=90)
         problems = _judge_account(machine, name, uid=uid, started=started.code == 0)
