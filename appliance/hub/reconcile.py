@@ -76,9 +76,8 @@ class Reconciler:
 
     async def _gone(self, view: ServerView) -> None:
         self._unfinished.pop(view.server, None)
-        self._servers.gone(view.server)
+        self._servers.lost(view.server)
         if not (self._is_first_look and view.state is ServerState.STARTING):
-            log.info("server %s doesn't run any more", view.server)
             return
         try:
             await self._servers.start(view.server)

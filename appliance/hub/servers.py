@@ -57,6 +57,8 @@ class _Live:
     """When the last operation ended, in monotonic seconds."""
     to_forget: bool = False
     """Whether the server is to be forgotten when it has stopped."""
+    unexplained: bool = False
+    """Whether it was found gone before the spawner said why."""
 
     @property
     def busy(self) -> bool:
@@ -227,7 +229,7 @@ class Servers:
             token = new_secret()
             self._rows.begin_start(server, token, options=options, display_name=display_name)
             audit.note_unless_own(Action.START_SERVER, server.user, str(server))
-            live.to_forget = False
+            live.to_forget = live.unexplained = False
             live.progress = Progress()
             live.progress.tell(0, "Server requested")
             live.launch = self._supervisor.run(
@@ -364,10 +366,12 @@ class Servers:
 
         News may come late, when the server is long started again.
         """
-        server = exited.server
-        async with self._live(server).lock:
-            if not self._rows.view(server).active or server in await self._spawner.running():
+        server, live = exited.server, self._live(exited.server)
+        async with live.lock:
+            is_news = self._rows.view(server).active or live.unexplained
+            if not is_news or server in await self._spawner.running():
                 return
+            live.unexplained = False
             note = None
             if exited.failed:
                 lines = await self._last_lines(server)
@@ -410,8 +414,7 @@ class Servers:
                 log.warning("cannot see whether the server %s runs: %s", server, err)
                 return self.view(server)
             if self._rows.view(server).ready and server not in running:
-                log.info("server %s doesn't run any more", server)
-                self.gone(server)
+                self.lost(server)
         return self.view(server)
 
     def adopt(self, server: ServerId, *, idle_seconds: float) -> None:
@@ -422,6 +425,12 @@ class Servers:
         progress = self._live(server).progress
         if progress and not progress.is_closed:
             progress.close(**ready_event(self._rows.view(server)))
+
+    def lost(self, server: ServerId) -> None:
+        """A server was looked for and doesn't run any more; why, the spawner may say later."""
+        log.info("server %s doesn't run any more", server)
+        self.gone(server)
+        self._live(server).unexplained = True
 
     def gone(self, server: ServerId, note: FailureNote | None = None) -> None:
         """A server doesn't run any more, whatever it was."""

@@ -22,7 +22,8 @@ class ServerState(StrEnum):
 
 _S: Final = ServerState
 CHANGES: Final[Mapping[ServerState, frozenset[ServerState]]] = {
-    _S.STOPPED: frozenset({_S.STARTING}),
+    # One that was found gone before the spawner said that it had failed.
+    _S.STOPPED: frozenset({_S.STARTING, _S.FAILED}),
     _S.FAILED: frozenset({_S.STARTING, _S.STOPPED}),
     _S.STARTING: frozenset({_S.READY, _S.FAILED, _S.STOPPING}),
     _S.READY: frozenset({_S.STOPPING, _S.STOPPED, _S.FAILED}),

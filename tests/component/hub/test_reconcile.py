@@ -193,6 +193,27 @@ async def test_who_was_not_led_to_a_server_is_offered_to_start_it(
     assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
 
 
+@pytest.mark.parametrize("found_by", ["a page that did not reach it", "comparing"])
+async def test_why_a_server_ended_is_told_though_its_end_was_seen_first(
+    machine: Machine, bob: Browser, found_by: str
+) -> None:
+    await _start(machine, bob)
+    machine.spawner.servers.clear()
+    if found_by == "comparing":
+        await machine.hub.reconciler.once()
+    else:
+        await bob.get("/hub/user/bob/lab")
+    assert machine.hub.servers.view(BOB).state is ServerState.STOPPED
+    machine.spawner.end(BOB, reason="its process was ended by SIGKILL")
+    await asyncio.sleep(0.05)
+    home = await bob.get("/hub/home")
+    assert "Your server ended by itself" in home.body
+    assert "SIGKILL" in home.body
+    # It is told once: the next server knows nothing of it.
+    await _start(machine, bob)
+    assert "SIGKILL" not in (await bob.get("/hub/home")).body
+
+
 async def test_while_the_spawner_is_away_a_server_is_believed_to_run(
     machine: Machine, bob: Browser
 ) -> None:
