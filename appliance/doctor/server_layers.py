@@ -147,7 +147,7 @@ def kernel(walk: Walk) -> str:
         raise _no_kernel(walk, "no kernel can be started", made)
     walk.kernel = str(made.json["id"])
     try:
-        said = asyncio.run(asyncio.wait_for(_compute(walk), _KERNEL_SECONDS))
+        said = asyncio.run(_compute(walk))
     except TimeoutError as error:
         raise _no_kernel(walk, "the kernel starts and does not answer") from error
     except (OSError, HTTPClientError) as error:
@@ -179,9 +179,10 @@ def _kernel_complaint(walk: Walk) -> str:
 
 
 async def _compute(walk: Walk) -> str:
-    """6*7, or what the kernel said instead."""
+    """6*7, or what the kernel said instead; raises TimeoutError."""
     url = f"{walk.server_root}{walk.server_path}api/kernels/{walk.kernel}/channels"
-    async with aclosing(replies(walk.browser, url, "6*7", _KERNEL_SECONDS)) as messages:
+    messages = replies(walk.browser, url, "6*7", _KERNEL_SECONDS)
+    async with asyncio.timeout(_KERNEL_SECONDS), aclosing(messages):
         async for found in messages:
             if found["msg_type"] == "execute_result":
                 return str(found["content"]["data"]["text/plain"])

@@ -83,7 +83,7 @@ class Student:
         """What the code's last line, an expression that is a text, came to."""
         mark = secrets.token_hex(8)
         try:
-            text = asyncio.run(asyncio.wait_for(self._execute(code, mark), _CODE_SECONDS))
+            text = asyncio.run(self._execute(code, mark))
         except (TimeoutError, OSError, HTTPClientError) as error:
             why = str(error) or "no answer in time"
             raise self._failed("run a program in the kernel", why) from error
@@ -94,7 +94,8 @@ class Student:
         *lines, last = code.strip().splitlines()
         whole = "\n".join([*lines, f"print({mark!r} + ({last}) + {mark!r})"])
         printed = ""
-        async with aclosing(replies(self._browser, url, whole, _CODE_SECONDS)) as messages:
+        messages = replies(self._browser, url, whole, _CODE_SECONDS)
+        async with asyncio.timeout(_CODE_SECONDS), aclosing(messages):
             async for found in messages:
                 if found["msg_type"] == "stream":
                     printed += str(found["content"]["text"])

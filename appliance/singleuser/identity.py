@@ -231,7 +231,8 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         """Until the open connections are to be looked at again: soon, while there are visitors."""
         seconds = VISITOR_FRESH_SECONDS if self.visitors else SESSION_CHECK_SECONDS
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._visitor_came.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._visitor_came.wait()
         self._visitor_came.clear()
 
     async def close_revoked_websockets(self) -> None:

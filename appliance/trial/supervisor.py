@@ -116,7 +116,8 @@ class Supervisor:
             program.wake.clear()
             with suppress(TimeoutError):
                 forever = code == _CONFIGURATION
-                await asyncio.wait_for(program.wake.wait(), None if forever else pause)
+                async with asyncio.timeout(None if forever else pause):
+                    await program.wake.wait()
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def _run_once(self, program: Program) -> int:
@@ -144,7 +145,8 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 os.kill(program.pid, number)
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(ended), _END_SECONDS)
+                async with asyncio.timeout(_END_SECONDS):
+                    await asyncio.shield(ended)
                 return
 
 

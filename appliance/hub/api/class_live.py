@@ -135,7 +135,8 @@ class LiveStreamHandler(ClassLive):
             silent += 1
             known = now
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._left.wait(), _EACH_SECONDS)
+                async with asyncio.timeout(_EACH_SECONDS):
+                    await self._left.wait()
 
     def _may_still(self, name: str) -> bool:
         """Whether the log-in or token is good, and for this class, at this moment."""

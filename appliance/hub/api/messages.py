@@ -193,7 +193,8 @@ class StreamHandler(OwnInbox):
                 known = version
                 await self._send(f"id: {version}\ndata: {data}\n\n")
             with suppress(TimeoutError):
-                await asyncio.wait_for(stream.news.wait(), _HEARTBEAT_SECONDS)
+                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    await stream.news.wait()
             if not stream.news.is_set():
                 await self._send(": still here\n\n")
 

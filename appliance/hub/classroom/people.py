@@ -64,7 +64,8 @@ class People:
         self._waiting.setdefault(group, []).append(settled)
         self._wake.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(settled, _WAIT_SECONDS)
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await settled
 
     def due(self, groups: Iterable[str]) -> None:
         """Bring these in line soon: somebody isn't in them any more who has no servers left."""
@@ -81,7 +82,8 @@ class People:
             for group in list(self._due):
                 await self._settle(group)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _AGAIN_SECONDS)
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await self._wake.wait()
 
     async def _settle(self, group: str) -> None:
         joined = self._due.pop(group, set())
