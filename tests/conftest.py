@@ -27,6 +27,8 @@ LONGEST_FIRST: Final = (
     "test_proxy_in_front", "test_preload_attacks", "test_isolation",
 )  # fmt: skip
 
+_MACHINE_SECONDS: Final = 900
+
 
 def pytest_configure() -> None:
     """Whatever runs the tests in the background may ignore signals, and what they start would."""
@@ -37,6 +39,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
+    for item in items:
+        if item.get_closest_marker("machine") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_MACHINE_SECONDS))
 
 
 def _turn(item: pytest.Item) -> int:

@@ -22,9 +22,9 @@ NAMESPACES = (
     "cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user",
     "uts",
 )  # fmt: skip
-# Numbers, what was used, and how far a table has grown.
+# Numbers, whether it computes at this moment, what was used, and how far a table has grown.
 DIFFERENT_BY_NATURE = re.compile(
-    r"^(Pid|Tgid|Ngid|NS\w+|Vm\w+|Rss\w+|HugetlbPages|SigQ|FDSize|Threads|\w*ctxt_switches):"
+    r"^(State|Pid|Tgid|Ngid|NS\w+|Vm\w+|Rss\w+|HugetlbPages|SigQ|FDSize|Threads|\w*ctxt_switches):"
 )
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}
 
