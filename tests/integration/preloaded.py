@@ -22,6 +22,7 @@ INSIDE: Final = Path(__file__).with_name("inside")
 DAEMONS: Final = ("appliance-preload-server.service", "appliance-preload-kernel.service")
 
 _TERMINAL_SECONDS: Final = 60
+_PORTRAITS: Final = 20
 
 
 @dataclass
@@ -119,7 +120,17 @@ class Preloaded:
     # What they look like from outside
 
     def portrait(self, pid: int, kind: str) -> dict[str, Any]:
-        """How a process is confined, by inside/portrait.py."""
+        """How a process is confined, once it has done what it does after a start or a request."""
+        found = self._portrait(pid, kind)
+        for _ in range(_PORTRAITS):
+            time.sleep(0.5)
+            before, found = found, self._portrait(pid, kind)
+            if found == before:
+                return found
+        raise AssertionError(f"{pid} never comes to rest: {found}")
+
+    def _portrait(self, pid: int, kind: str) -> dict[str, Any]:
+        """By inside/portrait.py."""
         told = self.machine.execute(
             f"/usr/bin/python3 -I /opt/inside/portrait.py {pid} {self.daemon(kind)}"
         )
