@@ -18,8 +18,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 # Files of machine tests that take a minute and more: with the short ones at the end, no worker
-# waits long for the other. While the first makes Debian 12's installed disk, the second does
-# without and makes Debian 13's base.
+# waits long for the other.
 LONGEST_FIRST: Final = (
     "test_main_job", "test_spawner_daemon", "test_interrupted_install", "test_bad_luck",
     "test_jupyterhub_singleuser", "test_preload_life", "test_services", "test_crowd_disk_clock",

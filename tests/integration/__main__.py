@@ -2,7 +2,8 @@
 
     python -m tests.integration [bookworm|trixie] [--installed]
 
-The address it prints works in a browser on this host, too.
+The address it prints works in a browser on this host, too. With --make it only makes the disks
+that most tests start from, of every Debian, and keeps them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.integration", description=__doc__)
     parser.add_argument("debian", nargs="?", type=Debian, default=Debian.BOOKWORM)
     parser.add_argument("--installed", action="store_true", help="with the appliance of this tree")
+    parser.add_argument("--make", action="store_true", help="make all disks and boot nothing")
     options = parser.parse_args()
+    if options.make:
+        for debian in Debian:
+            installed_image(debian)
+        return
     installed = installed_image(options.debian) if options.installed else None
     with Machine(options.debian, image=installed.image if installed else None) as machine:
         sys.stderr.write(f"address  {machine.http_base}\nssh      {machine.ssh_command}\n")

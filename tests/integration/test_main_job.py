@@ -62,7 +62,9 @@ class Day:
         return int(match[1])
 
 
-@pytest.fixture(scope="module", params=list(Debian))
+@pytest.fixture(
+    scope="module", params=[Debian.BOOKWORM, pytest.param(Debian.TRIXIE, marks=pytest.mark.long)]
+)
 def day(request: pytest.FixtureRequest) -> Iterator[Day]:
     debian: Debian = request.param
     installed = installed_image(debian)
