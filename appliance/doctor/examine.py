@@ -43,7 +43,7 @@ def examine(
 def look(places: Places, system: System) -> Iterator[Check]:
     """Everything but the way through the layers; changes nothing."""
     config = _config(places)
-    yield from _safely("settings", lambda: settings.checks(places))
+    yield from _safely("settings", lambda: settings.checks(places, system))
     yield from _safely("room", lambda: machine.room(places))
     yield from _safely("memory", machine.memory)
     yield from _safely("names", lambda: machine.name_service(system))

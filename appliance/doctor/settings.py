@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 
 from appliance.config.files import locked
 from appliance.config.load import check_text, load, read_text
-from appliance.config.rendered import read_in_force
+from appliance.config.rendered import HUB_FILE, read_in_force
 from appliance.config.schema import Config
 from appliance.doctor.report import Check, Fix, fail, fine, warn
+from appliance.doctor.system import System
 from appliance.errors import ApplianceError, ConfigError
 from appliance.places import Places
 from appliance.proxy.machine import nginx_text
@@ -24,6 +24,7 @@ from appliance.rollout.render import (
     render_all,
     write_rendered,
 )
+from appliance.rollout.services import HUB_UNIT, PROXY_UNIT
 from appliance.rollout.transaction import Marker, lock_file
 
 NAME = "settings"
@@ -59,8 +60,17 @@ def render_again(places: Places) -> None:
         write_rendered(files, places, source=source)
 
 
-def rendering_fix(places: Places) -> Fix:
-    return Fix("write the settings in force once more", partial(render_again, places))
+def rendering_fix(places: Places, system: System, wrong: Collection[str]) -> Fix:
+    """Programs that run may have been started with the damaged files; others aren't started."""
+
+    def write_and_tell() -> None:
+        render_again(places)
+        if PROXY_FILE in wrong and not places.trial:
+            system.run("systemctl", "try-reload-or-restart", PROXY_UNIT, seconds=30)
+        if HUB_FILE in wrong and not places.trial:
+            system.run("systemctl", "try-restart", HUB_UNIT, seconds=60)
+
+    return Fix("write the settings in force once more", write_and_tell)
 
 
 def damaged(places: Places) -> list[str]:
@@ -75,7 +85,7 @@ def damaged(places: Places) -> list[str]:
     return [path.name for path, wanted in files.items() if _text(path) != wanted.text]
 
 
-def checks(places: Places) -> Iterator[Check]:
+def checks(places: Places, system: System) -> Iterator[Check]:
     """Everything about settings that a user's way doesn't show yet."""
     if not places.trial and os.geteuid() != 0:
         yield warn(NAME, "only root may read the settings", mend="sudo appliance doctor")
@@ -92,7 +102,7 @@ def checks(places: Places) -> Iterator[Check]:
         yield fail(
             NAME, f"what the programs read is damaged: {', '.join(wrong)}",
             why=f"in {places.rendered}; somebody edited it, or a newer version writes it otherwise",
-            mend=MEND, fix=rendering_fix(places),
+            mend=MEND, fix=rendering_fix(places, system, wrong),
         )  # fmt: skip
         return
     yield _compare(places)
