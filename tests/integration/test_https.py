@@ -222,6 +222,25 @@ def test_certificate_of_ones_own_is_checked_and_a_broken_one_leaves_the_old(
     assert presented(machine, ours) != ours
 
 
+@pytest.mark.long
+def test_the_doctor_names_the_browser_where_a_certificate_has_ended(room: Preloaded) -> None:
+    machine, authority = room.machine, Authority()
+    machine.write_file("/usr/local/share/ca-certificates/test.crt", authority.pem)
+    machine.execute("update-ca-certificates")
+    # One of its days is over.
+    give(machine, authority.issue([HOST], days=1 + 20 / 86400))
+    machine.execute(f"appliance https files {GIVEN}", timeout=60)
+    report = json.loads(machine.attempt("appliance doctor --json", timeout=60).stdout)
+    assert report["layers"][0]["summary"] == f"{SITE} has a certificate that browsers accept"
+    machine.wait_until("! openssl x509 -noout -checkend 0 -in /root/hub.crt", timeout=30)
+    report = json.loads(machine.attempt("appliance doctor --json", timeout=60).stdout)
+    first = report["layers"][0]
+    assert report["broken"] == "browser", report["layers"]
+    assert first["summary"] == f"browsers refuse the certificate of {SITE}"
+    assert "expired" in first["why"]
+    assert first["mend"] == "sudo appliance https status"
+
+
 def test_port_that_is_taken_is_told_with_the_program(room: Preloaded) -> None:
     machine = room.machine
     machine.execute("appliance https off", timeout=60)
