@@ -83,8 +83,8 @@ RESERVED = frozenset(
 DONE, REFUSED, NOT_ROOT, INTERRUPTED = 0, 1, 77, 130
 
 PROXY_ADVICE = "behind a proxy: sudo https_proxy=http://HOST:PORT http_proxy=http://HOST:PORT ..."
-NETWORK_ADVICE = "see whether this machine reaches it; " + PROXY_ADVICE
-NETWORK_ADVICE += "; where the network opens TLS: --ca-file FILE; no network: --wheels"
+PROXY_ADVICE += "; where the network opens TLS: --ca-file FILE"
+NETWORK_ADVICE = f"see whether this machine reaches it; {PROXY_ADVICE}; no network: --wheels"
 
 
 class Problem(NamedTuple):
@@ -139,8 +139,7 @@ def parse_options(arguments: "list[str]") -> argparse.Namespace:
         help="only write a file for machines without a network, of this Debian release")
     add("--python", metavar="V", nargs="+", default=["3.11", "3.13"],
         help="--make-bundle: for these Pythons (3.11 3.13)")
-    add("--without-debs", action="store_true",
-        help="--make-bundle: leave Debian's packages out")
+    add("--without-debs", action="store_true", help="--make-bundle: leave Debian's packages out")
     add("--user-requirements", metavar="FILE", help="install these too for everybody's notebooks")
     add("--ca-file", metavar="FILE",
         help="trust these certificate authorities too while downloading (PEM)")
@@ -311,7 +310,7 @@ class Runner:
         command: "list[str]",
         failure: str,
         mend: str = "",
-        on_line: "Callable[[str], bool] | None" = None,
+        on_line: "Callable[[str], object] | None" = None,
     ) -> None:
         """Run a command; `on_line` says True for lines that are not for log and screen."""
         self.log.write("+ " + " ".join(shlex.quote(word) for word in command))
@@ -897,7 +896,8 @@ class Bootstrap:
             self.log.write("an earlier run was interrupted here; finishing it")
             forget_downloads(self.machine)
             self.runner.run(["dpkg", "--configure", "-a"], "cannot finish the interrupted packages")
-            self.update_lists()
+            with contextlib.suppress(StageError):
+                self.update_lists()
             self.apt("--fix-broken", "install")
         wanted = missing_packages(self.machine)
         if "nginx" in wanted and not self.machine.exists("/etc/systemd/system/nginx.service"):
@@ -919,13 +919,21 @@ class Bootstrap:
             with contextlib.suppress(StageError):
                 self.apt("install", *wanted)
                 return
-        self.update_lists()
+        try:
+            self.update_lists()
+        except StageError:
+            # A source that none of it comes from may be out of order.
+            with contextlib.suppress(StageError):
+                self.apt("install", *wanted)
+                return
+            raise
         self.apt("install", *wanted)
 
     def update_lists(self) -> None:
-        # Descriptions in other languages are a third of it; those that are there stay.
-        lean = ("-o", "Acquire::Languages=none", "-o", "APT::Get::List-Cleanup=false")
-        command = ["apt-get", "-q", *lean, *self.apt_network(), "update"]
+        # Descriptions in other languages are a third of it; those that are there stay. Without the
+        # last option, lists that can't be fetched are no failure.
+        command = "apt-get -q -o Acquire::Languages=none -o APT::Get::List-Cleanup=false".split()
+        command += ["-o", "APT::Update::Error-Mode=any", *self.apt_network(), "update"]
         mend = "see whether `apt-get update` works by itself; " + PROXY_ADVICE
         self.runner.run(command, "cannot read the lists of Debian packages", mend)
 
@@ -942,8 +950,8 @@ class Bootstrap:
     def apt_network(self) -> "list[str]":
         if self.options.debs:
             return self.bundled_debs()
-        bundle = ["-o", f"Acquire::https::CAInfo={self.software}/ca-bundle.pem"]
-        return ["-o", "Acquire::Retries=3"] + (bundle if self.options.ca_file else [])
+        authorities = f"Acquire::https::CAInfo={self.runner.environment.get('SSL_CERT_FILE')}"
+        return ["-o", "Acquire::Retries=3"] + (["-o", authorities] if self.options.ca_file else [])
 
     def bundled_debs(self) -> "list[str]":
         """The bundle's folder as apt's only source; its sums were checked."""
@@ -1015,7 +1023,7 @@ class Bootstrap:
             with answer, open(target, "wb") as file:
                 shutil.copyfileobj(answer, file)
         except (OSError, ValueError) as error:
-            mend = f"see whether curl -LO {url} works"
+            mend = f"see whether curl -LO {url} works; {PROXY_ADVICE}"
             raise StageError("cannot download " + url, str(error), mend) from error
         return target
 
@@ -1052,15 +1060,10 @@ class Bootstrap:
     def releases(self) -> "list[str]":
         """Versions that can be had for this Python, newest first."""
         said = []  # type: list[str]
-
-        def take_line(line: str) -> bool:
-            said.append(line)
-            return False
-
         command = [*find_pip(), "index", "versions", DISTRIBUTION, *self.index_words()]
         command += ["--pre"] if self.options.pre else []
         try:
-            self.runner.run(command, "cannot look for releases", NETWORK_ADVICE, take_line)
+            self.runner.run(command, "cannot look for releases", NETWORK_ADVICE, said.append)
         except StageError as failure:
             why = unreached("\n".join(said))
             # pip says it so, too, when it can't reach the index.
@@ -1094,14 +1097,12 @@ class Bootstrap:
         command = [python, "-I", "-m", "installer", "--events", "--wheel", wheel]
         if options.trial:
             command += ["--trial", options.trial, "--python", self.python]
-        if options.port:
-            command += ["--port", str(options.port)]
+        command += ["--port", str(options.port)] if options.port else []
         if options.user_requirements:
             command += ["--user-requirements", options.user_requirements]
         if options.ca_file and not options.trial:
             command += ["--ca-file", options.ca_file]
-        if options.quota and not options.trial:
-            command += ["--quota"]
+        command += ["--quota"] if options.quota and not options.trial else []
         for name in options.admin:
             command += ["--admin", name]
         self.runner.run(command, "the installer ended", on_line=self.take_event)
@@ -1194,6 +1195,8 @@ def plan_lines(options: argparse.Namespace, machine: Machine, adopted: "list[str
         lines.append("make the accounts appliance-hub and appliance-proxy, and five services")
     lines.append(f"serve everybody on port {wanted_port(machine, options)}")
     lines += [f"make {name} an admin of the hub" for name in options.admin]
+    if options.quota:
+        lines.append("turn quotas on for the disks of homes and classes, where that is possible")
     if adopted:
         lines.append(f"use {', '.join(adopted)} from your environment, which sudo had removed")
     return lines
