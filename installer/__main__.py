@@ -102,7 +102,7 @@ def finish(
     links = make_admins(admins, options.admins)
     notes = [*([] if admins.count() else [_NO_ADMIN]), *remarks]
     if options.quota:
-        notes.append(Quotas(places, reporter).prepare())
+        notes += Quotas(places, reporter).prepare()
     if configuration.has_unapplied_edits():
         notes.append(_EDITED)
     if options.port and options.port != config.http.port:

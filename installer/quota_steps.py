@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.disk.prepare import plans
 from appliance.errors import InstallError
 from appliance.places import Places
 from installer.commands import run
@@ -20,7 +21,7 @@ class Quotas:
     places: Places
     reporter: Reporter
 
-    def prepare(self) -> str:
+    def prepare(self) -> list[str]:
         """What the person at the terminal has to know."""
         self.reporter.stage("Turning quotas on")
         appliance = str(self.places.software / "hub/bin/appliance")
@@ -28,5 +29,6 @@ class Quotas:
         try:
             run(command, failure="cannot turn quotas on", reporter=self.reporter)
         except InstallError:
-            return _BY_HAND
-        return _LIMIT
+            missing = [plan for plan in plans(self.places) if plan.state != "ready"]
+            return [_BY_HAND, *(f"{plan.place}: {plan.says}" for plan in missing)]
+        return [_LIMIT]

@@ -9,11 +9,11 @@ from typing import Any, Final
 from appliance.cli.output import Output, count, size
 from appliance.cli.people import confirm
 from appliance.config.rendered import read_in_force
-from appliance.disk import prepare as preparing
 from appliance.disk.file_systems import find
 from appliance.disk.health import biggest
 from appliance.disk.look import folders_of, rooms
-from appliance.disk.prepare import Plan, carry_out, has_command, has_module, plan_for
+from appliance.disk.prepare import Plan, carry_out
+from appliance.disk.prepare import plans as plans_for
 from appliance.disk.quotas import set_all
 from appliance.disk.report import Report, Used, read_report, report_file
 from appliance.disk.rounds import measure_all
@@ -122,7 +122,7 @@ def prepare(places: Places, output: Output, *, dry_run: bool, agreed: bool) -> i
             why="in a trial all files are your own",
             mend="install the appliance",
         )
-    plans = _plans(places)
+    plans = plans_for(places)
     value = {"file_systems": [asdict(plan) for plan in plans]}
     text = "\n\n".join(_told(plan) for plan in plans)
     to_do = [plan for plan in plans if plan.state == "steps"]
@@ -135,20 +135,9 @@ def prepare(places: Places, output: Output, *, dry_run: bool, agreed: bool) -> i
     for plan in to_do:
         carry_out(plan, say=output.say)
     set_all(read_in_force(places), places)
-    after = _plans(places)
+    after = plans_for(places)
     output.data({"file_systems": [asdict(plan) for plan in after]}, _done(after))
     return int(any(plan.state != "ready" for plan in after))
-
-
-def _plans(places: Places) -> list[Plan]:
-    try:
-        fstab = preparing.FSTAB.read_text("utf-8")
-    except OSError:
-        fstab = ""
-    return [
-        plan_for(one, fstab=fstab, has_command=has_command, has_module=has_module)
-        for one in find([places.homes, places.class_files])
-    ]
 
 
 def _told(plan: Plan) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.files import write_atomically
-from appliance.disk.file_systems import FileSystem
+from appliance.disk.file_systems import FileSystem, find
 from appliance.errors import ApplianceError
+from appliance.places import Places
 
 FSTAB: Final = Path("/etc/fstab")
 _JOURNALED: Final = ("usrjquota=aquota.user", "jqfmt=vfsv1")
@@ -49,6 +50,18 @@ class Plan:
 
 
 Has = Callable[[str], bool]
+
+
+def plans(places: Places) -> list[Plan]:
+    """What each disk of homes and classes needs."""
+    try:
+        fstab = FSTAB.read_text("utf-8")
+    except OSError:
+        fstab = ""
+    return [
+        plan_for(one, fstab=fstab, has_command=has_command, has_module=has_module)
+        for one in find([places.homes, places.class_files])
+    ]
 
 
 def plan_for(one: FileSystem, *, fstab: str, has_command: Has, has_module: Has) -> Plan:
@@ -173,7 +186,8 @@ def _xfs(one: FileSystem, fstab: str) -> Plan:
 
 
 def _stop_servers(point: str) -> tuple[str, ...]:
-    return (f"if {point} is in use: sudo appliance server stop --all, or restart the machine",)
+    stop = "sudo appliance server stop --all, or restart the machine"
+    return (f"if {point} is in use: `cd /` in each shell that stands in it, then {stop}",)
 
 
 def has_line(fstab: str, point: str) -> bool:
