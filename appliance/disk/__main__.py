@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.disk.need import is_needed, watched_files
 from appliance.disk.reserved import share_with_hub
+from appliance.disk.spare import keep_entries
 from appliance.errors import ApplianceError
 from appliance.places import Places
 
@@ -30,6 +31,7 @@ def main(words: list[str]) -> int:
 def _quotas(places: Places) -> int:
     """Again as long as something changes meanwhile: systemd may not tell of that."""
     share_with_hub(places.hub_state)
+    keep_entries(places.disk_state)
     if not is_needed(places):
         return 0
     # Only now what takes half a second to load.

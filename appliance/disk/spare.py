@@ -1,0 +1,38 @@
+"""A few entries for files, kept back for the moment in which the file system has no more of them.
+
+Root has no share of its own of these, as it has of the blocks. Without any, systemd can't start a
+program that has a /dev of its own, nor SQLite open its database: so the hub, the proxy and the
+spawner daemon give these up before they start, when no folder can be made any more.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger("appliance.disk")
+
+FOLDER: Final = "spare"
+COUNT: Final = 32
+_PLENTY: Final = 64 * COUNT
+
+
+def keep_entries(folder: Path) -> bool:
+    """Make empty files below a folder where they are missing and there is plenty; never raises."""
+    spare = folder / FOLDER
+    try:
+        facts = os.statvfs(folder)
+        # Some file systems don't count: those never run out of entries before they run out of room.
+        if facts.f_favail < _PLENTY:
+            return False
+        spare.mkdir(mode=0o700, exist_ok=True)
+        for number in range(COUNT):
+            (spare / str(number)).touch(mode=0o600)
+    except OSError as error:
+        log.warning("cannot keep entries for files: %s", error)
+        return False
+    return True
