@@ -49,6 +49,7 @@ class Reconciler:
         self._believed_idle = believed_idle
         self._unfinished: dict[ServerId, float] = {}
         """Starts of an earlier hub, and when we first saw them."""
+        self._adopted: set[ServerId] = set()
         self._is_first_look = True
 
     async def run(self) -> None:
@@ -62,6 +63,7 @@ class Reconciler:
         """Compare once; raises ApplianceError if the spawner can't be asked."""
         began = self._clock.monotonic()
         running = await self._spawner.running()
+        self._adopted &= running.keys()
         with_token = self._rows.with_token()
         views = {view.server: view for view in self._rows.active()}
         for server, found in running.items():
@@ -95,7 +97,10 @@ class Reconciler:
             self._servers.gone(server)
         elif found.ready:
             self._unfinished.pop(server, None)
-            self._servers.adopt(server, idle_seconds=self._idle(view))
+            # Each takes questions to the database, so that hundreds would hold up all requests.
+            if view.state is not ServerState.READY or server not in self._adopted:
+                self._servers.adopt(server, idle_seconds=self._idle(view))
+                self._adopted.add(server)
         elif view.state is ServerState.STARTING:
             await self._follow(server)
 

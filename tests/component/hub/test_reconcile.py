@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from appliance.errors import SpawnError
 from appliance.hub import reconcile
@@ -34,6 +35,25 @@ async def test_running_servers_are_adopted_with_their_tokens(
     assert machine.hub.servers.view(BOB).ready
     assert (await machine.token_call(token, "GET", "user")).json["name"] == "bob"
     assert (await bob.get("/hub/home")).status == 200
+
+
+async def test_servers_that_go_on_are_no_work(machine: Machine, bob: Browser) -> None:
+    """With hundreds of them a question for each would hold up all requests."""
+    await _start(machine, bob)
+    await machine.restart()
+    await machine.hub.reconciler.once()
+    asked: list[str] = []
+    event.listen(
+        machine.hub.db._engine, "before_cursor_execute", lambda *call: asked.append(call[2])
+    )
+    await machine.hub.reconciler.once()
+    assert len([one for one in asked if one.startswith("SELECT")]) == 2
+    assert machine.hub.servers.view(BOB).ready
+    # One that was started anew is looked after like the first.
+    await machine.hub.servers.stop(BOB)
+    await _start(machine, bob)
+    await machine.hub.reconciler.once()
+    assert machine.hub.servers.view(BOB).ready
 
 
 async def test_servers_that_died_meanwhile_are_stopped(machine: Machine, bob: Browser) -> None:
