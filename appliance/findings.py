@@ -85,8 +85,13 @@ def write_finding(folder: Path, finding: Finding) -> None:
 
 def read_findings(folder: Path) -> list[Finding]:
     """All topics that have a readable file, the worst first, then by name."""
-    found = []
-    for path in sorted(folder.glob("[!.]*.json")):
+    found: list[Finding] = []
+    try:
+        paths = sorted(folder.glob("[!.]*.json"))
+    except OSError:
+        # The disk fails; who asks says so by other means.
+        return found
+    for path in paths:
         try:
             found.append(Finding.of_json(path.read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError):

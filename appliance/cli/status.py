@@ -22,7 +22,7 @@ from appliance.config.load import load
 from appliance.config.rendered import HUB_FILE, read_in_force
 from appliance.config.schema import Config
 from appliance.disk.health import TOPIC as DISK
-from appliance.doctor.machine import room
+from appliance.doctor.machine import room, writing
 from appliance.doctor.report import State
 from appliance.errors import ApplianceError, ConfigError
 from appliance.findings import Finding, Severity, read_findings
@@ -90,16 +90,19 @@ def show(places: Places, output: Output) -> int:
 
 
 def _findings(places: Places) -> list[Finding]:
-    """What upkeep found, and whether a disk is full at this moment: its look is minutes old, and
-    on a full disk nobody could write down what it found."""
+    """What upkeep found, and whether a disk is full or broken at this moment: its look is minutes
+    old, and on such a disk nobody could write down what it found."""
     found = read_findings(places.health)
+    broken = next(writing(places), None)
     full = next((one for one in room(places) if one.state is State.FAILED), None)
+    wrong = broken or full
     known = next((one for one in found if one.topic == DISK), None)
-    if full is None or (known is not None and known.severity is Severity.FAILED):
+    if wrong is None or (known is not None and known.severity is Severity.FAILED and not broken):
         return found
+    what = "broken" if broken else "full"
     now = Finding(
-        DISK, Severity.FAILED, f"a disk is full, {full.name}: {full.summary}", full.why, full.mend,
-        checked=datetime.now(UTC).isoformat(timespec="seconds"),
+        DISK, Severity.FAILED, f"a disk is {what}, {wrong.name}: {wrong.summary}",
+        wrong.why, wrong.mend, checked=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
     return [now, *(one for one in found if one is not known)]
 

@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 _REMEMBERED: Final = 1000
 
+_FULL: Final = "the disk is full"
 # sqlite.org/rescode.html: what the disk did to us, not what we did wrong.
 _STORAGE: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_READONLY: "the database can't be written",
     sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
@@ -193,12 +194,11 @@ def translated() -> Iterator[None]:
         why = _STORAGE.get(code & 0xFF) if code is not None else None
         if why is None:
             raise
-        raise StorageError(
-            "cannot save or read the appliance's data",
-            why=why,
-            mend="an admin must make room on the disk or look at `appliance logs hub`; "
-            "nothing was changed",
-        ) from err
+        mend = "an admin must run `appliance doctor` on the machine; nothing was changed"
+        if why == _FULL:
+            mend = "an admin must make room on the disk; nothing was changed"
+        what = "cannot save or read the appliance's data"
+        raise StorageError(what, why=why, mend=mend) from err
     except OSError as err:
         raise DatabaseError("cannot open the database", why=str(err)) from err
 

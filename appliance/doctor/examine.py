@@ -45,6 +45,7 @@ def look(places: Places, system: System) -> Iterator[Check]:
     config = _config(places)
     yield from _safely("settings", lambda: settings.checks(places, system))
     yield from _safely("room", lambda: machine.room(places))
+    yield from _safely("writing", lambda: machine.writing(places))
     yield from _safely("memory", machine.memory)
     yield from _safely("names", lambda: machine.name_service(system))
     if not places.trial:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import socket
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,9 @@ _MIB: Final = 2**20
 _FEW_BYTES: Final = 512 * _MIB
 _NO_BYTES: Final = 32 * _MIB
 _SHARE: Final = 0.03
+_NO_ROOM: Final = "people can't save, and accounts can't be changed"
+# What the disk says when it is broken, or when Linux has stopped writing to it for that.
+_BROKEN: Final = frozenset({errno.EIO, errno.EROFS, errno.EUCLEAN})
 # Released long ago, so a clock before it is wrong.
 _EARLIEST: Final = 1767225600.0
 
@@ -40,12 +45,16 @@ def room(places: Places) -> Iterator[Check]:
     """Bytes and inodes where the appliance, the users and the system write."""
     for path, total, free, inodes, free_inodes in disks(places):
         name = f"room on {path}"
-        if free < _NO_BYTES or (inodes and not free_inodes):
-            what = "no files" if free >= _NO_BYTES else f"only {short_size(free)}"
+        if free < _NO_BYTES:
             yield fail(
-                name, f"{what} of {short_size(total)} can be written any more",
-                why="people can't save, and accounts can't be changed",
-                mend=f"sudo du -xh --max-depth=2 {path} | sort -h | tail -20",
+                name, f"only {short_size(free)} of {short_size(total)} can be written any more",
+                why=_NO_ROOM, mend=f"sudo du -xh --max-depth=2 {path} | sort -h | tail -20",
+            )  # fmt: skip
+        elif inodes and not free_inodes:
+            yield fail(
+                name, f"no file can be made any more, though {short_size(free)} are free",
+                why=f"there are {inodes} already; {_NO_ROOM}",
+                mend=f"sudo du -x --inodes --max-depth=2 {path} | sort -n | tail -20",
             )  # fmt: skip
         elif free < min(_FEW_BYTES, total * _SHARE) or (inodes and free_inodes < inodes * _SHARE):
             yield warn(
@@ -54,6 +63,29 @@ def room(places: Places) -> Iterator[Check]:
             )  # fmt: skip
         else:
             yield fine(name, f"{short_size(free)} of {short_size(total)} free")
+
+
+def writing(places: Places) -> Iterator[Check]:
+    """Whether disks take what is written to them; root alone can try."""
+    told: set[int] = set()
+    for path in (places.state, places.homes, places.class_files):
+        try:
+            device = path.stat().st_dev
+            if device in told:
+                continue
+            told.add(device)
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(b"?")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno in _BROKEN:
+                yield fail(
+                    f"writing to {path}", "the disk takes nothing any more",
+                    why=f"{error.strerror}; {_NO_ROOM}",
+                    mend="sudo dmesg | grep -i error | tail -20; when the disk is well, or another "
+                    "one is in its place: sudo reboot",
+                )  # fmt: skip
 
 
 def disks(places: Places) -> list[tuple[str, int, int, int, int]]:

@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from appliance.db.errors import SchemaTooNewError, StorageError
 from appliance.db.reserve import Reserve
 from appliance.errors import ApplianceError, ConfigError
 from appliance.hub.app import make_hub
+from appliance.hub.excuse import excuse
 from appliance.hub.server import ADMIN_SOCKET, HUB_SOCKET, HubServer
 from appliance.interfaces import ServiceRunner, Spawner
 from appliance.notify import listen_fds, wait_before_refusing
@@ -76,7 +76,7 @@ def main() -> int:
         log.critical("cannot start: %s", err)
         if isinstance(err, StorageError):
             # A full disk stays full for longer than systemd waits before it starts us again.
-            time.sleep(_STORAGE_SECONDS)
+            excuse(err, _sockets(places), seconds=_STORAGE_SECONDS)
         return 1
     _collect_from_here()
     asyncio.run(HubServer(hub).run(_sockets(places)))

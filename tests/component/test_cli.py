@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from appliance import __version__
-from appliance.cli import __main__, reference, settings_change, settings_view
+from appliance.cli import __main__, reference, settings_change, settings_view, status
 from appliance.cli.errors import NeedsRootError, exit_code, require_root
 from appliance.cli.shapes import SHAPES
 from appliance.client.connections import by_socket
@@ -27,6 +27,7 @@ from appliance.config.load import load
 from appliance.config.rendered import dump_json
 from appliance.config.schema import Config
 from appliance.doctor import machine
+from appliance.doctor.report import Check, State
 from appliance.errors import BadRequest, ConfigError, NotFound
 from appliance.findings import Finding, Severity, write_finding
 from appliance.names import ServerId, ServerName, Username
@@ -369,6 +370,18 @@ def test_status_sees_a_full_disk_itself(
     known = Finding("disk", Severity.FAILED, "the disk of homes is full")
     write_finding(places.health, known)
     assert [one["summary"] for one in run("status --json").json["findings"]] == [known.summary]
+
+
+def test_status_sees_a_broken_disk_itself(
+    run: Run, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Finding("disk", Severity.FAILED, "the disk of homes is full")
+    write_finding(places.health, known)
+    broken = Check("writing to /home", State.FAILED, "the disk takes nothing any more")
+    monkeypatch.setattr(status, "writing", lambda _: iter([broken]))
+    out = run("status").out
+    assert "disk: failed: a disk is broken, writing to /home: the disk takes nothing" in out
+    assert known.summary not in out
 
 
 def test_status_tells_ordinary_users_to_become_root(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from appliance.findings import (
     Finding,
@@ -40,3 +44,13 @@ def test_a_later_finding_replaces_the_earlier_and_topics_can_be_forgotten(tmp_pa
 def test_a_sentence_names_the_first_few() -> None:
     assert first_few(["a", "b"]) == "a, b"
     assert first_few([*"abcdefg"]) == "a, b, c, d, e and 2 more"
+
+
+def test_a_folder_that_cannot_be_listed_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "glob", fail)
+    assert read_findings(tmp_path) == []

@@ -147,6 +147,33 @@ async def test_a_database_of_a_later_program_ends_it_with_78(folder: Folder) -> 
     assert "Traceback" not in told
 
 
+async def _first_answer(folder: Folder, process: Process) -> Answer:
+    async with asyncio.timeout(30):
+        while process.returncode is None:
+            try:
+                return await folder.root("GET", "users")
+            except OSError:
+                await asyncio.sleep(0.05)
+    raise AssertionError((await process.communicate())[1].decode())
+
+
+async def test_who_asks_a_hub_whose_database_cannot_be_opened_hears_why(folder: Folder) -> None:
+    folder.places.database.write_bytes(b"not a database at all, not even close" * 100)
+    process = await folder.spawn()
+    answers = [await _first_answer(folder, process), await folder.root("GET", "users")]
+    headers = {"Accept": "text/html"}
+    page = await exchange(folder.places.hub_socket, "GET", "/hub/login", headers, b"")
+    for answer in answers:
+        assert answer.status == 503
+        assert answer.json["message"].endswith("the file is no database")
+    assert page.status == 503
+    assert "<h1>" in page.body
+    assert "the file is no database" in page.body
+    code, told = await _ended(process)
+    assert code == 1
+    assert "Traceback" not in told
+
+
 async def test_lines_for_the_journal_carry_their_priority(folder: Folder) -> None:
     async with folder.running(JOURNAL_STREAM="8:1") as process:
         process.send_signal(signal.SIGTERM)

@@ -1,0 +1,89 @@
+"""What a hub says that can't start for now: who asks meanwhile hears why, and doesn't wait in line.
+
+systemd holds the sockets, so requests would wait there until the proxy loses patience.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from html import escape
+from http import HTTPStatus
+from typing import Final
+
+from appliance.errors import ApplianceError
+
+_STATUS: Final = HTTPStatus.SERVICE_UNAVAILABLE
+_REQUEST_BYTES: Final = 65536
+_REQUEST_SECONDS: Final = 0.5
+
+
+def excuse(error: ApplianceError, sockets: Mapping[str, socket.socket], *, seconds: float) -> None:
+    """Refuse every request with the reason, for so long."""
+    page, data = _page(error), _data(error)
+    until = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for listener in sockets.values():
+            listener.settimeout(0)
+            selector.register(listener, selectors.EVENT_READ)
+        while (left := until - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                with suppress(OSError):
+                    _refuse(key.fileobj, page, data)  # type: ignore[arg-type]
+
+
+def _refuse(listener: socket.socket, page: bytes, data: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.settimeout(_REQUEST_SECONDS)
+        request = connection.recv(_REQUEST_BYTES)
+        connection.sendall(page if b"text/html" in request else data)
+        connection.shutdown(socket.SHUT_WR)
+        # What isn't read would make the other end lose the answer.
+        while connection.recv(_REQUEST_BYTES):
+            pass
+
+
+def _page(error: ApplianceError) -> bytes:
+    """Like the one that the proxy has for a hub that is away; the hub's own need the database."""
+    words = [f"{error.what[:1].upper()}{error.what[1:]}.", f"Why: {error.why}." * bool(error.why),
+             f"What can be done: {error.mend}." * bool(error.mend)]  # fmt: skip
+    text = "".join(f"<p>{escape(word)}</p>\n" for word in words if word)
+    return _answer("text/html; charset=utf-8", f"""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="10">
+<title>The hub can't start now</title>
+</head>
+<body>
+<main>
+<h1>The hub can't start now</h1>
+{text}<p>Running servers and notebooks go on working. This page tries again by itself.</p>
+</main>
+</body>
+</html>
+""")  # fmt: skip
+
+
+def _data(error: ApplianceError) -> bytes:
+    message = f"{error.what}: {error.why}" if error.why else error.what
+    said = {"status": _STATUS, "message": message, "mend": error.mend}
+    return _answer("application/json", json.dumps(said))
+
+
+def _answer(kind: str, text: str) -> bytes:
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {_STATUS} {_STATUS.phrase}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\nRetry-After: 5\r\nCache-Control: no-store\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
