@@ -11,10 +11,12 @@ try; lost counts what somebody had been told was kept, or was using, and that wa
 | `watching.py` | a kernel that counts through everything, and what became of it |
 | `kills.py` | programs that are killed, D-Bus and systemd that start anew |
 | `by_hand.py` | settings and accounts that somebody changed or broke |
-| `visitors.py` | clients that are slow, servers that don't end, names that aren't resolved |
+| `visitors.py` | slow clients and servers, servers that don't end, no name server |
+| `crowds.py` | ten thousand people, five hundred servers |
 | `releases.py` | backups of one release on another |
 | `power_cuts.py` | the power goes while people sign up, settings change, backups and upgrades run |
 | `machine_trouble.py` | full and read-only disks, clocks that jump, bombs, reboots |
+| `disk_trouble.py` | disks without an entry for another file, and with I/O errors |
 | `elsewhere.py` | the tests that prove the rest, which are printed below the table |
 
 Rows of the first kind of machine ("native") share one on this host's kernel; the others ("whole")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.integration.faults import (
     by_hand,
+    crowds,
+    disk_trouble,
     elsewhere,
     kills,
     machine_trouble,
@@ -21,8 +23,8 @@ from tests.integration.faults.watching import open_room
 from tests.integration.images import Debian
 
 # Restoring comes first: a machine whose accounts were changed by hand refuses it.
-NATIVE = (*releases.ROWS, *kills.ROWS, *by_hand.ROWS, *visitors.ROWS)
-WHOLE = (*power_cuts.ROWS, *machine_trouble.ROWS)
+NATIVE = (*releases.ROWS, *kills.ROWS, *by_hand.ROWS, *visitors.ROWS, *crowds.ROWS)
+WHOLE = (*power_cuts.ROWS, *machine_trouble.ROWS, *disk_trouble.ROWS)
 
 
 def main() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 import time
 from typing import Final
 
@@ -78,6 +78,110 @@ def slow_clients(room: Preloaded, tries: int, tally: Tally) -> None:
         tally.count(problems)
         tally.notes.append(f"slowest page {seconds:.2f} s, proxy {grown:+.0f} MiB")
         machine.attempt("pkill -f '[s]low.py'")
+
+
+# A program in the place of a user's server, at the same socket.
+_LAGGARD: Final = """
+import grp, os, socket, sys, time
+path, kind = sys.argv[1:]
+os.rename(path, path + ".kept")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+os.chown(path, 0, grp.getgrnam("appliance-proxy").gr_gid)
+os.chmod(path, 0o660)
+listener.listen(100)
+listener.settimeout(1)
+print("listening", flush=True)
+held, drips = [], {
+    "never ends its headers": (b"HTTP/1.1 200 OK\\r\\nX-Slow: ", b"z"),
+    "a byte each second": (b"HTTP/1.1 200 OK\\r\\nContent-Length: 900000\\r\\n\\r\\n", b"z"),
+}
+first, more = drips.get(kind, (b"", b""))
+due = time.monotonic()
+while True:
+    try:
+        if kind == "takes no connection":
+            time.sleep(1)
+        else:
+            one, _ = listener.accept()
+            held.append(one)
+            if kind == "hears nothing":
+                one.shutdown(socket.SHUT_RD)
+            one.sendall(first)
+    except OSError:
+        pass
+    if time.monotonic() >= due:
+        due = time.monotonic() + 1
+        for one in held:
+            try:
+                one.sendall(more)
+            except OSError:
+                pass
+"""
+_LAGGARDS: Final = (
+    "takes no connection", "never answers", "never ends its headers", "a byte each second",
+    "hears nothing",
+)  # fmt: skip
+# People who wait for it, and how many hear of something.
+_WAITING: Final = """
+import select, socket, sys, time
+held = []
+for number in range(int(sys.argv[1])):
+    one = socket.create_connection(("127.0.0.1", 80))
+    one.sendall(b"GET /user/laggard/lab HTTP/1.1\\r\\nHost: x\\r\\nAccept: text/html\\r\\n\\r\\n")
+    held.append(one)
+time.sleep(3)
+readable, _, _ = select.select(held, [], [], 0)
+print("held", len(held) - len(readable), flush=True)
+time.sleep(100)
+"""
+_WAITS: Final = 600
+
+
+def slow_servers(room: Preloaded, tries: int, tally: Tally) -> None:
+    """Others' pages and servers are as quick as ever, and the slow one can be stopped."""
+    machine = room.machine
+    room.add("laggard")
+    room.add("swift")
+    room.start("swift")
+    machine.write_file("/run/laggard.py", _LAGGARD)
+    machine.write_file("/run/waiting.py", _WAITING)
+    for number in range(tries):
+        kind = _LAGGARDS[number % len(_LAGGARDS)]
+        room.start("laggard")
+        before = _memory(machine, "nginx")
+        machine.execute(
+            f"systemd-run -q --collect --unit=laggard{number} python3 /run/laggard.py"
+            f" /run/appliance/servers/laggard/default.sock {shlex.quote(kind)};"
+            f" systemd-run -q --collect --unit=waiting{number} -p LimitNOFILE=4096"
+            f" python3 /run/waiting.py {_WAITS}"
+        )
+        held = f"journalctl -o cat -u waiting{number} | grep held"
+        machine.wait_until(held, timeout=60)
+        waiting = machine.execute(held).split()[1]
+        problems = _judge_others(room)
+        grown = (_memory(machine, "nginx") - before) / 2**20
+        if grown > 64:
+            problems.append(f"the proxy grew by {grown:.0f} MiB")
+        room.stop("laggard")
+        said = machine.execute("curl -s -m 20 -w '%{http_code}' http://127.0.0.1/user/laggard/lab")
+        if not re.search(r"(302|424|503)$", said):
+            problems.append(f"who asks later hears {said[-200:]!r}")
+        machine.execute(f"systemctl stop waiting{number} laggard{number}")
+        tally.count([f"{kind}: {problem}" for problem in problems])
+        tally.notes.append(f"{kind}: {waiting} of {_WAITS} wait, proxy {grown:+.0f} MiB")
+
+
+def _judge_others(room: Preloaded) -> list[str]:
+    page = _page_seconds(room.machine)
+    problems = [f"a page took {page:.1f} s"] if page > _PAGE_SECONDS else []
+    began = time.monotonic()
+    room.machine.execute(
+        f"curl -fsS -m 20 -o /dev/null -H 'Authorization: token {room.token_of('swift')}'"
+        " http://127.0.0.1/user/swift/api/status && appliance server list >/dev/null"
+    )
+    seconds = time.monotonic() - began
+    return problems + ([f"another server took {seconds:.1f} s"] if seconds > _PAGE_SECONDS else [])
 
 
 def server_that_does_not_end(room: Preloaded, tries: int, tally: Tally) -> None:
@@ -174,37 +278,15 @@ def _another_installation(machine: Commands) -> list[str]:
     return [] if re.search(r"python3 .* is running: will wait for it", said) else ["no word of it"]
 
 
-def many_people(room: Preloaded, tries: int, tally: Tally) -> None:
-    """Ten thousand users in the database; an admin's page of them comes at once."""
-    machine = room.machine
-    names = [f"m{number}" for number in range(10_000)]
-    known = machine.execute("appliance user list | wc -l")
-    if int(known) < len(names):
-        for start in range(0, len(names), 1000):
-            machine.execute(
-                "curl -fsS -m 100 --unix-socket /run/appliance/admin.sock -X POST"
-                " -H 'Content-Type: application/json' --data-binary @- -o /dev/null"
-                " http://localhost/hub/api/users",
-                stdin=json.dumps({"usernames": names[start : start + 1000]}), timeout=120,
-            )  # fmt: skip
-    for _ in range(tries):
-        said = machine.execute(
-            "for i in 1 2 3 4 5; do curl -fsS -m 60 --unix-socket /run/appliance/admin.sock"
-            " -o /dev/null -w '%{time_total}\\n' 'http://localhost/hub/api/users?limit=100';"
-            " done", timeout=200,
-        )  # fmt: skip
-        median = sorted(float(word) for word in said.split())[2]
-        tally.count([f"a page of users took {median:.2f} s"] if median > 0.5 else [])
-        tally.notes.append(f"100 of 10,000 users in {median:.3f} s")
-
-
 ROWS: Final = (
     Fault("600 slow and half-open connections", "log-in page within 2 s; the proxy grows by less"
           " than 64 MiB", 5, 1, slow_clients),
+    Fault("600 people wait for a server that is slow (5 ways)", "log-in page and others' servers"
+          " within 2 s; the proxy grows by less than 64 MiB; it can be stopped", 5, 1,
+          slow_servers),
     Fault("server that doesn't end (stopped, deaf)", "gone within 30 s, nothing left", 6, 2,
           server_that_does_not_end),
     Fault("no name server, no Internet", "nothing waits for it", 3, 1, no_name_server),
     Fault("interrupted dpkg; dpkg's lock is held", "said, with the command; what runs goes on",
           2, 1, interrupted_package_installation),
-    Fault("10,000 users", "a page of 100 within 0.5 s", 2, 0, many_people),
 )  # fmt: skip
