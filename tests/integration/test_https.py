@@ -332,6 +332,7 @@ def test_certificate_of_an_acme_server_is_ordered_renewed_and_kept(room: Preload
     # A name that leads nowhere is told before anybody is asked.
     nowhere = machine.fail(order.replace(PUBLIC, "nowhere.test"), timeout=60)
     assert "nowhere.test" in nowhere.stderr
+    _what_is_in_the_way_is_told(machine, order)
     assert status(machine)["mode"] == "off"
     machine.execute(order, timeout=120)
     curl = f"curl -fsS --cacert {ACME}/root.pem"
@@ -349,6 +350,32 @@ def test_certificate_of_an_acme_server_is_ordered_renewed_and_kept(room: Preload
     told = finding(machine)
     assert told["severity"] == "warning", told
     assert "could not be renewed" in told["summary"]
+
+
+def _what_is_in_the_way_is_told(machine: Commands, order: str) -> None:
+    """The port, closed or somebody else's; the clock; an authority that was asked too often."""
+    machine.execute("appliance config set http.port 8000", timeout=60)
+    away = machine.fail(order, timeout=60).stderr
+    assert "nothing listens at 127.0.0.1, port 80: the appliance has port 8000" in away
+    assert "sudo appliance config set http.port 80" in away
+    machine.execute("systemd-run --unit=squatter /usr/bin/python3 -m http.server 80")
+    machine.wait_until("ss -Hltn 'sport = :80' | grep -q .")
+    taken = machine.fail(order, timeout=60).stderr
+    assert "another program than the appliance answers: SimpleHTTP" in taken
+    assert "appliance https behind nginx" in taken
+    machine.execute("systemctl stop squatter; appliance config unset http.port", timeout=60)
+    machine.execute(
+        "systemd-run --unit=refusing /usr/bin/python3 /opt/inside/refusing_acme.py"
+        f" {ACME}/crt.pem {ACME}/key.pem"
+    )
+    machine.wait_until("ss -Hltn 'sport = :14001' | grep -q .")
+    for path, *said in (
+        ("late/dir", "this machine's clock says", "sudo timedatectl set-ntp true"),
+        ("dir", "was asked too often and refuses until", "wait until then"),
+    ):
+        refused = machine.fail(order.replace("14000/dir", f"14001/{path}"), timeout=60).stderr
+        assert all(part in refused for part in said), refused
+    machine.execute("systemctl stop refusing")
 
 
 @pytest.mark.long
