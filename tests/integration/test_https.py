@@ -114,19 +114,24 @@ def test_only_modern_tls_and_hsts_when_it_is_wished_for(room: Preloaded) -> None
         machine.execute(f"openssl s_client -connect {HOST}:443 {words} </dev/null")
 
 
+def log_in(machine: Commands, user: str, password: str) -> str:
+    """The head of what the log-in page answers; the cookies are in /root/jar."""
+    page = machine.execute(f"{CURL} -c /root/jar {SITE}/hub/login")
+    token = re.search(r'name="_xsrf" value="([^"]+)"', page)
+    assert token
+    return machine.execute(
+        f"{CURL} -b /root/jar -c /root/jar -o /dev/null -D - {SITE}/hub/login "
+        f"--data-urlencode username={user} --data-urlencode '_xsrf={token[1]}' "
+        f"--data-urlencode 'password={password}'"
+    )
+
+
 def test_log_in_by_https_sets_cookies_for_https_alone(room: Preloaded) -> None:
     machine = room.machine
     made = json.loads(machine.execute("appliance user add carol --generate --json"))
     password = re.search(r'"password": "([^"]+)"', json.dumps(made))
     assert password
-    page = machine.execute(f"{CURL} -c /root/jar {SITE}/hub/login")
-    token = re.search(r'name="_xsrf" value="([^"]+)"', page)
-    assert token
-    head = machine.execute(
-        f"{CURL} -b /root/jar -c /root/jar -o /dev/null -D - {SITE}/hub/login "
-        f"--data-urlencode username=carol --data-urlencode '_xsrf={token[1]}' "
-        f"--data-urlencode 'password={password[1]}'"
-    )
+    head = log_in(machine, "carol", password[1])
     assert head.startswith("HTTP/1.1 302"), head
     cookies = re.findall(r"(?mi)^set-cookie: (.*?)\r?$", head)
     assert any(one.startswith("jupyterhub-hub-login=") for one in cookies)
@@ -273,6 +278,21 @@ def test_users_servers_on_a_host_name_of_their_own(room: Preloaded) -> None:
     machine.allowed.errors.append("Failed to start appliance-preload-kernel.service")
     tried = json.loads(machine.execute("appliance isolation test --json", timeout=60))
     assert tried["passed"]
+    # What users' servers send comes by the second name alone, and the hub's pages by the first.
+    asked = f"{CURL} --resolve {SECOND}:443:127.0.0.1 -o /dev/null -w '%{{http_code}}"
+    for path, here, there in (("/user/bob/lab", HOST, SECOND), ("/hub/login", SECOND, HOST)):
+        led = machine.execute(f"{asked} %{{redirect_url}}' https://{here}{path}")
+        assert led == f"307 https://{there}{path}"
+    # Who has the hub's cookie is known by the first name, and nobody by the second.
+    machine.execute("appliance user passwd bob --stdin", stdin="violet lantern seventeen")
+    log_in(machine, "bob", "violet lantern seventeen")
+    machine.execute(f"{CURL} -b /root/jar -c /root/jar -o /dev/null {SITE}/hub/home")
+    jar = dict(re.findall(r"(?m)\t(\S+)\t(\S+)$", machine.read_file("/root/jar")))
+    sent = "; ".join(f"{name}={jar[name]}" for name in ("jupyterhub-hub-login", "_xsrf"))
+    words = f"-H 'Cookie: {sent}' -H 'X-XSRFToken: {jar['_xsrf']}'"
+    for name, answer in ((HOST, "200"), (SECOND, "403")):
+        messages = f"https://{name}/hub/api/appliance/messages"
+        assert machine.execute(f"{asked}' {words} {messages}") == answer
 
 
 ACME: Final = "/run/acme"
