@@ -2,8 +2,8 @@
 
 The daemon has its own copy because root must not run code from an environment that it doesn't need:
 no dependency of the hub, and no file of the hub's environment, is ever imported by root. With it
-come the program that works on files for classes, and the scripts that a preload daemon's unit runs
-before the users' environment.
+come the program that works on files for classes, and the scripts that units run before their
+programs: a preload daemon's before the users' environment, all where no file can be made any more.
 """
 
 from __future__ import annotations
@@ -77,5 +77,6 @@ DAEMON_FILES: Final[dict[str, str]] = {
     **{f"systemd_spawner/{name}": f"appliance/systemd_spawner/{name}" for name in _DAEMON},
     **{f"file_worker/{name}": f"appliance/file_worker/{name}" for name in _FILE_WORKER},
     **{f"preload/{name}": f"appliance/preload/{name}" for name in _PRELOAD},
+    "disk/spare.py": "appliance/disk/spare.py",
 }
 """From the package `appliance` to the daemon's directory, /opt/appliance/spawner."""
