@@ -18,7 +18,11 @@ from tests.integration.preloaded import Preloaded
 _PEOPLE: Final = 10_000
 _SERVERS: Final = 500
 _ANSWER_SECONDS: Final = 0.2
+_USAGE_SECONDS: Final = 2.0
+"""For what each server uses: systemd is asked of one after the other, and the hub goes on."""
 _HEALTH_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.4
+"""Longer than that the hub does nothing else at no time."""
 _ROUNDS_SECONDS: Final = 65
 """Two rounds of the reconciler and one of the culler, which is told to come each 20 s."""
 
@@ -94,9 +98,9 @@ print(len(seconds), *(f"{seconds[int(len(seconds) * share)]:.3f}" for share in (
       f"{seconds[-1]:.3f}")
 """
 _PAGES: Final = ("/hub/admin", "/hub/admin?page=50", "/hub/admin/status")
+_USAGE: Final = "appliance/servers"
 _CALLS: Final = (
-    "appliance/servers", "users?limit=100", "users?state=active&limit=200", "appliance/status",
-    "metrics",
+    _USAGE, "users?limit=100", "users?state=active&limit=200", "appliance/status", "metrics",
 )  # fmt: skip
 
 
@@ -153,7 +157,7 @@ def _judge_answers(machine: Commands, tally: Tally) -> list[str]:
     return [
         f"{path} took {seconds:.2f} s"
         for path, seconds in took.items()
-        if seconds > _ANSWER_SECONDS
+        if seconds > (_USAGE_SECONDS if path == _USAGE else _ANSWER_SECONDS)
     ]
 
 
@@ -176,7 +180,10 @@ def _judge_rounds(machine: Commands, tally: Tally) -> list[str]:
     tally.notes.append(
         f"health, {count} times: {median} s, 99 of 100 {most} s, longest {longest} s"
     )
-    return [f"the health page took {most} s"] if float(most) > _HEALTH_SECONDS else []
+    problems = [f"the health page took {most} s"] if float(most) > _HEALTH_SECONDS else []
+    if float(longest) > _PAUSE_SECONDS:
+        problems.append(f"it took {longest} s once")
+    return problems
 
 
 def _hub_memory(machine: Commands) -> float:
@@ -200,6 +207,7 @@ def _add_admin(machine: Commands) -> None:
 
 ROWS: Final = (
     Fault("10,000 users", "a page of 100 within 0.2 s", 2, 0, many_people),
-    Fault("500 running servers, 10,000 users", "pages and lists of admins within 0.2 s; health"
-          " within 0.1 s (99 of 100) while the hub compares and culls", 2, 0, many_servers),
+    Fault("500 running servers, 10,000 users", "pages and lists of admins within 0.2 s, what"
+          " each server uses within 2 s; health within 0.1 s (99 of 100, all within 0.4 s) while"
+          " the hub compares and culls", 2, 0, many_servers),
 )  # fmt: skip
