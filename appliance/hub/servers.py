@@ -213,7 +213,7 @@ class Servers:
         Raises BadRequest if it runs or is stopping, SpawnError if it failed within that time.
         """
         self.check_room(server)
-        view, live = self._rows.view(server), self._live(server)
+        view, live = await self.seen(server), self._live(server)
         if view.state is ServerState.READY:
             raise BadRequest(f"cannot start the server {server}", why="it is already running")
         if view.state is ServerState.STOPPING:

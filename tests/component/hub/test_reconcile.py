@@ -162,6 +162,15 @@ async def _cut_power(machine: Machine) -> None:
     machine.spawner.unreachable = None
 
 
+async def test_after_a_power_cut_the_api_starts_a_server_though_the_spawner_was_late(
+    machine: Machine, bob: Browser
+) -> None:
+    await _start(machine, bob)
+    await _cut_power(machine)
+    await _start(machine, bob)
+    assert BOB in machine.spawner.servers
+
+
 @pytest.mark.parametrize("path", ["/hub/spawn?next=/user/bob/lab", "/hub/spawn/bob"])
 async def test_after_a_power_cut_a_server_starts_though_the_spawner_was_late(
     machine: Machine, bob: Browser, path: str
