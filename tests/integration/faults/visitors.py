@@ -132,7 +132,8 @@ for number in range(int(sys.argv[1])):
     held.append(one)
 time.sleep(3)
 readable, _, _ = select.select(held, [], [], 0)
-print("held", len(held) - len(readable), flush=True)
+heard = {one.recv(12)[9:].decode() for one in readable}
+print("held", len(held) - len(readable), *sorted(heard), flush=True)
 time.sleep(100)
 """
 _WAITS: Final = 600
@@ -158,7 +159,7 @@ def slow_servers(room: Preloaded, tries: int, tally: Tally) -> None:
         )
         held = f"journalctl -o cat -u waiting{number} | grep held"
         machine.wait_until(held, timeout=60)
-        waiting = machine.execute(held).split()[1]
+        _, waiting, *heard = machine.execute(held).split()
         problems = _judge_others(room)
         grown = (_memory(machine, "nginx") - before) / 2**20
         if grown > 64:
@@ -169,7 +170,10 @@ def slow_servers(room: Preloaded, tries: int, tally: Tally) -> None:
             problems.append(f"who asks later hears {said[-200:]!r}")
         machine.execute(f"systemctl stop waiting{number} laggard{number}")
         tally.count([f"{kind}: {problem}" for problem in problems])
-        tally.notes.append(f"{kind}: {waiting} of {_WAITS} wait, proxy {grown:+.0f} MiB")
+        tally.notes.append(
+            f"{kind}: {waiting} of {_WAITS} wait, others hear {' '.join(heard) or 'nothing'},"
+            f" proxy {grown:+.0f} MiB"
+        )
 
 
 def _judge_others(room: Preloaded) -> list[str]:
