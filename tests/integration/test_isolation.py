@@ -194,12 +194,15 @@ def check_window(room: Preloaded) -> None:
     room.start("emmy")
     kernel = room.start_kernel("emmy")
     now = datetime.now(UTC)
-    window = {"begins": now + timedelta(seconds=3), "ends": now + timedelta(seconds=30)}
+    window = {"begins": now + timedelta(seconds=12), "ends": now + timedelta(seconds=40)}
     body = json.dumps({name: moment.isoformat() for name, moment in window.items()})
     said = execute(HUB.format("PUT", "appliance/classes/algebra/exam", body))
     assert json.loads(said)["is_now"] is False
     offline = f"grep -q emmy {OFFLINE}"
-    room.machine.wait_until(offline, timeout=15)
+    time.sleep(4)
+    room.machine.fail(offline)
+    _becomes(room, kernel, reached=True)
+    room.machine.wait_until(offline, timeout=25)
     _becomes(room, kernel, reached=False)
     room.machine.wait_until(f"! {offline}", timeout=45)
     _becomes(room, kernel, reached=True)
