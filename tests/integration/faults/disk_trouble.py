@@ -168,6 +168,8 @@ def disk_errors(ground: Ground, tries: int, tally: Tally) -> None:
             problems.append("she can't log in afterwards")
         if room.visitor(f"later{number}").sign_up().path != "/hub/home":
             problems.append("nobody can sign up afterwards")
+        # A hub whose last words were not written down may have started it again by itself.
+        machine.attempt(f"appliance server stop {owner.name}", timeout=90)
         room.start(owner.name)
         tally.count([f"{name}, {what}: {problem}" for problem in problems], lost=lost)
         room.stop_all()
