@@ -168,7 +168,7 @@ def disk_errors(ground: Ground, tries: int, tally: Tally) -> None:
             problems.append("she can't log in afterwards")
         if room.visitor(f"later{number}").sign_up().path != "/hub/home":
             problems.append("nobody can sign up afterwards")
-        # A hub whose last words were not written down may have started it again by itself.
+        # Now and then it runs by then already, which isn't what is judged here.
         machine.attempt(f"appliance server stop {owner.name}", timeout=90)
         room.start(owner.name)
         tally.count([f"{name}, {what}: {problem}" for problem in problems], lost=lost)
