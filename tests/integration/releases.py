@@ -68,6 +68,15 @@ def whose_hub_ends_after_migrating(tree: Path) -> None:
     )
 
 
+def whose_hub_does_not_answer(tree: Path) -> None:
+    """It runs, and tells systemd that it is ready."""
+    replace_in(
+        tree / "appliance/hub/api/info.py",
+        r'"no-store"\)\n        self\.finish\(\)',
+        '"no-store")\n        self.set_status(500)\n        self.finish()',
+    )
+
+
 def whose_migration_fails(tree: Path) -> None:
     with_a_migration(tree)
     last = max((tree / "appliance/db/migrations/versions").glob("0*.py"))

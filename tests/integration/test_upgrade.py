@@ -16,6 +16,7 @@ from tests.integration.images import Debian
 from tests.integration.preloaded import Preloaded, open_native
 from tests.integration.releases import (
     release,
+    whose_hub_does_not_answer,
     whose_hub_ends_after_migrating,
     whose_migration_fails,
     with_a_migration,
@@ -181,6 +182,19 @@ def test_a_release_that_does_not_work_is_gone_back_from(
         " print(sqlite3.connect('/var/lib/appliance/hub/hub.sqlite')"
         ".execute('PRAGMA integrity_check').fetchone())\" | grep ok"
     )
+    _goes_on(room, server)
+
+
+@pytest.mark.long
+def test_a_release_whose_hub_runs_and_does_not_answer_is_gone_back_from(
+    room: Preloaded, server: int, tmp_path: Path
+) -> None:
+    version = _version(room)
+    refused = _upgrade(room, release("7.3.1", tmp_path, whose_hub_does_not_answer))
+    assert refused.code == 1
+    assert f"{version} is in force again" in refused.stdout, refused.describe()
+    assert "cannot reach the hub through the proxy" in refused.stdout
+    assert _version(room) == version
     _goes_on(room, server)
 
 
