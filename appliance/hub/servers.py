@@ -30,7 +30,7 @@ from appliance.errors import (
 from appliance.hub.activity import Activity
 from appliance.hub.progress import Event, Progress, failed_event, only_event, ready_event
 from appliance.hub.server_rows import FailureNote, ServerRows, ServerView
-from appliance.hub.start_queue import StartQueue
+from appliance.hub.start_queue import StartQueue, who_asks
 from appliance.hub.states import ServerState
 from appliance.hub.supervisor import Supervisor
 from appliance.interfaces import Exited, Running, Spawner, Started, StartRequest
@@ -110,7 +110,7 @@ class Servers:
         return self._with_place(self._rows.view(server))
 
     def known(self, server: ServerId) -> bool:
-        """Whether it was started at least once; the default server always counts as known."""
+        """Whether it was ever started; the default server always counts as known."""
         return not server.name or self._rows.known(server)
 
     def of_user(self, user: Username) -> list[ServerView]:
@@ -213,7 +213,7 @@ class Servers:
         Raises BadRequest if it runs or is stopping, SpawnError if it failed within that time.
         """
         self.check_room(server)
-        view, live = await self.seen(server), self._live(server)
+        view, live = await self.seen(server, believed=False), self._live(server)
         if view.state is ServerState.READY:
             raise BadRequest(f"cannot start the server {server}", why="it is already running")
         if view.state is ServerState.STOPPING:
@@ -222,7 +222,7 @@ class Servers:
                 why="it is stopping at this moment",
                 mend="try again in a few seconds",
             )
-        asker = _who_asks(server)
+        asker = who_asks(server)
         if view.state is ServerState.STARTING:
             self._queue.move_up(server, asker)
         else:
@@ -398,11 +398,13 @@ class Servers:
         """The rows were compared with what runs; until then they tell of an earlier hub's time."""
         self._is_compared = True
 
-    async def seen(self, server: ServerId, *, doubted: bool = False) -> ServerView:
+    async def seen(
+        self, server: ServerId, *, doubted: bool = False, believed: bool = True
+    ) -> ServerView:
         """The server as it is: one that is said to run is looked for where the row may be wrong.
 
-        After a power cut that is until the first comparison, which waits for the spawner. With
-        `doubted` it is always: somebody did not find the server there.
+        That is until the first comparison after a power cut, and always with `doubted`: somebody
+        did not find it there. If the spawner can't be asked, the row is `believed`, or that raised.
         """
         view = self.view(server)
         if not view.ready or (self._is_compared and not doubted):
@@ -411,6 +413,8 @@ class Servers:
             try:
                 running = await self._spawner.running()
             except ApplianceError as err:
+                if not believed:
+                    raise
                 log.warning("cannot see whether the server %s runs: %s", server, err)
                 return self.view(server)
             if self._rows.view(server).ready and server not in running:
@@ -489,11 +493,3 @@ class Servers:
         if view.state is not ServerState.STARTING:
             return view
         return replace(view, queue_position=self._queue.position(view.server))
-
-
-def _who_asks(server: ServerId) -> str:
-    """Whose start it is in the line: of who sent the request, else of the server's user."""
-    actor = audit.who_asks()
-    if actor is None:
-        return server.user
-    return actor.name if actor.kind == "user" else f"{actor.kind} {actor.name}"

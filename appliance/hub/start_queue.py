@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from appliance import audit
 from appliance.hub.strain import MemoryStrain
 from appliance.names import ServerId
 
@@ -141,3 +142,11 @@ class StartQueue:
     def _room(self) -> int:
         # One always may, or nobody would look again when memory is there.
         return 1 if self.starting and self._is_strained() else self._at_once
+
+
+def who_asks(server: ServerId) -> str:
+    """Whose start it is in the line: of who sent the request, else of the server's user."""
+    actor = audit.who_asks()
+    if actor is None:
+        return server.user
+    return actor.name if actor.kind == "user" else f"{actor.kind} {actor.name}"

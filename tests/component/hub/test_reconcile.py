@@ -251,6 +251,10 @@ async def test_while_the_spawner_is_away_a_server_is_believed_to_run(
     await machine.restart()
     assert (await bob.get("/hub/spawn?next=/user/bob/lab")).location == "/user/bob/lab"
     assert (await bob.get("/hub/user/bob/lab")).location == "/user/bob/lab?redirects=1"
+    # Who wants to start it isn't told that it runs, for nobody knows.
+    refused = await bob.api("POST", "users/bob/server", {})
+    assert refused.status == 500
+    assert "its socket is not there" in refused.json["message"]
     assert machine.hub.servers.view(BOB).ready
 
 
