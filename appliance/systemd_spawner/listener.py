@@ -6,6 +6,7 @@ up a list. A client that stalls or vanishes costs its own thread until a timeout
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # More than a class has starts at once; each is a sleeping thread.
 CONNECTIONS_MAX: Final = 256
+# What a disk says that is full or broken, or that Linux has stopped writing to for that.
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EUCLEAN})
 _REQUEST_TIMEOUT_SECONDS: Final = 30.0
 _SEND_TIMEOUT_SECONDS: Final = 10.0
 _WATCH_LOOK_SECONDS: Final = 5.0
@@ -146,17 +149,17 @@ class Listener:
             return failure_reply(
                 SpawnError(f"cannot {request.verb}", why=f"systemd: {err}", mend="try again")
             )
-        except Exception:
-            # The edge: a bug, whose traceback is for the journal.
+        except Exception as err:
+            # The edge. Either way the traceback is for the journal.
             subject = request.school_class or request.server_id
             log.exception("%s of %s failed", request.verb, subject)
-            return failure_reply(
-                SpawnError(
-                    f"cannot {request.verb}",
-                    why="the spawner daemon has met a fault of its own",
-                    mend="sudo appliance logs spawner",
-                )
+            why, mend = (
+                "the spawner daemon has met a fault of its own",
+                "sudo appliance logs spawner",
             )
+            if isinstance(err, OSError) and err.errno in _DISK:
+                why, mend = f"the disk says: {err.strerror}", "sudo appliance doctor"
+            return failure_reply(SpawnError(f"cannot {request.verb}", why=why, mend=mend))
 
     def _carry_out(self, request: Request, descriptor: int) -> dict[str, Any]:
         servers = self._servers

@@ -30,7 +30,10 @@ updates:
   next_python: false
 """
 # Rounds follow each other here faster than systemd lets a unit begin.
-FREELY: Final = "systemctl reset-failed appliance-disk.service appliance-quota.service;"
+FREELY: Final = (
+    "systemctl reset-failed appliance-disk.service appliance-quota.service"
+    " appliance-upkeep.service;"
+)
 MEASURE: Final = f"{FREELY} systemctl start appliance-disk.service"
 SIGN_UP: Final = (
     "cd /root; rm -f jar; xsrf=$(curl -sS -c jar http://127.0.0.1/hub/signup"

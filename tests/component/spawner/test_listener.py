@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -67,6 +68,26 @@ def test_the_verbs_work_over_the_socket(daemon: Daemon) -> None:
     assert ask(daemon, verb="rename_user", user="ada", new="Eve")["code"] == "bad_request"
     assert ask(daemon, verb="forget_user", user="eve") == {"ok": True}
     assert ask(daemon, verb="list")["servers"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "why", "mend"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "the disk says: Input/output error", "doctor"),
+        (OSError(errno.EBADF, "Bad file descriptor"), "a fault of its own", "logs spawner"),
+        (KeyError("x"), "a fault of its own", "logs spawner"),
+    ],
+)
+def test_a_disk_that_fails_is_told_from_a_bug(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str, mend: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(daemon._servers, "start", fail)
+    refused = ask(daemon, verb="start", user="ada", server="", token=TOKEN)
+    assert (refused["ok"], why in refused["why"], mend in refused["mend"]) == (False, True, True)
+    assert ask(daemon, verb="ping") == {"ok": True}
 
 
 def test_limits_of_groups_and_pages_reach_the_unit(
