@@ -6,6 +6,7 @@ systemd holds the sockets, so requests would wait there until the proxy loses pa
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import socket
 import time
@@ -13,10 +14,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from html import escape
 from http import HTTPStatus
+from importlib import resources
 from typing import Final
 
 from appliance.errors import ApplianceError
 
+# Read now: the disk may fail later.
+_PAGE: Final = resources.files("appliance.hub").joinpath("cannot_start.html").read_text("utf-8")
+# How messages write commands.
+_COMMAND: Final = re.compile(r"`([^`]+)`")
+_CODE: Final = r"<code>\1</code>"
 _STATUS: Final = HTTPStatus.SERVICE_UNAVAILABLE
 _REQUEST_BYTES: Final = 65536
 _REQUEST_SECONDS: Final = 0.5
@@ -52,25 +59,8 @@ def _page(error: ApplianceError) -> bytes:
     """Like the one that the proxy has for a hub that is away; the hub's own need the database."""
     words = [f"{error.what[:1].upper()}{error.what[1:]}.", f"Why: {error.why}." * bool(error.why),
              f"What can be done: {error.mend}." * bool(error.mend)]  # fmt: skip
-    text = "".join(f"<p>{escape(word)}</p>\n" for word in words if word)
-    return _answer("text/html; charset=utf-8", f"""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="10">
-<title>The hub can't start now</title>
-</head>
-<body>
-<main>
-<h1>The hub can't start now</h1>
-{text}<p>Running servers and notebooks go on working. This page tries again by itself.</p>
-</main>
-</body>
-</html>
-""")  # fmt: skip
+    text = "".join(f"<p>{_COMMAND.sub(_CODE, escape(word))}</p>\n" for word in words if word)
+    return _answer("text/html; charset=utf-8", _PAGE.replace("WORDS", text))
 
 
 def _data(error: ApplianceError) -> bytes:
