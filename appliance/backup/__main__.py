@@ -37,6 +37,9 @@ def main() -> int:
     for part in manifest.parts:
         for note in part.notes:
             log.info("%s: %s", part.name, note)
+    for one in made.left_out if manifest.is_encrypted else ():
+        for note in one.notes:
+            log.info("%s: %s", one.part, note)
     log.info("made and verified %s: %d bytes", manifest.name, manifest.size)
     return 0
 

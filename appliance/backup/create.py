@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from appliance import __version__
 from appliance.backup import database, sources
@@ -20,10 +19,12 @@ from appliance.backup.manifest import (
     DATABASE,
     KEY_FILE,
     MANIFEST_FILE,
+    NOTES_MAX,
     SUMS_FILE,
     Manifest,
     Part,
 )
+from appliance.backup.members import Readable
 from appliance.backup.place import Backup, Place, Room, only_one
 from appliance.backup.sealing import Sealing, make_sealing, stored_passphrase
 from appliance.backup.sources import Source
@@ -66,13 +67,29 @@ class Wanted:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What of one part is no file of anybody's work (`members.py`)."""
+
+    part: str
+    count: int
+    notes: tuple[str, ...]
+    """The first of them, and why."""
+
+
 @dataclass(frozen=True)
 class Made:
     """What came of it."""
 
     backup: Backup
     verified: Verified
+    left_out: list[LeftOut] = field(default_factory=list)
     cleaned: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """How many files could not be read, or changed meanwhile."""
+        return self.backup.manifest.notes_count - sum(one.count for one in self.left_out)
 
 
 def create(places: Places, wanted: Wanted, progress: Progress = no_progress) -> Made:
@@ -98,7 +115,7 @@ def create(places: Places, wanted: Wanted, progress: Progress = no_progress) -> 
             raise _failed(err, wanted.place) from err
         finally:
             shutil.rmtree(building, ignore_errors=True)
-        return Made(Backup(folder, manifest), verified, cleaned)
+        return Made(Backup(folder, manifest), verified, builder.left_out, cleaned)
 
 
 def _failed(err: OSError, place: Place) -> BackupError:
@@ -137,6 +154,7 @@ class _Builder:
     progress: Progress
     before: Backup | None
     parts: list[Part] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def build(self, name: str) -> Manifest:
         # Who has which account comes before the database: an account that nobody knows does no
@@ -206,12 +224,15 @@ class _Builder:
                 account=source.account, uid=source.uid,
             )  # fmt: skip
             count, notes = tar.notes()
+        sieve = tar.output
+        if sieve.count:
+            self.left_out.append(LeftOut(source.name, sieve.count, tuple(sieve.notes)))
         # Names of files are words of users'.
-        kept = () if self.sealing.is_on else notes
-        self.parts[-1] = replace(self.parts[-1], notes_count=count, notes=kept)
+        kept = () if self.sealing.is_on else (*sieve.notes, *notes)[:NOTES_MAX]
+        self.parts[-1] = replace(self.parts[-1], notes_count=count + sieve.count, notes=kept)
 
     def _store(
-        self, name: str, file: str, stream: IO[bytes], *, account: str = "", uid: int = 0
+        self, name: str, file: str, stream: Readable, *, account: str = "", uid: int = 0
     ) -> None:
         file = f"{file}.age" if self.sealing.is_on else file
         stored, content = store(

@@ -38,7 +38,8 @@ def back_up(
         replace(
             read_record(places), tried=now, succeeded=now, name=manifest.name, size=manifest.size,
             opened=made.verified.opened, with_homes=manifest.has_homes,
-            notes=manifest.notes_count, failure="", mend="",
+            left_out={one.part: one.count for one in made.left_out},
+            notes=made.changed, failure="", mend="",
         ),
     )  # fmt: skip
     if wanted.scheduled:

@@ -41,7 +41,7 @@ class Part:
     uid: int = 0
     notes_count: int = 0
     notes: tuple[str, ...] = ()
-    """Files that could not be read, or changed meanwhile; the first of them."""
+    """Files that could not be read, changed meanwhile or were left out; the first of them."""
 
 
 @dataclass(frozen=True, slots=True)

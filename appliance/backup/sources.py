@@ -32,12 +32,14 @@ class Source:
     uid: int = 0
     members: tuple[str, ...] = (".",)
     """What is packed, if not all of it."""
+    plain: bool = False
+    """Folders and files alone: a restore gives them to root, and refuses what is anything else."""
 
 
 def state_sources(places: Places) -> list[Source]:
     """What there always is: small, and first of all."""
     found = [
-        Source("spawner", places.spawner_state),
+        Source("spawner", places.spawner_state, plain=True),
         Source(
             "hub",
             places.hub_state,
@@ -45,17 +47,17 @@ def state_sources(places: Places) -> list[Source]:
             exclude=(f"{places.database.name}*", "backup.sqlite", "reserve*", "uploads"),
             account="" if places.trial else HUB_ACCOUNT,
         ),
-        Source("certificates", places.certificates),
-        Source("audit", places.root_audit),
+        Source("certificates", places.certificates, plain=True),
+        Source("audit", places.root_audit, plain=True),
     ]
     if places.trial:
         # Its settings lie in the folder that holds everything else, too.
         names = (places.config_file.name, places.config_history.name)
         there = tuple(f"./{name}" for name in names if (places.settings / name).exists())
-        found.append(Source("settings", places.settings, members=there))
+        found.append(Source("settings", places.settings, members=there, plain=True))
     else:
         secret = passphrase_file(places).name
-        found.append(Source("settings", places.settings, exclude=(secret,)))
+        found.append(Source("settings", places.settings, exclude=(secret,), plain=True))
     return [one for one in found if one.folder.is_dir()]
 
 

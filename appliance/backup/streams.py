@@ -14,6 +14,7 @@ from typing import IO, Any, Final, Protocol
 
 from appliance.backup.errors import BackupError, WrongKey
 from appliance.backup.manifest import Part
+from appliance.backup.members import Readable
 from appliance.backup.place import Room
 from appliance.backup.sealing import Sealing
 
@@ -58,7 +59,7 @@ class Summing:
 class _Packed:
     """Reads a source packed by gzip; what was read is summed."""
 
-    def __init__(self, source: IO[bytes], tick: Callable[[int], None]) -> None:
+    def __init__(self, source: Readable, tick: Callable[[int], None]) -> None:
         self.content = Summing()
         self.failure: BaseException | None = None
         self._source = source
@@ -108,7 +109,7 @@ class _Stored:
 
 
 def store(
-    source: IO[bytes],
+    source: Readable,
     path: Path,
     *,
     sealing: Sealing,

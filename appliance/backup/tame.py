@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from appliance.backup.errors import Hostile
+from appliance.backup.members import SET_ID
 from appliance.backup.trees import OPEN, Entry, everything_in
 
-_SET_ID: Final = 0o6000
 _OTHERS_WRITE: Final = 0o022
 
 
@@ -67,7 +67,7 @@ def _make_roots(descriptor: int, groups: Collection[int]) -> None:
         status = os.fstat(descriptor)
         if os.geteuid() == 0:
             os.fchown(descriptor, 0, status.st_gid if status.st_gid in groups else 0)
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~(_SET_ID | _OTHERS_WRITE))
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~(SET_ID | _OTHERS_WRITE))
     finally:
         os.close(descriptor)
 
@@ -76,10 +76,10 @@ def take_powers(folder: Path, what: str) -> None:
     """Of files that keep their owners: no program runs as its owner. Raises Hostile for devices."""
     for entry in everything_in(folder):
         kind = entry.status.st_mode
-        # The one that Linux lets everybody make is none: see `unpack.py`.
+        # The one that Linux lets everybody make is none: see `members.py`.
         if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and entry.status.st_rdev):
             raise _hostile(entry, what, "is a device")
-        if stat.S_ISREG(kind) and kind & _SET_ID:
+        if stat.S_ISREG(kind) and kind & SET_ID:
             with suppress(FileNotFoundError):
                 _take_power(entry.open())
 
@@ -88,6 +88,6 @@ def _take_power(descriptor: int) -> None:
     try:
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
-            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~_SET_ID)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~SET_ID)
     finally:
         os.close(descriptor)

@@ -14,6 +14,7 @@ from typing import IO, Final
 
 from appliance.backup.errors import BackupError
 from appliance.backup.manifest import NOTES_MAX
+from appliance.backup.members import Sieve
 from appliance.backup.sources import Source
 
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC0"}
@@ -36,17 +37,14 @@ _PACK: Final = (
 class Packing:
     """A tar that runs; read its output to the end, then ask for the notes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], source: Source) -> None:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        self.output = Sieve(process.stdout, source)
         self._process = process
         self._said = said
 
-    @property
-    def output(self) -> IO[bytes]:
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        return self._process.stdout
-
     def notes(self) -> tuple[int, tuple[str, ...]]:
-        """How many files there is something to say of, and the first lines of it.
+        """How many files changed meanwhile or can't be read, and the first lines of it.
 
         Raises BackupError if tar could not even begin.
         """
@@ -73,7 +71,8 @@ def packing(source: Source) -> Iterator[Packing]:
             *_PACK, f"--directory={source.folder}", "--wildcards", "--wildcards-match-slash",
             "--no-anchored", *(f"--exclude={name}" for name in source.exclude_names),
             "--anchored", *(f"--exclude=./{path}" for path in source.exclude),
-            f"--exclude={'?' * LONGEST}*", *source.members,
+            f"--exclude={'?' * LONGEST}*", *(["--hard-dereference"] * source.plain),
+            *source.members,
         ]  # fmt: skip
         try:
             process = subprocess.Popen(
@@ -86,7 +85,7 @@ def packing(source: Source) -> Iterator[Packing]:
             ) from err
         with process:
             try:
-                yield Packing(process, said)
+                yield Packing(process, said, source)
             finally:
                 if process.stdout is not None:
                     process.stdout.close()

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from appliance.backup.errors import BackupError, Hostile
 from appliance.backup.manifest import Part
+from appliance.backup.members import has_roots_power, is_of_files
 from appliance.backup.place import Backup
 from appliance.backup.streams import Sum, Summing, damaged, load, piped
 from appliance.backup.tar import ENVIRONMENT
@@ -26,7 +27,6 @@ _UNPACK: Final = (
     "--delay-directory-restore", "--warning=no-timestamp", "--warning=no-unknown-keyword",
     "--quoting-style=escape", "--acls", "--xattrs",
 )  # fmt: skip
-_SET_ID: Final = 0o6000
 _COMPLAINTS_MAX: Final = 2**20
 _LINE_MAX: Final = 500
 
@@ -39,20 +39,10 @@ def check_member(member: tarfile.TarInfo, part: str) -> None:
     for path in paths:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise _hostile(part, f"{path[:200]!r} leads out of the folder")
-    if (
-        not (member.isreg() or member.isdir() or member.issym() or member.islnk())
-        and member.type not in (tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE)
-        and not _is_whiteout(member)
-    ):
+    if not is_of_files(member):
         raise _hostile(part, f"{member.name[:200]!r} is a device, or of an unknown kind")
-    if member.isreg() and member.uid == 0 and member.mode & _SET_ID:
+    if has_roots_power(member):
         raise _hostile(part, f"{member.name[:200]!r} would run with root's rights")
-
-
-def _is_whiteout(member: tarfile.TarInfo) -> bool:
-    """The device 0:0 is none. Linux lets everybody make it: layers of containers mark by it what
-    isn't there any more."""
-    return member.ischr() and (member.devmajor, member.devminor) == (0, 0)
 
 
 def _hostile(part: str, why: str) -> Hostile:

@@ -7,9 +7,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from appliance.backup.create import Wanted
 from appliance.backup.errors import BackupError, WrongKey
@@ -33,6 +33,8 @@ from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
 from appliance.errors import ConfigError
 from appliance.places import Places
+
+_NOTES_SHOWN: Final = 20
 
 
 def settings_in_force(places: Places) -> Config:
@@ -61,16 +63,24 @@ def create(
     with shown(output) as progress:
         made = back_up(config, places, wanted, progress)
     manifest = made.backup.manifest
-    value = {**_row(made.backup), "verified": True, "notes": _notes(made.backup)}
+    left_out = [asdict(one) for one in made.left_out]
+    value = {
+        **_row(made.backup), "verified": True, "notes": _notes(made.backup), "left_out": left_out,
+    }  # fmt: skip
     how = "encrypted, " if manifest.is_encrypted else ""
     parts = count(len(manifest.parts), "part")
     lines = [
         f"made {made.backup.folder}",
         f"  {size(manifest.size)}, {how}{parts}; read back and compared",
     ]
-    if manifest.notes_count:
-        files = count(manifest.notes_count, "file")
+    if made.changed:
+        files = count(made.changed, "file")
         lines.append(f"  {files} could not be read or changed meanwhile: see backup.json in it")
+    for part in made.left_out:
+        lines += [f"  {part.part}: {note}" for note in part.notes[:_NOTES_SHOWN]]
+        more = part.count - _NOTES_SHOWN
+        if more > 0:
+            lines.append(f"  {part.part}: and {more} more")
     output.done(value, "\n".join(lines))
 
 

@@ -154,7 +154,11 @@ With --end: {"ended": 2}""",
 {"name": "2030-01-31T03-00-05Z", "path": "/mnt/backups/2030-01-31T03-00-05Z",
  "created": "2030-01-31T03:00:05+00:00", "bytes": 80000000, "scheduled": false, "homes": true,
  "encrypted": false, "host": "hub", "version": "1.0.0", "verified": true,
- "notes": [{"part": "home-nb-ada", "count": 1, "lines": ["./log: file changed as we read it"]}]}""",
+ "notes": [{"part": "home-nb-ada", "count": 1, "lines": ["./log: file changed as we read it"]}],
+ "left_out": [{"part": "home-nb-bob", "count": 1,
+               "notes": ["'./dev/null': a device, which isn't in the backup"]}]}
+
+`notes` has those of `left_out`, too, unless the backup is encrypted.""",
     "backup list": """\
 [{"name": "2030-01-31T03-00-05Z", "path": "/mnt/backups/2030-01-31T03-00-05Z",
   "created": "2030-01-31T03:00:05+00:00", "bytes": 80000000, "scheduled": true, "homes": true,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -56,6 +57,21 @@ def test_the_life_of_a_backup(run: Run, places: Places) -> None:
     assert (refused.code, "add --yes" in refused.err) == (2, True)
     assert run(f"backup remove {name} --yes --json").json == {"removed": [name]}
     assert run("backup list --json").json == []
+
+
+def test_what_is_left_out_is_named_to_whoever_makes_it(run: Run, places: Places) -> None:
+    places.root_audit.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(places.root_audit / "fifo")
+    assert run("backup passphrase --generate").code == 0
+    told = run("backup create").out
+    # Nobody else reads the names of files in one that is encrypted.
+    assert "  audit: './fifo': no ordinary file, so it isn't in the backup\n" in told
+    assert "fifo" not in next(places.backups.glob("*/backup.json")).read_text()
+    finding = json.loads((places.health / "backup.json").read_text())
+    assert finding["severity"] == "ok"
+    assert finding["summary"].endswith("; devices left out, or set-uid bits: 1 in audit")
+    assert finding["details"]["left_out"] == {"audit": 1}
+    assert "changed meanwhile" not in told + finding["summary"]
 
 
 def test_encrypted_by_a_passphrase_that_is_asked_for_again(run: Run, places: Places) -> None:

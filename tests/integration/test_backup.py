@@ -85,6 +85,10 @@ class Room:
             wheel = make_wheel(Path(folder), "tinytool", "1.0")
             self.machine.write_file(f"{WHEELS}/{wheel.name}", wheel.read_bytes())
 
+    def install_package(self) -> None:
+        self.put_wheel()
+        self.sh(f"appliance env install tinytool --wheels {WHEELS}")
+
     def log_in(self, user: str, password: str) -> bool:
         """Whether the pages let somebody in."""
         self.machine.write_file("/root/password", password, mode=0o600)
@@ -125,6 +129,8 @@ def test_made_while_a_kernel_counts_verified_and_brought_back(room: Room) -> Non
     preloaded.run("cat", kernel, COUNT)
     room.machine.wait_until("test -s /home/nb-cat/count.txt")
     room.machine.write_file("/etc/appliance/user-requirements.txt", "")
+    # What only root could have put there.
+    room.sh(f"cd {SHARED} && cp /bin/su su && chmod 4755 su; mknod /home/nb-cat/null c 1 3")
     servers = room.sh("systemctl show -p MainPID --value appliance-user-cat.service")
     room.sh("systemctl start appliance-backup.service")
     journal = room.machine.journal("appliance-backup.service")
@@ -136,6 +142,8 @@ def test_made_while_a_kernel_counts_verified_and_brought_back(room: Room) -> Non
     assert found["restored"]
     finding = room.answer("cat /var/lib/appliance/health/backup.json")
     assert finding["severity"] == "ok", finding
+    assert finding["details"]["left_out"] == {"class-biology": 1, "home-nb-cat": 1}
+    assert "home-nb-cat: './null': a device, which isn't in the backup" in journal
     for name in ("hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm"):
         assert room.sh(f"stat -c %U /var/lib/appliance/hub/{name}") == "appliance-hub\n"
     # Everything is lost or changed.
@@ -153,6 +161,7 @@ def test_made_while_a_kernel_counts_verified_and_brought_back(room: Room) -> Non
     assert not room.log_in("amy", "copper window eleven")
     assert room.sh("cat /home/nb-cat/today.txt") == "x\n"
     assert room.sh(ACCESS) == access
+    assert room.sh(f"stat -c '%U %a' {SHARED}/su") == "root 755\n"
     accounts = room.answer("cat /var/lib/appliance/spawner/accounts.json")["accounts"]
     assert len({row["uid"] for row in accounts}) == len(accounts)
     preloaded.start("cat")
@@ -189,11 +198,12 @@ def test_due_ones_are_made_by_themselves_and_the_last_of_a_day_is_kept(room: Roo
     room.sh("systemctl is-enabled appliance-upkeep.timer")
     # Two days ago somebody began to want backups, and none was made.
     room.machine.write_file("/root/overdue.py", OVERDUE)
+    room.sh("appliance config set backup.at $(date -d '-6 hours' +%H:%M)")
     room.sh("python3 /root/overdue.py; systemctl start appliance-upkeep.service")
-    new = wait_for(lambda: names(scheduled=True), lambda now: not now & old)
+    (new,) = wait_for(lambda: names(scheduled=True) - old, bool)
     room.machine.wait_until("! systemctl is-active -q appliance-backup.service")
-    assert names(scheduled=True) == new
-    assert len(new) == 1
+    # At midnight the old one is the last of its own day.
+    assert names(scheduled=True) == {new, *(one for one in old if one[:10] != new[:10])}
     assert names(scheduled=False) == by_hand
     # Once a night, not once a round.
     room.sh("systemctl start appliance-upkeep.service")
@@ -237,6 +247,35 @@ def test_a_restore_that_was_cut_off_is_mended_before_the_programs_start(room: Ro
     assert "a restore was cut off" in room.machine.journal("appliance-restore.service")
 
 
+def test_a_hub_that_lost_its_database_says_so_until_it_is_brought_back(room: Room) -> None:
+    room.machine.allowed.errors += [
+        "cannot start: cannot find the appliance's accounts",
+        "Failed to start appliance-hub.service",
+    ]
+    room.sh("appliance backup create --without-homes")
+    place = "/var/lib/appliance/hub"
+    room.sh(f"systemctl stop appliance-hub.service; rm {place}/hub.sqlite*")
+    room.machine.wait_until("appliance status | grep -q 'and it is gone'")
+    status = room.machine.attempt("appliance status").stdout
+    assert f"there was a database {place}/hub.sqlite, and it is gone" in status
+    page = room.sh("curl -sS -H 'Accept: text/html' http://127.0.0.1/hub/signup")
+    assert "<code>sudo appliance restore NAME</code>" in page
+    examined = room.machine.attempt("appliance doctor", timeout=120).stdout
+    assert "the hub can't open its database" in examined
+    assert f"sudo mv {place} {place}.lost" in examined
+    room.machine.fail(f"test -e {place}/hub.sqlite")
+    assert "there is no database" in room.machine.attempt("appliance backup create").stderr
+    room.sh("appliance restore latest --yes")
+    assert room.users() == ["ada", "amy", "cat", "eve"]
+    # Or they have no use for who there was.
+    room.sh(f"systemctl stop appliance-hub.service; rm {place}/hub.sqlite*")
+    room.sh(f"mv {place} {place}.lost")
+    room.machine.wait_until("appliance status >/dev/null")
+    assert room.users() == []
+    room.sh("appliance restore latest --yes")
+    assert room.users() == ["ada", "amy", "cat", "eve"]
+
+
 def test_a_damaged_one_is_neither_well_nor_brought_back(room: Room) -> None:
     room.sh("appliance backup create --without-homes")
     (backup, *_) = room.answer("appliance backup list --json")
@@ -255,8 +294,7 @@ def test_a_damaged_one_is_neither_well_nor_brought_back(room: Room) -> None:
 
 @pytest.mark.long
 def test_packages_are_those_of_the_backup_without_a_network(room: Room) -> None:
-    room.put_wheel()
-    room.sh(f"appliance env install tinytool --wheels {WHEELS}")
+    room.install_package()
     room.sh("appliance backup create --without-homes")
     room.sh(f"rm -r {WHEELS}; appliance env remove tinytool")
     room.machine.fail(HAS_PACKAGE)
@@ -267,7 +305,8 @@ def test_packages_are_those_of_the_backup_without_a_network(room: Room) -> None:
 
 @pytest.mark.long
 def test_a_new_machine_with_another_release_becomes_the_old_one(room: Room) -> None:
-    """Debian 12's backup on Debian 13: passwords, numbers, settings, certificate, files."""
+    """Debian 12's backup on 13: passwords, numbers, settings, packages, certificate, files."""
+    room.install_package()
     word = room.sh("appliance backup passphrase --generate").split()[0]
     room.machine.execute("appliance user passwd amy --stdin", stdin="copper window eleven")
     room.sh("echo authority >/var/lib/appliance/certificates/ca.crt")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from appliance.backup.errors import BackupError, NoRoom, WrongKey
 from appliance.backup.manifest import KEY_FILE, MANIFEST_FILE
 from appliance.backup.place import Backup, Place, Room, only_one
 from appliance.backup.sealing import make_sealing, open_key, passphrase_file
+from appliance.backup.tame import check_plain
 from appliance.backup.verify import verify
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.places import Places
@@ -124,6 +126,64 @@ def test_files_of_every_kind_and_name_come_back(
     # A path is one from the home on.
     assert (back / "deep" / ".local" / "share" / "Trash").is_dir()
     assert not (back / ".local" / "share" / "Trash").exists()
+
+
+needs_devices = pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes devices")
+
+
+@needs_devices
+def test_a_device_and_a_set_uid_program_of_roots_stop_no_backup(
+    places: Places, place: Place, tmp_path: Path
+) -> None:
+    home, shelf = places.homes / "nb-ada", places.class_files / "classes" / "bio"
+    chroot = home / ("long" * 30) / "chroot"
+    chroot.mkdir(parents=True)
+    for name, number in (("null", 3), ("zero", 5)):
+        os.mknod(chroot / name, stat.S_IFCHR | 0o666, os.makedev(1, number))
+    os.mknod(home / "disk", stat.S_IFBLK | 0o600, os.makedev(7, 0))
+    os.link(home / "disk", home / "disk-too")
+    program = chroot / "su"
+    program.write_bytes(b"program" * 100_000)
+    program.chmod(0o6755)
+    (home / "zz").write_text("after all of them")
+    shelf.mkdir()
+    (shelf / "ping").write_text("ping")
+    (shelf / "ping").chmod(0o4755)
+    made = create(places, Wanted(place))
+    found = {one.part: one for one in made.left_out}
+    assert {name: one.count for name, one in found.items()} == {"home-nb-ada": 5, "class-bio": 1}
+    notes = "\n".join(found["home-nb-ada"].notes)
+    assert f"'./{'long' * 30}/chroot/null': a device, which isn't in the backup" in notes
+    assert "'./disk-too': a device, which isn't in the backup" in notes
+    assert "chroot/su': in the backup without its set-uid and set-gid bits" in notes
+    part = made.backup.manifest.find("home-nb-ada")
+    assert part is not None
+    assert (part.notes_count, part.notes) == (5, found["home-nb-ada"].notes)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert verify(made.backup, scratch=scratch).restored
+    back = unpacked(made.backup, "home-nb-ada", tmp_path / "back")
+    assert {path.name for path in back.rglob("*") if not path.is_dir()} == {
+        "lab.ipynb", "su", "zz",
+    }  # fmt: skip
+    (kept,) = back.rglob("su")
+    assert kept.read_bytes() == program.read_bytes()
+    assert kept.stat().st_mode & 0o7777 == 0o755
+    assert (back / "zz").read_text() == "after all of them"
+
+
+def test_what_a_restore_gives_to_root_is_plain_in_a_backup(
+    places: Places, place: Place, tmp_path: Path
+) -> None:
+    os.mkfifo(places.settings / "fifo")
+    (places.settings / "mine").write_text("mine")
+    os.link(places.settings / "mine", places.settings / "mine-too")
+    made = create(places, Wanted(place))
+    back = unpacked(made.backup, "settings", tmp_path / "back")
+    check_plain(back, "settings")
+    assert (back / "mine-too").read_text() == "mine"
+    (left_out,) = made.left_out
+    assert left_out.notes == ("'./fifo': no ordinary file, so it isn't in the backup",)
 
 
 class Writer:

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from appliance.audit import Action, AuditLog, at_the_terminal
+from appliance.backup import create as create_
+from appliance.backup import ids
 from appliance.backup import restore as restore_
 from appliance.backup import swap as swap_
 from appliance.backup.create import Wanted, create
@@ -565,3 +567,26 @@ def test_homes_are_their_owners_and_class_files_keep_their_access_lists(
     assert [os.getxattr(again, name) for name in (ACCESS, DEFAULT)] == lists
     assert (again / "by-amy").stat().st_uid == 20_007
     assert os.getxattr(again / "by-amy", ACCESS) == os.getxattr(shared / "by-amy", ACCESS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_keys_are_for_the_same_program_where_it_has_another_number(
+    places: Places, new: Places, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each machine counts its system accounts for itself."""
+    there, here = 996, 4_242
+    numbers = {"users": {}, "groups": {"appliance-proxy": there}}
+    monkeypatch.setattr(create_, "system_ids", lambda: numbers)
+    monkeypatch.setattr(ids, "gid_of", {"appliance-proxy": here}.get)
+    pair = places.certificates / "pair.pem"
+    pair.write_text("key")
+    pair.chmod(0o640)
+    os.chown(pair, 0, there)
+    restored(new, create(places, Wanted(place)).backup, ProxysOwn())
+    status = (new.certificates / "pair.pem").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, here, 0o640)
+
+
+class ProxysOwn(FakeMachine):
+    def system_id(self, account: str) -> tuple[int, int]:
+        return (4_242, 4_242) if account == "appliance-proxy" else super().system_id(account)

@@ -79,6 +79,10 @@ def test_a_clock_that_was_set_back_stops_no_backups() -> None:
             Severity.OK, "2030-01-07 03:00, read back and compared",
         ),
         (
+            Record(succeeded=at(NOON), name="x", left_out={"home-nb-ada": 2, "class-bio": 1}),
+            Severity.OK, "devices left out, or set-uid bits: 3 in class-bio, home-nb-ada",
+        ),
+        (
             Record(succeeded=at(NOON - 3 * DAY), name="x"),
             Severity.OK, "the last backup is of 2030-01-04 12:00",
         ),
