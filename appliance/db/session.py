@@ -20,7 +20,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from appliance.db import migrations
-from appliance.db.errors import DatabaseError, SchemaTooNewError, StorageError
+from appliance.db.errors import (
+    DOCTOR,
+    DatabaseError,
+    DatabaseGoneError,
+    SchemaTooNewError,
+    StorageError,
+    trouble_with_disk,
+)
 from appliance.db.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -68,20 +75,33 @@ class Database:
     def path(self) -> Path | None:
         return Path(self.url.database) if self.is_sqlite and self.url.database else None
 
-    def open(self) -> None:
-        """Bring the schema up to date; raises SchemaTooNewError for a later program's database."""
+    def size(self) -> int | None:
+        """In bytes, with what SQLite has in its write-ahead log; None if it isn't a file here."""
+        if self.path is None or not self.path.exists():
+            return None
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+    def open(self, *, may_be_new: bool = True) -> None:
+        """Bring the schema up to date; raises SchemaTooNewError for a later program's database, and
+        DatabaseGoneError if none is here and none may be made."""
         try:
-            self._open()
+            self._open(may_be_new=may_be_new)
         except StorageError:
             if not self._make_room():
                 raise
-            self._open()
+            self._open(may_be_new=may_be_new)
 
-    def _open(self) -> None:
+    def _open(self, *, may_be_new: bool) -> None:
         with translated():
+            if not may_be_new and self.path is not None and not _has_content(self.path):
+                # Before SQLite is asked, which would make the file.
+                raise DatabaseGoneError(self.path)
             current = self._current_revision()
             if current == migrations.HEAD:
                 return
+            if current is None and not may_be_new and self.path is not None:
+                raise DatabaseGoneError(self.path)
             if current is not None and current not in migrations.REVISIONS:
                 raise SchemaTooNewError(
                     "cannot open the database",
@@ -184,6 +204,10 @@ class Database:
         beside.replace(copy)
 
 
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what the disk did into StorageError, with a sentence for whoever waits for an answer."""
@@ -194,13 +218,14 @@ def translated() -> Iterator[None]:
         why = _STORAGE.get(code & 0xFF) if code is not None else None
         if why is None:
             raise
-        mend = "an admin must run `appliance doctor` on the machine; nothing was changed"
+        mend = DOCTOR
         if why == _FULL:
             mend = "an admin must make room on the disk; nothing was changed"
         what = "cannot save or read the appliance's data"
         raise StorageError(what, why=why, mend=mend) from err
     except OSError as err:
-        raise DatabaseError("cannot open the database", why=str(err)) from err
+        other = DatabaseError("cannot open the database", why=str(err))
+        raise (trouble_with_disk(err) or other) from err
 
 
 def _begin(connection: Connection) -> None:

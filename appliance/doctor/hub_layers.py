@@ -12,6 +12,7 @@ from appliance import __version__
 from appliance.client.hub import HubUnreachable
 from appliance.config.rendered import HUB_FILE, read_rendered
 from appliance.db import migrations
+from appliance.db.errors import DatabaseGoneError
 from appliance.doctor.browser import Answer
 from appliance.doctor.front import OF_THE_PROXY
 from appliance.doctor.layer import Walk, check_socket, check_unit, log_command, starting
@@ -114,7 +115,9 @@ def _why_not_started(walk: Walk) -> Broken | None:
         )  # fmt: skip
     why = database_fault(walk)
     if why:
-        return Broken("the hub can't open its database", why=why, mend=_restore())
+        gone = DatabaseGoneError(walk.places.database)
+        mend = _restore() if walk.places.database.exists() else gone.mend
+        return Broken("the hub can't open its database", why=why, mend=mend)
     return None
 
 

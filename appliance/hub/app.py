@@ -46,7 +46,7 @@ from appliance.hub.reconcile import Reconciler
 from appliance.hub.required_factor import RequiredFactor
 from appliance.hub.root_gate import RootGate
 from appliance.hub.routes import Routes
-from appliance.hub.secrets import ensure_secret
+from appliance.hub.secrets import ensure_secret, has_secrets
 from appliance.hub.server_rows import ServerRows
 from appliance.hub.servers import Servers
 from appliance.hub.service_keeper import ServiceKeeper
@@ -220,7 +220,7 @@ def _open(
 ) -> _Core:
     """Open the database, and bring services in line with the configuration."""
     db = Database.at(places.database, reserve=reserve)
-    db.open()
+    db.open(may_be_new=not has_secrets(places.hub_state))
     services = Services(db=db, clock=clock, base_url=config.base_url, configured=config.services)
     services.settle()
     groups = Groups(db=db)

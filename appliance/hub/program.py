@@ -1,6 +1,8 @@
 """The hub's program: reads what the configuration was rendered to, and serves.
 
 Exit codes: 78 for a configuration or database that can't be used, which trying again doesn't mend.
+A disk that fails, or a database that is gone, is none of these: 1, so that systemd starts the hub
+again until all is well.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final
 
 from appliance.config.rendered import read_in_force
 from appliance.config.schema import Config
-from appliance.db.errors import SchemaTooNewError, StorageError
+from appliance.db.errors import DatabaseGoneError, SchemaTooNewError, trouble_with_disk
 from appliance.db.reserve import Reserve
 from appliance.errors import ApplianceError, ConfigError
 from appliance.hub.app import make_hub
@@ -66,21 +68,29 @@ def main() -> int:
         reserve = None if places.trial else Reserve(places.hub_state / "reserve")
         spawner, runner = _make_spawner(config, places)
         hub = make_hub(config, places, spawner, reserve=reserve, service_runner=runner)
-    except (ConfigError, SchemaTooNewError) as err:
-        for problem in getattr(err, "problems", []):
-            log.critical("%s", problem)
-        log.critical("cannot start: %s", err)
-        wait_before_refusing()
-        return _EX_CONFIG
-    except ApplianceError as err:
-        log.critical("cannot start: %s", err)
-        if isinstance(err, StorageError):
-            # A full disk stays full for longer than systemd waits before it starts us again.
-            excuse(err, _sockets(places), seconds=_STORAGE_SECONDS)
-        return 1
+    except (ApplianceError, OSError) as err:
+        return _refuse(err, places)
     _collect_from_here()
     asyncio.run(HubServer(hub).run(_sockets(places)))
     return 0
+
+
+def _refuse(error: ApplianceError | OSError, places: Places) -> int:
+    """Say why the hub can't start; the exit code."""
+    for problem in getattr(error, "problems", []):
+        log.critical("%s", problem)
+    log.critical("cannot start: %s", error)
+    trouble = error if isinstance(error, DatabaseGoneError) else trouble_with_disk(error)
+    if trouble is not None:
+        # It stays so for longer than systemd waits before it starts us again.
+        excuse(trouble, _sockets(places), seconds=_STORAGE_SECONDS)
+        return 1
+    if isinstance(error, OSError):
+        raise error
+    if isinstance(error, ConfigError | SchemaTooNewError):
+        wait_before_refusing()
+        return _EX_CONFIG
+    return 1
 
 
 def _collect_from_here() -> None:

@@ -19,6 +19,15 @@ def ensure_secret(path: Path) -> bytes:
     return found if len(found) >= _BYTES else _write(path)
 
 
+def has_secrets(folder: Path) -> bool:
+    """Whether a hub has been here: it makes them once its database is open for the first time.
+
+    Where they are, people have accounts. Without the database everybody could take any name, and
+    with it the files that are kept for that name.
+    """
+    return any(folder.glob("*.secret"))
+
+
 def _write(path: Path) -> bytes:
     secret = secrets.token_bytes(_BYTES)
     beside = path.with_name(f"{path.name}.new")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import json
 import os
 import socket
 import ssl
@@ -119,11 +120,13 @@ def _fault(config: Config, connection: http.client.HTTPConnection, scheme: str) 
     try:
         connection.request("GET", f"{config.base_url}hub/health", headers={"Connection": "close"})
         answer = connection.getresponse()
-        answer.read(4096)
+        content = answer.read(4096)
     except (OSError, http.client.HTTPException) as error:
         return f"{url} does not answer ({_reason(error)})"
     finally:
         connection.close()
+    if answer.status == http.client.SERVICE_UNAVAILABLE and (excuse := _excuse(content)):
+        return excuse
     if answer.status in {502, 503, 504}:
         return f"the proxy answers at {url}, the hub behind it does not ({answer.status})"
     if answer.getheader(VERSION_HEADER) is None:
@@ -131,6 +134,15 @@ def _fault(config: Config, connection: http.client.HTTPConnection, scheme: str) 
     if answer.status != http.client.OK:
         return f"the hub answers {answer.status} at {url}"
     return ""
+
+
+def _excuse(content: bytes) -> str:
+    """What a hub says that can't start; "" for any other answer."""
+    try:
+        said = json.loads(content)
+        return f"{said['message']} (to mend: {said['mend']})"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def check_port(config: Config, *, held: Config | None) -> None:

@@ -162,3 +162,18 @@ async def test_a_kernel_that_answers_wrongly_is_named(
     checks = await examined(appliance)
     broken = next(one for one in checks if one.state is State.FAILED)
     assert (broken.name, broken.summary) == ("kernel", "the kernel says that 6*7 is '41'")
+
+
+async def test_a_kernel_that_only_preloading_holds_up_is_named(
+    appliance: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, but for who starts one when the daemon has been started anew."""
+    monkeypatch.setattr(
+        "appliance.doctor.server_layers._kernel_complaint", lambda _: "No module named 'zmq'"
+    )
+    checks = await examined(appliance)
+    broken = next(one for one in checks if one.state is State.FAILED)
+    assert broken.name == "kernel"
+    assert broken.summary == "kernels run only for as long as they are preloaded"
+    assert "No module named 'zmq'" in broken.why
+    assert "appliance env rollback" in broken.mend

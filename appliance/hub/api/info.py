@@ -119,7 +119,6 @@ class StatusHandler(HubApiHandler):
     async def get(self) -> None:
         counts = self.users.counts()
         active = self.servers.active()
-        path = self.db.path
         self.reply(
             {
                 "version": __version__,
@@ -142,7 +141,7 @@ class StatusHandler(HubApiHandler):
                 "started": stamp(self.started),
                 "database": {
                     "kind": self.db.url.get_backend_name(),
-                    "bytes": path.stat().st_size if path and path.exists() else None,
+                    "bytes": self.db.size(),
                 },
             }
         )

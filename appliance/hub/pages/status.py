@@ -90,7 +90,6 @@ class StatusHandler(AdminPage):
             raise NotAllowed("cannot open this page", why="it is for admins of the appliance")
         topics = [_topic(finding) for finding in self.health.findings()]
         active = self.servers.active()
-        path = self.db.path
         machine = self.health.machine
         self.render_page(
             "status.html",
@@ -102,7 +101,7 @@ class StatusHandler(AdminPage):
             people=self.users.counts(),
             running=sum(view.ready for view in active),
             starting=sum(view.state is ServerState.STARTING for view in active),
-            database_bytes=path.stat().st_size if path and path.exists() else None,
+            database_bytes=self.db.size(),
             signup=_SIGNUP[self.config.signup.mode],
             sudo="" if self.health.is_trial else "sudo ",
             proxy_fault=await self.routes.fault(),

@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -172,6 +172,84 @@ async def test_who_asks_a_hub_whose_database_cannot_be_opened_hears_why(folder: 
     code, told = await _ended(process)
     assert code == 1
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("file", ["hub.json", "xsrf.secret"])
+async def test_a_disk_that_cannot_be_read_is_told_and_tried_again(
+    folder: Folder, file: str
+) -> None:
+    async with folder.running():
+        pass
+    process = await folder.spawn(BROKEN_FILE=file, NOTIFY_SOCKET="/nowhere/notify")
+    answer = await _first_answer(folder, process)
+    assert answer.status == 503
+    assert answer.json["message"].endswith("the disk says: Input/output error")
+    assert "appliance doctor" in answer.json["mend"]
+    code, told = await _ended(process)
+    # With 78 systemd would leave it at that.
+    assert code == 1
+    assert file in told
+    assert "Traceback" not in told
+    async with folder.running():
+        pass
+
+
+def _lose_all(database: Path) -> None:
+    for path in database.parent.glob(f"{database.name}*"):
+        path.unlink()
+
+
+def _lose_content(database: Path) -> None:
+    _lose_all(database)
+    database.touch()
+
+
+def _lose_tables(database: Path) -> None:
+    """As when the write-ahead log is lost before its content came into the file."""
+    _lose_all(database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+@pytest.mark.parametrize("lose", [_lose_all, _lose_content, _lose_tables])
+async def test_a_hub_that_lost_its_database_does_not_begin_anew_by_itself(
+    folder: Folder, lose: Callable[[Path], None]
+) -> None:
+    database = folder.places.database
+    async with folder.running() as process:
+        await _sign_up(folder, "ada")
+        process.send_signal(signal.SIGTERM)
+        assert (await _ended(process))[0] == 0
+    kept = database.read_bytes()
+    lose(database)
+    process = await folder.spawn()
+    answer = await _first_answer(folder, process)
+    headers = {"Accept": "text/html"}
+    page = await exchange(folder.places.hub_socket, "GET", "/hub/signup", headers, b"")
+    assert (answer.status, page.status) == (503, 503)
+    assert str(database) in answer.json["message"]
+    assert "Cannot find the appliance&#x27;s accounts." in page.body
+    assert "<code>sudo appliance restore NAME</code>" in page.body
+    code, told = await _ended(process)
+    assert code == 1
+    assert "Traceback" not in told
+    # A backup would take an empty one for the database.
+    assert lose is not _lose_all or not database.exists()
+    _lose_all(database)
+    database.write_bytes(kept)
+    async with folder.running():
+        assert [user["name"] for user in (await folder.root("GET", "users")).json] == ["ada"]
+
+
+async def test_without_what_a_hub_leaves_it_begins_anew(folder: Folder) -> None:
+    async with folder.running():
+        await _sign_up(folder, "ada")
+    state = folder.places.hub_state
+    # What the message says.
+    state.rename(state.with_name("hub.lost"))
+    state.mkdir()
+    async with folder.running():
+        assert (await folder.root("GET", "users")).json == []
 
 
 async def test_lines_for_the_journal_carry_their_priority(folder: Folder) -> None:

@@ -66,6 +66,18 @@ def test_a_failure_inside_a_session_leaves_no_trace(db: Database) -> None:
         assert session.scalar(select(User)) is None
 
 
+def test_its_size_counts_what_is_in_the_log(db: Database) -> None:
+    before = db.size() or 0
+    with db.session() as session:
+        session.add_all(
+            User(name=f"student{number}", state="active", created=NOW) for number in range(2_000)
+        )
+    grown = (db.size() or 0) - before
+    assert grown > 2_000 * len("student1000")
+    assert db.path
+    assert db.path.stat().st_size < grown, "it is in the log"
+
+
 def test_times_come_back_as_they_were_in_utc(db: Database) -> None:
     moment = datetime(2026, 9, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     with db.session() as session:
