@@ -26,12 +26,14 @@ The daemon, as root:
 
 The templates, which is what is forked:
     server          loads and runs servers; server_rehearsal starts one for nobody,
-                    server_residue looks at what that left, server_identity makes it the user's
+                    server_residue looks at what that left, server_identity makes it the user's,
+                    server_proxies has JupyterLab read the user's proxy
     kernel          loads and runs kernels; kernel_rehearsal starts one for nobody (probe tries it
                     in a child first, put_back undoes what it set), kernel_refusals says which must
                     start cold, kernel_interpreter makes up for Python's start, kernel_packages and
                     kernel_matplotlib for what packages have read
     process_notes   for both: what the standard library notes about a process
+    authorities     for both: whether packages have chosen whom to trust
     packing, side_by_side
                     memory: what keeps pages shared after the fork
 """

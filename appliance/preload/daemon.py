@@ -34,8 +34,11 @@ _SAY_SECONDS: Final = 1.0
 _BURST: Final = 10.0
 _PER_SECOND: Final = 0.5
 _USERS_REMEMBERED: Final = 10_000
-# All forks share one address layout and hash seed, so no daemon gets old.
+# All forks share one address layout and hash seed, so no daemon gets older than a day. Better it
+# ends before that while nobody comes: what is started until the next one has loaded starts cold.
 _MAX_AGE_SECONDS: Final = 86_400.0
+_OLD_SECONDS: Final = 72_000.0
+_QUIET_SECONDS: Final = 600.0
 _CHANGED: Final = "the packages have changed since the preload daemon was started"
 _TOO_MANY: Final = "too many requests; wait a few seconds"
 
@@ -66,6 +69,11 @@ class Rates:
         }
 
 
+def is_due(age: float, quiet: float) -> bool:
+    """Whether a daemon should end that is so old, and was last asked so long ago, in seconds."""
+    return age >= _MAX_AGE_SECONDS or (age >= _OLD_SECONDS and quiet >= _QUIET_SECONDS)
+
+
 @dataclass(slots=True)
 class Daemon:
     """Forks for whoever may ask; returns from `serve` when it should be started anew."""
@@ -86,21 +94,23 @@ class Daemon:
     def serve(self) -> str:
         """Serve until the packages change or the daemon is old; returns why it ends."""
         own = Own.read()
-        started = time.monotonic()
+        started = asked = now = time.monotonic()
         self.say("READY=1")
         said = 0.0
-        while time.monotonic() - started < _MAX_AGE_SECONDS:
-            if time.monotonic() - said > _SAY_SECONDS:
-                said = time.monotonic()
+        while not is_due(now - started, now - asked):
+            now = time.monotonic()
+            if now - said > _SAY_SECONDS:
+                said = now
                 self.say(f"WATCHDOG=1\nSTATUS={self._forked} forked, {self._refused} refused")
             self._reap(block=len(self._children) >= _AT_ONCE)
             if not select.select([self.listener], [], [], _TICK_SECONDS)[0]:
                 continue
+            asked = time.monotonic()
             with suppress(OSError), self.listener.accept()[0] as connection:
                 reason = self._answer(connection, own)
                 if reason:
                     return reason
-        return "it is a day old"
+        return "it is nearly a day old"
 
     def _answer(self, connection: socket.socket, own: Own) -> str:
         """Fork, or refuse; returns why the daemon must end, "" if it need not."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from . import kernel_refusals as refusals
+from .authorities import variables_read
 from .kernel_interpreter import ColdPath, ask_cold_path, begin_anew
 from .kernel_packages import Preloaded, third_party_names
 from .kernel_rehearsal import rehearse
@@ -54,6 +55,7 @@ class _Template:
     names: frozenset[str] = frozenset()
     environ: dict[str, str] = field(default_factory=dict)
     """What modules set when they are imported."""
+    read: frozenset[str] = frozenset()
 
 
 _template: Final = _Template()
@@ -69,6 +71,7 @@ def load(options: Options) -> list[str]:
         remarks += rehearse()
     _template.preloaded.look_around()
     _template.names = third_party_names()
+    _template.read = variables_read()
     try:
         _template.cold_path = ask_cold_path()
     except (OSError, ValueError, subprocess.SubprocessError) as err:
@@ -93,7 +96,7 @@ def refuses(args: list[str], environ: Mapping[str, str]) -> str:
     """Why this kernel must start cold; in its working directory."""
     if _template.cold_path is None:
         return "the preload daemon does not know a cold kernel's path"
-    return refusals.refuses(args, environ, _template.names)
+    return refusals.refuses(args, environ, _template.names, _template.read)
 
 
 def run(args: list[str]) -> int:

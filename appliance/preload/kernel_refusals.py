@@ -33,11 +33,19 @@ _OPTIONS: Final = ("-Xfrozen_modules=off",)
 _SUFFIXES: Final = tuple(importlib.machinery.all_suffixes())
 
 
-def refuses(command: list[str], environ: Mapping[str, str], names: Collection[str]) -> str:
-    """Why this kernel must start cold, "" if it need not; `names` are of what is preloaded."""
+def refuses(
+    command: list[str],
+    environ: Mapping[str, str],
+    names: Collection[str],
+    read: Collection[str] = (),
+) -> str:
+    """Why this kernel must start cold, "" if it need not.
+
+    `names` are of what is preloaded, `read` are variables that it has read besides the known ones.
+    """
     return (
-        of_command(command) or of_environment(environ) or of_locale(environ) or of_home(environ)
-        or of_directory(names)
+        of_command(command) or of_environment(environ, read) or of_locale(environ)
+        or of_home(environ) or of_directory(names)
     )  # fmt: skip
 
 
@@ -53,9 +61,10 @@ def of_command(command: list[str]) -> str:
     return "the kernel's command is not the usual one"
 
 
-def of_environment(environ: Mapping[str, str]) -> str:
+def of_environment(environ: Mapping[str, str], read: Collection[str] = ()) -> str:
     for name, value in sorted(environ.items()):
-        if value and name not in _HARMLESS and _READ_ONCE.fullmatch(name):
+        is_read = name in read or (name not in _HARMLESS and _READ_ONCE.fullmatch(name))
+        if value and is_read:
             return f"{name} is set"
     return ""
 

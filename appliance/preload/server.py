@@ -11,9 +11,11 @@ from typing import Final
 from appliance.singleuser.lean import make_imports_lean
 from appliance.singleuser.start import main
 
+from .authorities import variables_read
 from .options import Options
 from .packing import fill_holes
 from .server_identity import take_identity
+from .server_proxies import read_proxies_late
 
 # Named one by one. jupyterlab.labhubapp must never be among them: importing it changes how
 # jupyter_server's handlers log in, for good.
@@ -35,12 +37,13 @@ MODULES: Final = (
 # runs with -I, so the variables PYTHON* say nothing.
 READ_ONCE: Final = re.compile(
     r"(LC_|LD_|MALLOC_|JUPYTER_GATEWAY_|NBFORMAT_|OPENSSL_|PROMETHEUS_|PYZMQ_|TORNADO_|TRAITLETS_)\w*"
-    r"|(ALL|HTTP|HTTPS)_PROXY|GLIBC_TUNABLES|JUPYTER_ALLOW_INSECURE_WRITES|JUPYTER_PLATFORM_DIRS"
-    r"|JUPYTER_USE_PROGRAMDATA|KERNEL_LAUNCH_TIMEOUT|LANG|LANGUAGE|TZ",
+    r"|GLIBC_TUNABLES|JUPYTER_ALLOW_INSECURE_WRITES|JUPYTER_PLATFORM_DIRS|JUPYTER_USE_PROGRAMDATA"
+    r"|KERNEL_LAUNCH_TIMEOUT|LANG|LANGUAGE|TZ",
     re.IGNORECASE,
 )
 
 _loaded_in: dict[str, str] = {}
+_read: set[str] = set()
 
 
 def load(options: Options) -> list[str]:
@@ -50,10 +53,12 @@ def load(options: Options) -> list[str]:
     make_imports_lean()
     for name in MODULES:
         importlib.import_module(name)
+    read_proxies_late()
     # Late, because it imports Jupyter.
     from .server_rehearsal import rehearse
 
     remarks = rehearse()
+    _read.update(variables_read())
     fill_holes()
     return remarks
 
@@ -62,7 +67,8 @@ def refuses(args: list[str], environ: Mapping[str, str]) -> str:
     """Why this server must start cold: a variable that can't have its effect any more."""
     del args
     for name, value in sorted(environ.items()):
-        if value != _loaded_in.get(name, "") and READ_ONCE.fullmatch(name):
+        is_read = name in _read or READ_ONCE.fullmatch(name)
+        if is_read and value != _loaded_in.get(name, ""):
             return f"{name} is set to what the preload daemon was not started with"
     return ""
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from appliance.outgoing import outgoing_variables
 from appliance.preload.client import Cold
+from tests.fakes.certificates import Authority
 from tests.fakes.kernels import (
     Place,
     TestKernel,
@@ -56,7 +58,12 @@ def bare_template(python: Path) -> Iterator[KernelTemplate]:
 def ada(python: Path) -> Iterator[Place]:
     """Ada, with packages and settings of her own; sockets' paths must be short."""
     with tempfile.TemporaryDirectory(prefix="ada-") as folder:
-        where = place(Path(folder), python, TZ="Asia/Kolkata", EDITOR="nano")
+        authorities = Path(folder, "authorities.pem")
+        authorities.write_text(Authority("School").pem)
+        way_out = outgoing_variables(
+            proxy="http://school:3128", direct=[".school"], authorities=authorities
+        )
+        where = place(Path(folder), python, TZ="Asia/Kolkata", EDITOR="nano", **way_out)
         version = python.parents[1].glob("lib/python3*")
         own = where.home / ".local" / "lib" / next(version).name / "site-packages"
         (own / "hers").mkdir(parents=True)
@@ -112,6 +119,7 @@ def test_a_forked_kernel_equals_a_cold_one(bare_template: KernelTemplate, ada: P
         forked = fields(kernel)
     missing = set(cold.pop("modules")) - set(forked.pop("modules"))
     assert not missing
+    assert "School" in str(cold["network"])
     differing = differences(cold, forked)
     assert not differing, json.dumps(differing, indent=1)
 
@@ -295,6 +303,29 @@ def test_kernels_start_cold_where_a_forked_one_would_be_another(
         return
     with pytest.raises(Cold, match=reason), forked_kernel(where, template.socket):
         pass
+
+
+def test_a_package_that_has_read_authorities_is_no_one_elses(python: Path, ada: Place) -> None:
+    packages = next(python.parents[1].glob("lib/python3*/site-packages"))
+    (packages / "trusting.py").write_text("import ssl\nHAS = ssl.create_default_context()\n")
+    code = "__import__('trusting').HAS.cert_store_stats()['x509']"
+    plain = {name: value for name, value in ada.environ.items() if name != "SSL_CERT_FILE"}
+    with (
+        tempfile.TemporaryDirectory(prefix="t-") as folder,
+        kernel_template(Path(folder), packages=("trusting",), python=python) as template,
+    ):
+        with cold_kernel(ada) as kernel:
+            assert kernel.value(code) == 1
+        with (
+            pytest.raises(Cold, match="SSL_CERT_FILE is set"),
+            forked_kernel(ada, template.socket),
+        ):
+            pass
+        where = replace(ada, environ=plain)
+        with cold_kernel(where) as kernel:
+            systems = kernel.value(code)
+        with forked_kernel(where, template.socket) as kernel:
+            assert kernel.value(code) == systems
 
 
 @dataclass(frozen=True)

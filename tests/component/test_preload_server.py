@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from appliance.outgoing import outgoing_variables
 from tests.fakes.browser import Browser, send
+from tests.fakes.certificates import Authority
 from tests.fakes.hub import FakeHub
 from tests.fakes.preload_server import ROOT, ServerTemplate, forked_single_user, server_template
 from tests.fakes.processes import memory_mb
@@ -195,12 +197,24 @@ async def _look(ada: Ada) -> dict[str, Any]:
     return seen
 
 
+def _ways_out(folder: Path) -> dict[str, str]:
+    """What servers are told of a school's proxies and authority."""
+    file = folder / "authorities.pem"
+    file.write_text(Authority("School").pem)
+    told = outgoing_variables(proxy="http://school:3128", direct=[".school"], authorities=file)
+    return told | {"http_proxy": "http://plain:3128"}
+
+
+@pytest.mark.parametrize("ways_out", [False, True], ids=["plain", "behind a proxy"])
 async def test_forked_server_equals_a_cold_one_in_every_field(
-    short_path: Path, parent: ServerTemplate
+    short_path: Path, parent: ServerTemplate, *, ways_out: bool
 ) -> None:
     seen = []
+    more = _ways_out(short_path) if ways_out else {}
+    # Her settings are read before JupyterLab is imported.
+    config = PROBE + ("import os; os.environ['ALL_PROXY'] = 'http://ada:1'" if ways_out else "")
     for origin in (None, parent):
-        async with _ada(short_path, origin, config=PROBE) as ada:
+        async with _ada(short_path, origin, config=config, **more) as ada:
             text = json.dumps(await _look(ada))
             seen.append(json.loads(text.replace(f"-{ada.server.process.pid}", "-PID")))
     cold, forked = seen
@@ -208,6 +222,8 @@ async def test_forked_server_equals_a_cold_one_in_every_field(
     assert not [name for name in ONCE_ONLY if once[0][0][name] == once[1][0][name]]
     assert len(cold["inside"]["app"]) > 100
     assert cold["kernel"]["environ"]["USER"] == "ada"
+    network = json.dumps(cold["inside"]["network"])
+    assert ("School" in network, "b'plain'" in network) == (ways_out, ways_out)
     assert _differences(cold, forked) == {}
 
 
@@ -288,7 +304,7 @@ async def test_forked_server_ends_with_its_exit_status_and_leaves_the_template_a
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("LANG", "de_DE.UTF-8"), ("TZ", "Europe/Berlin"), ("LD_PRELOAD", "/x.so"),
-     ("https_proxy", "http://proxy:3128"), ("JUPYTER_PLATFORM_DIRS", "1")],
+     ("JUPYTER_PLATFORM_DIRS", "1")],
 )  # fmt: skip
 def test_what_was_read_at_loading_cannot_be_changed_by_a_request(
     tmp_path: Path, parent: ServerTemplate, variable: str, value: str

@@ -20,11 +20,13 @@ import platform
 import re
 import signal
 import site
+import ssl
 import sys
 import sysconfig
 import tempfile
 import threading
 import time
+import urllib.request
 import warnings
 from pathlib import Path
 
@@ -65,6 +67,16 @@ def files() -> dict[str, int]:
         for name, number in count.items()
         if name not in passing and ".ipython" not in name
     }
+
+
+def network() -> list[object]:
+    """By which proxy libraries go out, and whom they trust."""
+    return [
+        urllib.request.getproxies(),
+        str(urllib.request._opener),
+        ssl.get_default_verify_paths(),
+        [str(one["subject"]) for one in ssl.create_default_context().get_ca_certs()],
+    ]
 
 
 def loggers() -> dict[str, list[str]]:
@@ -122,6 +134,7 @@ def collect(shell: object) -> dict[str, object]:
         "user of messages": kernel.session.username,
         "kernel": [text(type(kernel)), kernel.implementation_version, kernel.language_info],
         "modules": sorted(sys.modules),
+        "network": network(),
     }
 
 

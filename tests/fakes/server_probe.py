@@ -16,19 +16,25 @@ import random
 import signal
 import site
 import socket
+import ssl
 import sys
 import sysconfig
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 import warnings
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jupyter_core.paths
+import requests
+import tornado.netutil
 from jupyter_client.session import Session
 from jupyter_server.base.handlers import JupyterHandler
+from jupyterlab.extensions import get_pypi_manager
 from prometheus_client import REGISTRY
 from tornado import web
 from traitlets import HasTraits
@@ -67,6 +73,7 @@ def _everything(app: Any) -> dict[str, Any]:
         "process": _process(),
         "python": _python(),
         "libraries": _libraries(),
+        "network": _network(),
         "metrics": _metrics(),
         "once": {
             "random": random.random(),  # noqa: S311 - that one is meant
@@ -153,6 +160,38 @@ def _libraries() -> dict[str, Any]:
             if isinstance(one, logging.Logger) and (one.handlers or one.level or not one.propagate)
         },
         "log handlers": [type(one).__name__ for one in logging.root.handlers],
+    }
+
+
+def _network() -> dict[str, Any]:
+    """By which proxy libraries go out, and whom they trust."""
+    url = "https://pypi.test/"
+    with requests.Session() as session:
+        settings = session.merge_environment_settings(url, {}, None, None, None)
+    manager = get_pypi_manager()
+    return {
+        "urllib": [urllib.request.getproxies(), urllib.request.proxy_bypass("pypi.test")],
+        "urllib's opener": repr(urllib.request._opener),
+        "ssl": [ssl.get_default_verify_paths(), _trusted(ssl.create_default_context())],
+        "requests": [settings["proxies"], settings["verify"]],
+        "httpx": _transports(httpx.Client()),
+        "tornado": _trusted(tornado.netutil._client_ssl_defaults()),
+        "extensions": _transports(manager._httpx_client),
+        "extensions by XML": repr(getattr(manager._rpc_client("transport"), "proxy", None)),
+    }
+
+
+def _trusted(context: ssl.SSLContext) -> list[str]:
+    """The last four; the system's come first, if they are read at all."""
+    return [str(one["subject"]) for one in context.get_ca_certs()[-4:]]
+
+
+def _transports(client: Any) -> dict[str, Any]:
+    pools = {pattern.pattern: one and one._pool for pattern, one in client._mounts.items()}
+    pools["everything"] = client._transport._pool
+    return {
+        name: pool and [repr(getattr(pool, "_proxy_url", "")), _trusted(pool._ssl_context)]
+        for name, pool in pools.items()
     }
 
 

@@ -1,7 +1,8 @@
 """A preloaded server and its kernels are confined as those that were started cold: field by field.
 
 They are started in turns for one user, in all ways there are, and compared with one another. What
-the kernel and systemd say of them is compared, and what they can do themselves.
+the kernel and systemd say of them is compared, and what they can do themselves. Servers are told of
+a proxy and of an authority, which start no server cold.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.fakes.certificates import Authority
 from tests.integration.images import Debian
 from tests.integration.preloaded import INSIDE, Preloaded, open_native, unit_of
 
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.machine
 
 USER: Final = "zoe"
 FORBIDDEN: Final = (INSIDE / "forbidden.py").read_text()
+AUTHORITY: Final = "/etc/ssl/school-ca.pem"
+PROXY: Final = "http://192.0.2.1:3128"
+NETWORK: Final = rf"  for_servers: true\n  proxy: {PROXY}\n  ca_file: {AUTHORITY}"
 
 # Properties of a unit that are of one start: when, under which number, how much of what was used.
 OF_ONE_START: Final = re.compile(
@@ -99,6 +104,9 @@ def pictures(request: pytest.FixtureRequest) -> Iterator[Pictures]:
 
 def take_pictures(room: Preloaded) -> Pictures:
     """Start a server in each way, one after the other; preloading is off afterwards."""
+    room.machine.write_file(AUTHORITY, Authority().pem)
+    room.machine.execute(rf"sed -i 's|^network:.*|&\n{NETWORK}|' /etc/appliance/config.yaml")
+    room.machine.execute("appliance config reload", timeout=90)
     room.add(USER)
     preloaded = _take(room)
     room.stop_daemons()
@@ -146,6 +154,9 @@ def test_they_were_started_as_this_test_wants(pictures: Pictures) -> None:
     parents = [line for line in pictures.preloaded.kernel["status"] if line.startswith("PPid:")]
     assert parents == ["PPid:\t1"]
     assert "PPid:\t1" not in pictures.cold.kernel["status"]
+    for place in (pictures.preloaded.in_kernel, pictures.preloaded.in_terminal):
+        assert place["environment"]["HTTPS_PROXY"] == PROXY
+        assert place["environment"]["SSL_CERT_FILE"] == "/run/appliance/authorities.pem"
 
 
 def test_a_servers_process_is_the_same(pictures: Pictures) -> None:
@@ -214,7 +225,7 @@ def test_nothing_but_the_way_to_the_daemons_differs_from_a_server_without_preloa
         off, preloaded = (
             dict(getattr(picture, place)["tried"]) for picture in (pictures.off, pictures.preloaded)
         )
-        assert off.pop("list /run/appliance") == "['proxy']"
-        assert preloaded.pop("list /run/appliance") == "['preload', 'proxy']"
+        assert off.pop("list /run/appliance") == "['authorities.pem', 'proxy']"
+        assert preloaded.pop("list /run/appliance") == "['authorities.pem', 'preload', 'proxy']"
         del off[KEYS], preloaded[KEYS]
         assert _differences(off, preloaded) == []
