@@ -22,12 +22,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBus, apply_signature, path_decode, path_encode
 
+from appliance.systemd_spawner.counters import Counters, read_counters
 from appliance.systemd_spawner.properties import INFINITY, Property
 from appliance.systemd_spawner.units import (
     PATTERN,
@@ -65,6 +67,18 @@ _ANSWER_TIMEOUT: Final = 60.0
 _SUBSCRIBE_AGAIN: Final = (1.0, 5.0, 30.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lasting:
+    """What stays in a unit's life until systemd tells of a change, or we change it."""
+
+    started: float
+    group: str
+    """The path of its control group; empty if nothing runs."""
+    memory_max: int | None
+    cpu_max: float | None
+    tasks_max: int | None
+
+
 class Bus:
     """The systemd of this machine; fulfils `units.Units`."""
 
@@ -81,6 +95,7 @@ class Bus:
         # Units that this connection keeps loaded. systemd counts how often it was asked to, and one
         # time too many would keep an ended unit for as long as the connection lasts.
         self._held: set[str] = set()
+        self._lasting: dict[str, _Lasting] = {}
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._heard = False
         self.last_alive = time.monotonic()
@@ -150,21 +165,36 @@ class Bus:
         return self._call(read) if self._is_loaded(unit) else False
 
     def usage(self, unit: str) -> UnitUsage | None:
-        def read(bus: DBus) -> UnitUsage:
-            cpu = _counter(_get(bus, unit, "Service", "CPUUsageNSec", "t"))
-            quota = _counter(_get(bus, unit, "Service", "CPUQuotaPerSecUSec", "t"))
-            started = _get(bus, unit, "Unit", "InactiveExitTimestamp", "t")
-            return UnitUsage(
-                started=started / 1e6,
-                memory=_counter(_get(bus, unit, "Service", "MemoryCurrent", "t")),
-                memory_max=_counter(_get(bus, unit, "Service", "MemoryMax", "t")),
-                cpu_seconds=None if cpu is None else cpu / 1e9,
-                tasks=_counter(_get(bus, unit, "Service", "TasksCurrent", "t")),
-                cpu_max=None if quota is None else quota / 1e6,
-                tasks_max=_counter(_get(bus, unit, "Service", "TasksMax", "t")),
-            )
+        lasting = self._lasting.get(unit)
+        if lasting is None:
+            if not self._is_loaded(unit):
+                return None
+            lasting = self._call(partial(self._ask_lasting, unit=unit))
+        now = read_counters(lasting.group) if lasting.group else None
+        if now is None:
+            self._lasting.pop(unit, None)
+        now = now or Counters()
+        return UnitUsage(
+            started=lasting.started,
+            memory=now.memory,
+            memory_max=lasting.memory_max,
+            cpu_seconds=now.cpu_seconds,
+            tasks=now.tasks,
+            cpu_max=lasting.cpu_max,
+            tasks_max=lasting.tasks_max,
+        )
 
-        return self._call(read) if self._is_loaded(unit) else None
+    def _ask_lasting(self, bus: DBus, unit: str) -> _Lasting:
+        """In the connection's thread, so that no signal comes between asking and remembering."""
+        quota = _counter(_get(bus, unit, "Service", "CPUQuotaPerSecUSec", "t"))
+        found = self._lasting[unit] = _Lasting(
+            started=_get(bus, unit, "Unit", "InactiveExitTimestamp", "t") / 1e6,
+            group=(_get(bus, unit, "Service", "ControlGroup", "s") or b"").decode(),
+            memory_max=_counter(_get(bus, unit, "Service", "MemoryMax", "t")),
+            cpu_max=None if quota is None else quota / 1e6,
+            tasks_max=_counter(_get(bus, unit, "Service", "TasksMax", "t")),
+        )
+        return found
 
     def listing(self, pattern: str = PATTERN) -> dict[str, str]:
         arguments = apply_signature(b"asas", [[], [pattern.encode()]])
@@ -176,7 +206,12 @@ class Bus:
             *apply_signature(b"sb", [unit.encode(), True]),
             *_property_array(properties),
         ]
-        self._call(lambda bus: _manager(bus, b"SetUnitProperties", arguments))
+
+        def change(bus: DBus) -> None:
+            _manager(bus, b"SetUnitProperties", arguments)
+            self._lasting.pop(unit, None)
+
+        self._call(change)
 
     def hold(self, unit: str) -> None:
         arguments = apply_signature(b"s", [unit.encode()])
@@ -190,6 +225,7 @@ class Bus:
 
     def release(self, unit: str) -> None:
         self._held.discard(unit)
+        self._lasting.pop(unit, None)
         arguments = apply_signature(b"s", [unit.encode()])
         for method in (b"ResetFailedUnit", b"UnrefUnit"):
             try:
@@ -255,6 +291,7 @@ class Bus:
                 continue
             pause = 0.1
             self._held.clear()
+            self._lasting.clear()
             self._on_connected()
             try:
                 self._serve(bus)
@@ -280,6 +317,7 @@ class Bus:
             self._heard = True
             unit = path_decode(message.get_path(), _UNITS)
             if unit and unit.startswith(_UNIT_PREFIX):
+                self._lasting.pop(unit.decode(), None)
                 self._on_changed(unit.decode())
 
         # pystemd keeps no reference of its own to a callback.

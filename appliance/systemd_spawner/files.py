@@ -19,6 +19,7 @@ _PACKAGE: Final = (
     "notify.py",
     "outgoing.py",
     "places.py",
+    "texts.py",
 )
 _DAEMON: Final = (
     "__init__.py",
@@ -30,6 +31,7 @@ _DAEMON: Final = (
     "class_folders.py",
     "class_machine.py",
     "class_store.py",
+    "counters.py",
     "daemon.py",
     "ends.py",
     "environment.py",
