@@ -751,9 +751,8 @@ def built_in_index() -> str:
 def adopt_from_sudo() -> "list[str]":
     """Take over proxies and pip's settings that sudo removed; the names of what was taken.
 
-    sudo clears the environment, and an install behind a proxy then hangs (TLJH#219, #452). The sudo
-    process above us still has its caller's. Who may run this as root may also set them with
-    `sudo NAME=VALUE`.
+    sudo clears the environment, and an install behind a proxy then hangs. The sudo process above us
+    still has its caller's. Who may run this as root may also set them with `sudo NAME=VALUE`.
     """
     taken = []  # type: list[str]
     if os.geteuid() != 0 or "SUDO_USER" not in os.environ:
@@ -950,8 +949,9 @@ class Bootstrap:
     def apt_network(self) -> "list[str]":
         if self.options.debs:
             return self.bundled_debs()
-        authorities = f"Acquire::https::CAInfo={self.runner.environment.get('SSL_CERT_FILE')}"
-        return ["-o", "Acquire::Retries=3"] + (["-o", authorities] if self.options.ca_file else [])
+        trusted = self.runner.environment.get("SSL_CERT_FILE", SYSTEM_AUTHORITIES)
+        told = ["-o", f"Acquire::https::CAInfo={trusted}"] if trusted != SYSTEM_AUTHORITIES else []
+        return ["-o", "Acquire::Retries=3", *told]
 
     def bundled_debs(self) -> "list[str]":
         """The bundle's folder as apt's only source; its sums were checked."""

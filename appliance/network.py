@@ -9,10 +9,15 @@ from typing import Final
 
 from appliance.config.schema import Config
 from appliance.errors import ApplianceError
-from appliance.outgoing import AUTHORITIES_FILE, outgoing_variables, proxy_url
+from appliance.outgoing import (
+    AUTHORITIES_FILE,
+    SYSTEM_AUTHORITIES,
+    outgoing_variables,
+    proxy_url,
+)
 from appliance.places import Places
 
-SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+_SYSTEM: Final = Path(SYSTEM_AUTHORITIES)
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -53,7 +58,7 @@ def authorities_text(config: Config) -> str:
     try:
         own = Path(name).read_text("ascii", errors="replace")
         ssl.create_default_context(cadata=own)
-        system = SYSTEM_AUTHORITIES.read_text("ascii") if SYSTEM_AUTHORITIES.exists() else ""
+        system = _SYSTEM.read_text("ascii") if _SYSTEM.exists() else ""
     except (ssl.SSLError, ValueError) as error:
         raise ApplianceError(what, why="it holds no certificates", mend=mend) from error
     except OSError as error:

@@ -1,12 +1,13 @@
 """The variables by which programs learn of a proxy and of certificate authorities.
 
-curl, pip, uv, git, apt, Python's urllib and requests, and Node read one or the other of these.
+curl, pip, uv, git, Python's urllib and requests, and Node read one or the other of these, apt those
+of proxies.
 Standard library only: the root daemon imports this module too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 AUTHORITIES_FILE: Final = "authorities.pem"
 """In the rendered folder: the system's authorities and those of network.ca_file."""
 
+SYSTEM_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
 _ALWAYS_DIRECT: Final = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_VARIABLES: Final = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO",
@@ -45,3 +47,11 @@ def outgoing_variables(
     if authorities:
         found |= dict.fromkeys(AUTHORITY_VARIABLES, str(authorities))
     return found
+
+
+def apt_options(variables: Mapping[str, str]) -> list[str]:
+    """What apt has to be told besides these variables: it reads those of proxies alone."""
+    authorities = variables.get("SSL_CERT_FILE", "")
+    if authorities in ("", SYSTEM_AUTHORITIES):
+        return []
+    return ["-o", f"Acquire::https::CAInfo={authorities}"]

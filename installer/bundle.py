@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from typing import Final
 
 from appliance import __version__
 from appliance.errors import InstallError
+from appliance.outgoing import apt_options
 from installer.commands import run
 from installer.events import Reporter
 from installer.files import remove_tree
@@ -35,6 +37,7 @@ MANIFEST: Final = "bundle.json"
 _LISTS: Final = ("hub", "user")
 _PYTHON_MARKER: Final = re.compile(r";.*python_(full_)?version")
 _MARKER: Final = re.compile(r"\s*;[^\\\n]*(\\?)")
+_DOWNLOAD: Final = 'cd "$1" && shift && exec apt-get -q download "$@"'
 _PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
 
 
@@ -111,7 +114,8 @@ def _fetch_debs(folder: Path, packages: Sequence[str], reporter: Reporter) -> No
     """With all that they need, as on a machine that has nothing: which has what, nobody knows."""
     reporter.stage("Fetching Debian packages")
     (folder / "partial").mkdir(parents=True)
-    command = ["apt-get", "-qq", "--print-uris", "--no-install-recommends"]
+    network = apt_options(os.environ)
+    command = ["apt-get", "-qq", "--print-uris", "--no-install-recommends", *network]
     # Not even those that were fetched before are passed over.
     command += ["-o", "Dir::State::status=/dev/null", "-o", f"Dir::Cache::archives={folder}"]
     command += ["install", *packages]
@@ -124,7 +128,7 @@ def _fetch_debs(folder: Path, packages: Sequence[str], reporter: Reporter) -> No
     # apt fetches as a user of its own, who must be able to write there.
     subprocess.run(["chmod", "0777", folder], check=True)
     run(
-        ["sh", "-c", 'cd "$1" && shift && exec apt-get -q download "$@"', "sh", folder, *wanted],
+        ["sh", "-c", _DOWNLOAD, "sh", folder, *network, *wanted],
         failure="cannot fetch the Debian packages",
         mend="see whether `apt-get download nginx` works",
         reporter=reporter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict
 from typing import Any, Final
@@ -19,6 +20,7 @@ from appliance.disk.report import Report, Used, read_report, report_file
 from appliance.disk.rounds import measure_all
 from appliance.errors import ApplianceError, NotFound
 from appliance.names import CHECK_USERS
+from appliance.network import outgoing_in_shell
 from appliance.places import Places
 
 _MOST: Final = 10
@@ -132,9 +134,11 @@ def prepare(places: Places, output: Output, *, dry_run: bool, agreed: bool) -> i
     output.say(text)
     if not agreed:
         confirm("Do it?")
+    config = read_in_force(places)
+    network = outgoing_in_shell(config, places, os.environ)
     for plan in to_do:
-        carry_out(plan, say=output.say)
-    set_all(read_in_force(places), places)
+        carry_out(plan, say=output.say, network=network)
+    set_all(config, places)
     after = plans_for(places)
     output.data({"file_systems": [asdict(plan) for plan in after]}, _done(after))
     return int(any(plan.state != "ready" for plan in after))

@@ -5,17 +5,20 @@ Everything is planned before anything is changed, and the plan is what people ar
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from appliance.config.files import write_atomically
 from appliance.disk.file_systems import FileSystem, find
 from appliance.errors import ApplianceError
+from appliance.outgoing import apt_options
 from appliance.places import Places
 
 FSTAB: Final = Path("/etc/fstab")
@@ -209,10 +212,17 @@ def with_options(fstab: str, point: str, options: Iterable[str]) -> str | None:
     return None
 
 
-def carry_out(plan: Plan, *, say: Callable[[str], None], fstab: Path = FSTAB) -> None:
+def carry_out(
+    plan: Plan,
+    *,
+    say: Callable[[str], None],
+    network: Mapping[str, str] = MappingProxyType({}),
+    fstab: Path = FSTAB,
+) -> None:
     """Do the steps one after the other; raises ApplianceError at the first that fails.
 
-    What was unmounted is mounted again then: homes must not stay away.
+    `network` are the variables by which programs go to the network (`appliance/network.py`). What
+    was unmounted is mounted again then: homes must not stay away.
     """
     done: list[Step] = []
     for step in plan.steps:
@@ -221,7 +231,7 @@ def carry_out(plan: Plan, *, say: Callable[[str], None], fstab: Path = FSTAB) ->
             if step.options:
                 _note(fstab, plan.place, step.options)
             else:
-                run(step.command)
+                run(_told(step.command, network), network)
         except ApplianceError as error:
             if any(one.command[:1] == ("umount",) for one in done):
                 run(("mount", plan.place))
@@ -243,12 +253,19 @@ def _note(fstab: Path, point: str, options: Sequence[str]) -> None:
         write_atomically(fstab, changed, mode=fstab.stat().st_mode & 0o777)
 
 
-def run(command: Sequence[str]) -> None:
+def _told(command: tuple[str, ...], network: Mapping[str, str]) -> tuple[str, ...]:
+    if command[0] != "apt-get":
+        return command
+    return (command[0], *apt_options(network), *command[1:])
+
+
+def run(command: Sequence[str], network: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raises ApplianceError with the command's own words."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
-        )
+            command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False,
+            env={**os.environ, **network},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplianceError(f"cannot run {command[0]}", why=str(error)) from error
     if done.returncode != 0:

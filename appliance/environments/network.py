@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.schema import Config
-from appliance.network import SYSTEM_AUTHORITIES, outgoing_in_shell
+from appliance.network import outgoing_in_shell
+from appliance.outgoing import SYSTEM_AUTHORITIES
 from appliance.places import Places
 
 _FILES: Final = (
@@ -39,9 +40,9 @@ def package_network(
 def _system_authorities(environ: Mapping[str, str]) -> dict[str, str]:
     """uv knows authorities of its own, and not those that somebody gave to this machine."""
     given = environ.get("SSL_CERT_FILE", "")
-    if not given and not SYSTEM_AUTHORITIES.exists():
+    if not given and not Path(SYSTEM_AUTHORITIES).exists():
         return {}
-    return {"SSL_CERT_FILE": given or str(SYSTEM_AUTHORITIES)}
+    return {"SSL_CERT_FILE": given or SYSTEM_AUTHORITIES}
 
 
 def pip_variables(files: list[Path]) -> dict[str, str]:

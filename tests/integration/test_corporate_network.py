@@ -161,12 +161,15 @@ print(json.dumps({name: os.environ[name] for name in names if name in os.environ
 print(sum("very" in value for value in os.environ.values()))
 """
 DOWNLOADS: Final = f"""\
-import subprocess, sys, urllib.request
-pip = [sys.executable, "-m", "pip", "install", "-q", "--no-cache-dir", "--target", "own"]
+import requests, ssl, subprocess, sys, urllib.request
+pip = [sys.executable, "-m", "pip", "install", "-q", "--no-cache-dir", "-U", "--target", "own"]
 done = subprocess.run([*pip, "tinytool"], capture_output=True, text=True)
 print(done.returncode or 0, done.stderr if done.returncode else "")
 print(urllib.request.urlopen("{INDEX}/tinytool/").status)
+print(requests.get("{INDEX}/tinytool/").status_code)
+print("Test Authority" in str(ssl.create_default_context().get_ca_certs()))
 """
+PARENT: Final = "import os; print(os.getppid())"
 WRITES: Final = """\
 import os
 try:
@@ -186,14 +189,16 @@ def test_servers_go_that_way_when_wished_for_and_are_never_told_the_password(
     room.stop("zoe")
     for words in ("for_servers true", f"proxy {OPEN_PROXY}"):
         room.machine.execute(f"appliance config set network.{words}", timeout=90)
-    room.start("zoe")
+    assert room.start("zoe").endswith("(preloaded)")
     kernel = room.start_kernel("zoe")
+    assert room.run("zoe", kernel, PARENT) == "1\n"
     told, secrets = room.run("zoe", kernel, ENVIRONMENT).splitlines()
     assert secrets == "0"
     found = json.loads(told)
     assert found["https_proxy"] == OPEN_PROXY
     seen(room)
-    assert room.run("zoe", kernel, DOWNLOADS).split() == ["0", "200"]
+    downloads = room.run("zoe", kernel, DOWNLOADS)
+    assert downloads.split() == ["0", "200", "200", "True"]
     assert {"CONNECT pypi.test:443", "GET pypi.test /files/tinytool-1.0-py3-none-any.whl"} <= seen(
         room
     )
@@ -201,4 +206,18 @@ def test_servers_go_that_way_when_wished_for_and_are_never_told_the_password(
     refused, run = room.run("zoe", kernel, WRITES).splitlines()
     assert refused in {"Read-only file system", "Permission denied"}
     assert run == "['authorities.pem', 'preload', 'proxy']"
+    # What systemd shows of units, it shows to everybody.
+    shown = room.machine.execute("systemctl show appliance-user-zoe 'appliance-preload-*'")
+    assert shown.count(OPEN_PROXY)
+    assert not [word for word in (SECRET, quote(SECRET, safe="")) if word in shown]
     room.stop("zoe")
+    starts = json.loads(room.machine.execute("appliance status --json"))["preload"]["starts"]
+    assert (starts["cold"], starts["latest_cold"]) == (0, None)
+    # One that starts cold has the same.
+    room.stop_daemons()
+    assert room.start("zoe").endswith("(cold: the preload daemon is not running)")
+    kernel = room.start_kernel("zoe")
+    assert room.run("zoe", kernel, PARENT) != "1\n"
+    assert room.run("zoe", kernel, DOWNLOADS) == downloads
+    room.stop("zoe")
+    room.start_daemons()

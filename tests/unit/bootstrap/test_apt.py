@@ -63,6 +63,12 @@ def test_apt_trusts_whom_all_else_trusts(
     system = tmp_path / "system.pem"
     monkeypatch.setattr(bootstrap, "SYSTEM_AUTHORITIES", str(system))
     system.write_text(Path("/etc/ssl/certs/ca-certificates.crt").read_text())
-    words = made("--ca-file", str(system)).apt_network()
-    assert words[-1] == f"Acquire::https::CAInfo={system}"
+    more = tmp_path / "more.pem"
+    more.write_text(f"{system.read_text()}the school's")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("PIP_CERT", raising=False)
     assert not any("CAInfo" in word for word in made().apt_network())
+    assert made("--ca-file", str(more)).apt_network()[-1] == f"Acquire::https::CAInfo={more}"
+    # As an upgrade is told by the settings.
+    monkeypatch.setenv("PIP_CERT", str(more))
+    assert made().apt_network()[-1] == f"Acquire::https::CAInfo={more}"

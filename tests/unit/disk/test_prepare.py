@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli import disk_work
+from appliance.cli.output import Output
+from appliance.config.schema import Config
 from appliance.disk import prepare
 from appliance.disk.file_systems import FileSystem, Mount, QuotaState
 from appliance.disk.prepare import Plan, Step, carry_out, plan_for, with_options
 from appliance.errors import ApplianceError
+from appliance.outgoing import SYSTEM_AUTHORITIES, apt_options
+from appliance.places import Places
 
 FSTAB = """\
 # <file system> <mount point> <type> <options> <dump> <pass>
@@ -117,7 +122,7 @@ def test_a_failure_mounts_again_what_was_unmounted(
 ) -> None:
     ran: list[str] = []
 
-    def run(command: Sequence[str]) -> None:
+    def run(command: Sequence[str], _network: object = None) -> None:
         ran.append(" ".join(command))
         if command[0] == "tune2fs":
             raise ApplianceError("tune2fs failed", why="it is mounted")
@@ -137,3 +142,34 @@ def test_fstab_is_kept_before_it_is_changed(tmp_path: Path) -> None:
     assert "noatime,usrquota\t" in fstab.read_text()
     assert (tmp_path / "fstab.before-quotas").read_text() == FSTAB
     assert fstab.stat().st_mode & 0o777 == 0o644
+
+
+def test_packages_come_by_the_proxy_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$https_proxy $*" >{tmp_path}/asked\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    step = Step("install", ("apt-get", "install", "-y", "quota"))
+    one = Plan("/", "ext4", "steps", "", steps=(step,))
+    network = {"proxy": "http://proxy.example:3128", "ca_file": "/etc/school.pem"}
+    places = replace(Places.installed(), state=tmp_path)
+    monkeypatch.setattr(disk_work, "plans_for", lambda _places: [one])
+    monkeypatch.setattr(disk_work, "set_all", lambda _config, _places: [])
+    monkeypatch.setattr(
+        disk_work, "read_in_force", lambda _places: Config.model_validate({"network": network})
+    )
+    disk_work.prepare(places, Output(quiet=True), dry_run=False, agreed=True)
+    authorities = f"{places.rendered}/authorities.pem"
+    asked = (tmp_path / "asked").read_text()
+    assert asked == (
+        f"http://proxy.example:3128 -o Acquire::https::CAInfo={authorities} install -y quota\n"
+    )
+
+
+def test_apt_is_told_nothing_that_it_knows() -> None:
+    assert apt_options({}) == []
+    assert apt_options({"SSL_CERT_FILE": SYSTEM_AUTHORITIES}) == []

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.audit import Action, AuditLog, at_the_terminal
 from appliance.places import Places
+from installer import going_back
+from installer.events import Reporter
 from installer.files import point_link, write_file
 from installer.point import Point, copy_database, schema_of
 from installer.rebuild import go_back_from_what_was_cut_off
+from tests.fakes.clock import FakeClock
 
 
 class PowerCut(BaseException):
@@ -199,6 +204,51 @@ def test_the_newer_database_is_kept_beside(tmp_path: Path) -> None:
     assert machine.look() == OLD
     assert aside is not None
     assert schema_of(aside) == "0002"
+
+
+def test_going_back_says_what_was_done_since_and_stops_the_hub_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, clock = Machine.make(tmp_path), FakeClock()
+    machine.places.root_audit.mkdir(parents=True)
+    log = AuditLog(machine.places.root_audit, clock=clock)
+    seen: dict[str, object] = {}
+
+    def systemctl(*words: str) -> bool:
+        seen[" ".join(words[1:])] = schema_of(machine.places.database)
+        return True
+
+    monkeypatch.setattr(going_back, "succeeds", systemctl)
+    clock.wall = datetime.now(UTC) - timedelta(hours=1)
+    log.add(at_the_terminal(), Action.CREATE_USER, ["amy"])
+    machine.upgrade()
+    clock.wall = datetime.now(UTC) + timedelta(hours=1)
+    log.add(at_the_terminal(), Action.CREATE_USER, ["dora"])
+    point = Point.previous(machine.places, machine.etc)
+    (lost,) = going_back.go_back(point, Reporter(as_json=False))
+    assert lost.startswith("user.create dora by ")
+    assert machine.look() == OLD
+    assert seen["stop appliance-more.service"] == "0002"
+    assert [seen[one] for one in seen if one.endswith(" appliance-hub.service")] == ["0002", "0001"]
+
+
+def test_an_installer_that_was_killed_is_gone_back_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the unit that the upkeep starts."""
+    machine = Machine.make(tmp_path)
+    point = Point.under_way(machine.places, machine.etc)
+    monkeypatch.setattr(Point, "under_way", lambda _: point)
+    monkeypatch.setattr(going_back, "exclusively", nullcontext)
+    monkeypatch.setattr(going_back, "succeeds", lambda *_: True)
+    assert going_back.main() == 0
+    assert machine.look() == OLD
+    point.take(version="1", newer="2", schema="0001")
+    machine.switch_to("2")
+    machine.migrate()
+    assert going_back.main() == 0
+    assert machine.look() == OLD
+    assert not point.exists
 
 
 def test_nobody_but_root_reads_a_point(tmp_path: Path) -> None:
