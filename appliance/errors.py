@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.texts import say
+
 
 class ApplianceError(Exception):
     """A failure with three parts, of which `why` and `mend` may be empty.
@@ -59,6 +61,17 @@ class NoSuchUser(NotFound):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"cannot find the user {name[:60]!r}", why="no such user", mend="appliance user list"
+        )
+
+
+class NoSuchClass(NotFound):
+    """There is no class of that short name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            say("cannot find the class {name!r}", name=name[:60]),
+            why="classes go by their short names",
+            mend="appliance class list",
         )
 
 

@@ -42,7 +42,7 @@ def list_classes(places: Places, output: Output) -> None:
 
 def add(places: Places, output: Output, title: str, *, name: str, teacher: str) -> None:
     made = _classes(places).make(title, name=name, teacher=teacher)
-    lines = [f"{made['class']['name']}: is there"]
+    lines = [f"{title}: made; commands call it {made['class']['name']}"]
     lines += [f"{one['name']} {one['password']}" for one in made["created"]]
     # A generated password is never held back: nobody can ask for it again.
     output.data(made, "\n".join(lines))

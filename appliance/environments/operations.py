@@ -99,6 +99,7 @@ class Shop:
                 if one in pinned:
                     why = f"the appliance needs {one} {pinned[one]} and brings newer ones itself"
                     raise ApplianceError(what, why=why, mend="upgrade the appliance")
+                _check_can_be_newer(what, one, record)
             words = [word for one in names for word in ("--upgrade-package", one)] or ["--upgrade"]
 
             def carry_out(uv: Uv) -> None:
@@ -264,6 +265,18 @@ def _check_pins(
             )
         if name in needs and not version:
             raise ApplianceError(what, why=f"{name} is the appliance's own", mend="leave it out")
+
+
+def _check_can_be_newer(what: str, name: str, record: Record) -> None:
+    """Of a package that was named: it is there, and no single version was asked for."""
+    install = "sudo appliance env install" + (f" --env {record.name}" if record.name else "")
+    if name not in asked_in(record.locked):
+        raise NotFound(what, why=f"{name} is not there", mend=f"{install} {name}")
+    line = asked_in(record.wanted).get(name, "")
+    if "==" in line:
+        raise ApplianceError(
+            what, why=f"it was asked for as {line}", mend=f"{install} '{name}==VERSION'"
+        )
 
 
 def _not_asked_for(what: str, name: str, kind: Kind) -> ApplianceError:

@@ -22,7 +22,7 @@ from appliance.clock import Clock
 from appliance.db.class_models import SchoolClass, Teaching
 from appliance.db.models import Group, Membership, User, UserState
 from appliance.db.session import Database, fold
-from appliance.errors import BadRequest, Conflict, NotFound
+from appliance.errors import BadRequest, Conflict, NoSuchClass, NotFound
 from appliance.hub.links import end_links_by_teachers
 from appliance.names import Username, parse_group_name
 from appliance.texts import say
@@ -79,7 +79,7 @@ class Classes:
     def get(self, name: str) -> ClassView:
         found = self.find(name)
         if found is None:
-            raise NotFound(say("cannot find the class {name!r}", name=name[:60]))
+            raise NoSuchClass(name)
         return found
 
     def members(self, name: str) -> list[Username]:
@@ -238,7 +238,7 @@ def _row(session: Session, name: str) -> SchoolClass:
     )
     row = session.scalar(query)
     if row is None:
-        raise NotFound(say("cannot find the class {name!r}", name=name[:60]))
+        raise NoSuchClass(name)
     return row
 
 

@@ -21,7 +21,7 @@ from appliance.db.care_models import Exam
 from appliance.db.class_models import Teaching
 from appliance.db.models import Group, Membership, User
 from appliance.db.session import Database
-from appliance.errors import ApplianceError, BadRequest, NotFound
+from appliance.errors import ApplianceError, BadRequest, NoSuchClass
 from appliance.hub.classroom.messages import Messages
 from appliance.interfaces import NetworkKeeper, OfflineReport, Spawner
 from appliance.names import Username
@@ -120,7 +120,7 @@ class Exams:
         with self._db.session() as session:
             number = session.scalar(select(Group.id).where(Group.name == group))
             if number is None:
-                raise NotFound(say("cannot find the class {name!r}", name=group[:60]))
+                raise NoSuchClass(group)
             session.merge(Exam(group_id=number, begins=starts, ends=ends, set_by=by))
         audit.note(Action.SET_EXAM, group, begins=str(starts), ends=str(ends))
         self._changed.set()

@@ -27,7 +27,7 @@ from appliance.clock import Clock
 from appliance.db.class_models import Invite, SchoolClass
 from appliance.db.models import Group
 from appliance.db.session import Database
-from appliance.errors import BadRequest, NotAllowed, NotFound
+from appliance.errors import BadRequest, NoSuchClass, NotAllowed, NotFound
 from appliance.native_auth.code_words import WORDS
 from appliance.texts import say
 
@@ -317,5 +317,5 @@ def _class_id(session: Session, group: str | None) -> int | None:
     )
     found = session.scalar(query)
     if found is None:
-        raise NotFound(say("cannot find the class {name!r}", name=group[:60]))
+        raise NoSuchClass(group)
     return found

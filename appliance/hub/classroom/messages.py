@@ -22,7 +22,7 @@ from appliance.clock import Clock
 from appliance.db.class_models import Message, MessageSeen, Teaching
 from appliance.db.models import Group, Membership, User, UserState
 from appliance.db.session import Database
-from appliance.errors import BadRequest, NotFound, TooMany
+from appliance.errors import BadRequest, NoSuchClass, NotFound, TooMany
 from appliance.hub.classroom.streams import Streams
 from appliance.names import Username
 from appliance.texts import say
@@ -403,7 +403,7 @@ def _receivers(
     if group and not users:
         group_id = session.scalar(select(Group.id).where(Group.name == group))
         if group_id is None:
-            raise NotFound(say("cannot find the class {name!r}", name=group[:60]))
+            raise NoSuchClass(group)
         return [(group_id, None)]
     if not users:
         return [(None, None)]

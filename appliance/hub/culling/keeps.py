@@ -20,7 +20,7 @@ from appliance.clock import Clock
 from appliance.db.care_models import KeptClass, KeptServer
 from appliance.db.models import Group, Server, User
 from appliance.db.session import Database
-from appliance.errors import BadRequest, NotFound
+from appliance.errors import BadRequest, NoSuchClass, NotFound
 from appliance.names import ServerId, ServerName, Username
 from appliance.texts import say
 
@@ -195,5 +195,5 @@ def _number_of(server: ServerId) -> Select[int]:
 def _group_number(session: Session, group: str) -> int:
     number = session.scalar(select(Group.id).where(Group.name == group))
     if number is None:
-        raise NotFound(say("cannot find the class {name!r}", name=group[:60]))
+        raise NoSuchClass(group)
     return number

@@ -40,7 +40,7 @@ async def test_a_class_from_beginning_to_end(
     machine: Machine, students: ClassPeople, say: Say
 ) -> None:
     made = await say(class_work.add, "Physics 7a", name="", teacher="marie")
-    assert made.startswith("physics-7a: is there\nmarie ")
+    assert made.startswith("Physics 7a: made; commands call it physics-7a\nmarie ")
     listed = await say(class_work.list_classes, as_json=True)
     assert [one["name"] for one in listed] == ["algebra", "logic", "physics-7a"]
     assert "marie" in await say(class_work.list_classes)
@@ -82,3 +82,10 @@ async def test_locks_by_command(machine: Machine, students: ClassPeople, say: Sa
     assert states["emmy"] == ("locked", [])
     assert states["lovelace"] == ("active", ["teacher"])
     assert await say(people.unlock, ["emmy"]) == "emmy: may log in again\n"
+
+
+async def test_a_class_is_not_found_by_its_title(say: Say) -> None:
+    with pytest.raises(NotFound) as caught:
+        await say(class_work.show, "Algebra of the 9b")
+    assert caught.value.why == "classes go by their short names"
+    assert caught.value.mend == "appliance class list"

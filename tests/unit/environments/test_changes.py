@@ -18,7 +18,7 @@ from appliance.environments.changes import Changer, alone
 from appliance.environments.extensions import extensions
 from appliance.environments.kernels import add_kernel, kernels, remove_kernel
 from appliance.environments.operations import Shop, freeze, packages
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, NotFound
 from appliance.findings import Severity, read_findings
 from appliance.places import Places
 from installer import uv as installer_uv
@@ -140,6 +140,16 @@ def test_versions_stay_until_they_are_upgraded(shop: Shop, tmp_path: Path) -> No
     shop.rollback("", 0, did="rollback")
     assert _versions(shop)["tool"] == "1.0"
     assert "tool==1.0" in (shop.places.settings / "user-requirements.lock").read_text()
+
+
+def test_what_cannot_be_newer_says_why(shop: Shop) -> None:
+    shop.install("", ["tool==1.0"], did="install")
+    with pytest.raises(ApplianceError, match="it was asked for as tool") as caught:
+        shop.upgrade("", ["tool"], did="upgrade")
+    assert caught.value.mend == "sudo appliance env install 'tool==VERSION'"
+    with pytest.raises(NotFound, match="nosuch is not there"):
+        shop.upgrade("", ["nosuch"], did="upgrade")
+    assert not shop.upgrade("", ["dep"], did="upgrade").changed, "it came along"
 
 
 def test_going_back_to_what_was_deleted_builds_it_again(shop: Shop) -> None:
