@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from benchmarks import host
@@ -112,7 +113,9 @@ def booted(
     group = _make_own_cgroup()
     command = [
         *by,
-        "systemd-nspawn", "--boot", f"--directory={root}", "--register=no", "--keep-unit",
+        # By its name it gets a folder of the host, which is deleted with the first of that name.
+        "systemd-nspawn", "--boot", f"--directory={root}", f"--machine=machine-{token_hex(4)}",
+        "--hostname=machine", "--register=no", "--keep-unit",
         "--settings=no", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
         "--console=pipe", "--capability=all", *(["--private-network"] if has_own_network else []),
         "systemd.unified_cgroup_hierarchy=1",
