@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +24,9 @@ from appliance.config.edit import set_value, write_first
 from appliance.config.load import load
 from appliance.config.rendered import HUB_FILE, read_in_force
 from appliance.config.schema import Config, Reload
+from appliance.db.errors import DatabaseGoneError
 from appliance.errors import ApplianceError, ConfigError, SpawnRefused
+from appliance.hub.excuse import excuse
 from appliance.places import Places
 from appliance.rollout.apply import EVERYTHING, Applier, ApplyFailed
 from appliance.rollout.changes import find_changes
@@ -371,6 +376,18 @@ def test_health_wants_our_hub() -> None:
         wait_for_health(config, Deadline.after(0.1))
 
 
+def test_health_says_why_a_hub_cannot_start() -> None:
+    config = Config.model_validate({"http": {"port": free_port()}})
+    with socket.create_server(("127.0.0.1", config.http.port)) as listener:
+        gone, sockets = DatabaseGoneError(Path("/x/hub.sqlite")), {"hub": listener}
+        excusing = threading.Thread(target=excuse, args=(gone, sockets), kwargs={"seconds": 2})
+        excusing.start()
+        fault = find_fault(config)
+        excusing.join()
+    assert fault.startswith("cannot find the appliance's accounts: there was a database /x/hub.")
+    assert "sudo appliance restore NAME" in fault
+
+
 def test_addresses_that_this_machine_lacks_are_refused() -> None:
     config = Config.model_validate({"http": {"address": "192.0.2.1"}})
     with pytest.raises(ApplianceError, match="no such address"):
@@ -498,3 +515,40 @@ def test_nginx_checks_a_configuration_when_no_disk_has_room(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(places.state / "full"))
     check_nginx(nginx_text(load(places.config_file), places), places)
+
+
+WITHOUT_IPV4 = """\
+ip link set lo up && ip address del 127.0.0.1/8 dev lo && exec "$@"
+"""
+FIND_HUB = """\
+import socket, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from appliance.config.schema import Config
+from appliance.rollout.health import find_fault
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked", flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+class Server(HTTPServer):
+    address_family = socket.AF_INET6
+
+server = Server(("::", 80), Page)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+find_fault(Config())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="makes a network")
+def test_the_hub_is_looked_for_where_there_is_no_ipv4() -> None:
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", WITHOUT_IPV4, "sh", sys.executable, "-c", FIND_HUB],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "asked\n", done.stderr

@@ -77,6 +77,13 @@ async def test_browsers_remember_it_by_the_hubs_answers(rig: Rig) -> None:
         f"max-age={HSTS}"
     ]
     assert not (await send(rig.nginx.address, "/hub/health")).header("Strict-Transport-Security")
+    # Nobody is bound to HTTPS who didn't wish for it.
+    https = rig.nginx.config.https.model_copy(update={"hsts": None})
+    await rig.nginx.rewrite(rig.nginx.config.model_copy(update={"https": https}))
+    try:
+        assert not (await send(rig.secure, "/hub/login")).header("Strict-Transport-Security")
+    finally:
+        await rig.nginx.rewrite(rig.nginx.config)
 
 
 @pytest.mark.parametrize("path", ["/", "/hub/login?next=%2Fhub%2Fhome", "/user/alice/lab"])

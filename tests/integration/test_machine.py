@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.browser import chromium
-from tests.integration.images import Debian
+from tests.integration.images import Debian, base_image
 from tests.integration.machine import Machine, MachineError
+from tests.integration.nspawn import NativeMachine, why_not
 from tests.integration.ssh import CommandError
 
 pytestmark = pytest.mark.machine
@@ -83,3 +84,14 @@ def test_unwell_machine_fails_its_test(shared: Machine) -> None:
     shared.allowed.failed_units.append("appliance-broken")
     shared.allowed.errors.append("out of luck|appliance-broken")
     shared.check()
+
+
+def test_the_end_of_a_native_machine_changes_nothing_in_another() -> None:
+    image = base_image(Debian.BOOKWORM)
+    if why := why_not(image):
+        pytest.skip(why)
+    with NativeMachine(image) as one:
+        before = one.execute("cat /proc/1/mountinfo")
+        with NativeMachine(image) as another:
+            assert another.execute("hostname") == one.execute("hostname") == "appliance\n"
+        assert one.execute("cat /proc/1/mountinfo") == before

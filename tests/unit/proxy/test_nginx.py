@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from appliance.config.schema import Config
 from appliance.errors import ConfigError
 from appliance.places import Places
-from appliance.proxy.machine import find_nginx, look_at_nginx
+from appliance.proxy.machine import find_nginx, has_ipv6, look_at_nginx
 from appliance.proxy.nginx import Machine, render
 from appliance.proxy.static_files import StaticRoots, find_static_roots, precompress
 from tests.fakes.nginx import conf_file, nginx_programs, trial_places
@@ -71,6 +72,15 @@ def test_installed_text_has_no_account_and_both_families() -> None:
     assert "listen [::]:80 ipv6only=on " in text
     assert "gzip_static on;" in text
     assert "daemon" not in text
+
+
+def test_ipv6_is_listened_for_where_programs_can_have_it() -> None:
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        assert not has_ipv6()
+    else:
+        assert has_ipv6()
 
 
 def test_machine_without_ipv6_gets_no_ipv6_listener() -> None:
