@@ -30,6 +30,7 @@ from traitlets import Bool, Unicode
 
 from .handlers import CallbackHandler, LoginHandler, LogoutHandler
 from .hub import Hub, HubUnavailableError, Person, may_use
+from .polls import Polls
 from .settings import FRESH_SECONDS, Settings
 
 STATE_SECONDS: Final = 600
@@ -80,6 +81,7 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
         self.visitors: set[str] = set()
         """Tokens of others than the owner who have a websocket open."""
         self._visitor_came = asyncio.Event()
+        self._polls = Polls()
         self._websockets: weakref.WeakKeyDictionary[WebSocketHandler, str] = (
             weakref.WeakKeyDictionary()
         )
@@ -113,6 +115,7 @@ class HubIdentityProvider(IdentityProvider):  # type: ignore[misc]
             if person.name != self.appliance.user:
                 self.visitors.add(token)
                 self._visitor_came.set()
+        self._polls.look_at(handler)
         return User(username=person.name, name=person.name, display_name=person.display_name)
 
     async def _find_allowed(self, handler: web.RequestHandler, token: str) -> Person | None:

@@ -57,7 +57,7 @@ async def ada(
     hub = FakeHub()
     server = hub.listen(folder / "api.sock")
     path = folder / "servers" / "default.sock"
-    environ = environment(folder, folder / "api.sock")
+    environ = environment(folder, folder / "api.sock", JUPYTERHUB_ACTIVITY_INTERVAL="1")
     async with contextlib.AsyncExitStack() as stack:
         started = single_user(folder, environ, path=path)
         if request.param == "preloaded":
@@ -236,6 +236,38 @@ async def test_activity_is_reported_at_once_and_again(ada: Ada) -> None:
     assert report["authorization"] == f"token {TOKEN}"
     assert report["servers"][""]["last_activity"] == report["last_activity"]
     assert report["last_activity"].endswith("Z")
+
+
+async def test_what_an_open_page_does_again_and_again_is_no_use(ada: Ada) -> None:
+    browser = await ada.logged_in()
+    headers = {"X-XSRFToken": browser.cookie("_xsrf"), "Content-Type": "application/json"}
+
+    async def last_use() -> str:
+        """By a report that begins after now."""
+        async with asyncio.timeout(20):
+            for _ in range(2):
+                ada.hub.reported.clear()
+                await ada.hub.reported.wait()
+        return str(ada.hub.activity[-1]["last_activity"])
+
+    async def as_a_page_does() -> None:
+        for path in ("kernels", "sessions", "terminals", "contents?content=1", "me"):
+            reply = await browser.get(f"{PREFIX}api/{path}{'&' if '?' in path else '?'}1795394042")
+            assert reply.status == 200
+        layout = b'{"data": {}, "metadata": {"id": "default"}}'
+        path = f"{PREFIX}lab/api/workspaces/default"
+        assert (await browser.ask("PUT", path, headers=headers, body=layout)).status == 204
+
+    before = await last_use()
+    await as_a_page_does()
+    used = await last_use()
+    assert used > before, "it has just been opened"
+    await as_a_page_does()
+    assert await last_use() == used
+    body = {"type": "file", "format": "text", "content": "x"}
+    path = f"{PREFIX}api/contents/saved.txt"
+    await browser.ask("PUT", path, headers=headers, body=json.dumps(body).encode())
+    assert await last_use() > used
 
 
 async def test_kernel_runs_a_cell_over_ipc(ada: Ada) -> None:

@@ -27,6 +27,7 @@ class FakeHub:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     activity: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    reported: asyncio.Event = field(default_factory=asyncio.Event)
     reported_twice: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give(self, token: str, name: str, *scopes: str) -> None:
@@ -124,5 +125,6 @@ class ActivityHandler(FakeHandler):
             {"name": name, "authorization": self.request.headers["Authorization"]}
             | json.loads(self.request.body)
         )
+        self.fake.reported.set()
         if len(self.fake.activity) > 1:
             self.fake.reported_twice.set()

@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.integration.browser import chromium
 from tests.integration.classroom import wait_for
 from tests.integration.images import Debian
+from tests.integration.lab import SLOW_MS
+from tests.integration.pages import PASSWORDS, Person
 from tests.integration.preloaded import Preloaded, open_native
 
 pytestmark = [pytest.mark.machine, pytest.mark.long]
@@ -118,6 +122,26 @@ def test_idle_servers_are_stopped_after_a_warning_and_those_in_use_are_not(
     time.sleep(TIMEOUT + 10)
     found = running(room)
     assert found == set(IN_USE), {name: IN_USE[name] for name in set(IN_USE) - found}
+
+
+def test_a_page_that_is_open_is_warned_and_its_button_is_use(room: Preloaded) -> None:
+    machine, base = room.machine, "http://127.0.0.1"
+    room.add("carol")
+    machine.execute("appliance user passwd carol --stdin", stdin=PASSWORDS["carol"])
+    with chromium(base, network=machine.network) as browser, browser.visit("carol") as visitor:
+        carol = Person(visitor.page, base, "carol", lambda _, shot: visitor.screenshot(shot))
+        carol.log_in()
+        carol.open_lab()
+        button = visitor.page.get_by_role("button", name="Keep it running")
+        # Once more than it would be if the first had not counted.
+        for _ in range(2):
+            expect(button).to_be_visible(timeout=SLOW_MS)
+            visitor.screenshot("warning")
+            pressed = time.monotonic()
+            button.click()
+            expect(button).to_be_hidden(timeout=SLOW_MS)
+        wait_for(lambda: running(room), lambda names: "carol" not in names, seconds=90)
+        assert time.monotonic() - pressed > TIMEOUT - WARNING
 
 
 def test_the_clock_stops_all_but_those_that_are_kept(room: Preloaded) -> None:
