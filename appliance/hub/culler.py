@@ -162,7 +162,9 @@ class Culler:
                 "cannot keep the server running", why="it is stopped", mend="start it again"
             )
         self._activity.used(server)
+        # So that the next warning is told, even if it reads the same.
         self._warned.discard(server)
+        self._messages.withdraw(server.user, _topic(server))
 
 
 def _topic(server: ServerId) -> str:

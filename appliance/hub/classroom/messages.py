@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -236,7 +237,9 @@ class Messages:
         if offer is None or act is None:
             raise NotFound("cannot do this", why="the message isn't yours, or its time is over")
         act(user, offer.value)
-        self.mark_seen(user, message_id)
+        # Where the act has not withdrawn it.
+        with suppress(NotFound):
+            self.mark_seen(user, message_id)
 
     def _check_pace(self, sender: str) -> None:
         now = self._clock.monotonic()

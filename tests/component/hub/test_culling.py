@@ -73,6 +73,24 @@ class TestWarning:
         await machine.hub.culler.once()
         assert machine.spawner.servers == {}
 
+    async def test_after_its_button_it_comes_again_even_if_it_reads_the_same(
+        self, machine: Machine, bob: Browser, clock: FakeClock
+    ) -> None:
+        config = Config.model_validate({"culling": {"timeout": 30, "warning": 15}})
+        machine.config = machine.config.model_copy(update={"culling": config.culling})
+        await machine.restart()
+        await _start(bob)
+        texts = set()
+        for _ in range(2):
+            clock.pass_time(16)
+            await machine.hub.culler.once()
+            (card,) = await _cards(bob)
+            texts.add(card["text"])
+            assert (await bob.api("POST", card["buttons"][0]["path"], {})).status == 204
+            assert await _cards(bob) == []
+        assert len(texts) == 1
+        assert list(machine.spawner.servers) == [BOB]
+
     async def test_it_is_taken_back_when_the_server_is_used(
         self, machine: Machine, bob: Browser, clock: FakeClock
     ) -> None:

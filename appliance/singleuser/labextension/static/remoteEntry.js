@@ -15,6 +15,7 @@
   const firstPauseMs = 30000;
   const longestPauseMs = 600000;
   const usageMs = 5000;
+  const goneMs = 30000;
 
   function settings() {
     const place = document.getElementById("jupyter-config-data");
@@ -215,13 +216,17 @@
       clearTimeout(this.timer);
       // The server takes even reading only from its own pages, which know this.
       const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+      let pause = goneMs;
       try {
         const answer = await fetch(this.address, { headers: { "X-XSRFToken": xsrf } });
-        if (answer.ok) this.show((await answer.json()).items);
+        if (answer.ok) {
+          this.show((await answer.json()).items);
+          pause = usageMs;
+        }
       } catch {
         // The server is gone or starting; the page itself says so.
       }
-      if (!document.hidden) this.timer = setTimeout(() => this.ask(), usageMs);
+      if (!document.hidden) this.timer = setTimeout(() => this.ask(), pause);
     }
 
     place() {
