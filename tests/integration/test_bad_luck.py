@@ -140,7 +140,7 @@ def test_a_server_that_exits_at_once_is_told_plainly(classroom: Classroom, name:
     classroom.stop_all()
 
 
-@pytest.mark.parametrize("seconds", [0.2, 1.5])
+@pytest.mark.parametrize("seconds", [0.2, pytest.param(1.5, marks=pytest.mark.long)])
 def test_hub_killed_in_the_middle_of_a_spawn_agrees_again_by_itself(
     classroom: Classroom, seconds: float
 ) -> None:

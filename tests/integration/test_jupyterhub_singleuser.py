@@ -105,7 +105,7 @@ def test_our_own_server_has_ports_of_programs_and_pulls_a_course(room: Room) -> 
     assert room.machine.read_file("/home/nb-bob/course/lesson.md") == "first lesson\n"
 
 
-@pytest.mark.parametrize("version", ["6.1.1", "5.5.4"])
+@pytest.mark.parametrize("version", ["6.1.1", pytest.param("5.5.4", marks=pytest.mark.long)])
 def test_jupyterhubs_server_runs_unmodified_and_unreachable(room: Room, version: str) -> None:
     room.install(f"jupyterhub=={version}")
     room.machine.execute(STOCK, timeout=60)

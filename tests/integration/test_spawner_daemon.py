@@ -240,7 +240,10 @@ def test_a_renamed_user_keeps_account_and_files(spawner: Spawner) -> None:
         spawner.ask("stop", user=user, server="")
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(0.5, marks=pytest.mark.long), 1.5, pytest.param(3.0, marks=pytest.mark.long)],
+)
 def test_a_power_cut_while_accounts_are_made_heals(seconds: float, spawner: Spawner) -> None:
     machine = spawner.machine
     users = [f"cut{str(seconds).replace('.', '-')}-{number}" for number in range(6)]
